@@ -1,0 +1,218 @@
+import { CRYPTO_ERROR, errorCodeName, type AlertName, ALERT } from "./constants.ts";
+
+/** Stable strings for `error.code`. */
+export type QuicErrorCode =
+  | "ERR_QUIC_TRANSPORT"
+  | "ERR_QUIC_APPLICATION"
+  | "ERR_QUIC_IDLE_TIMEOUT"
+  | "ERR_QUIC_HANDSHAKE_TIMEOUT"
+  | "ERR_QUIC_STATELESS_RESET"
+  | "ERR_QUIC_VERSION_NEGOTIATION"
+  | "ERR_QUIC_STREAM_RESET"
+  | "ERR_QUIC_STREAM_STOPPED"
+  | "ERR_QUIC_STREAM_CLOSED"
+  | "ERR_QUIC_STREAM_LIMIT"
+  | "ERR_QUIC_STREAM_LOCKED"
+  | "ERR_QUIC_DEADLINE_EXCEEDED"
+  | "ERR_QUIC_INVALID_OPTION"
+  | "ERR_QUIC_TRANSPORT_CLOSED"
+  | "ERR_QUIC_LISTENER_CLOSED"
+  | "ERR_QUIC_LISTENER_BUSY"
+  | "ERR_QUIC_RESOLVE"
+  | "ERR_QUIC_SOCKET"
+  | "ERR_QUIC_INVALID_STATE"
+  | "ERR_QUIC_CERTIFICATE";
+
+/**
+ * The root of every error quic-ts throws. `code` is stable and meant for programs, `message` is meant for people and
+ * says what to do about it.
+ */
+export class QuicError extends Error {
+  readonly code: QuicErrorCode;
+  /** True when waiting ended it: idle, handshake or deadline. As Go's net.Error. */
+  readonly timeout: boolean = false;
+  /** True when trying the same thing again may succeed. */
+  readonly temporary: boolean = false;
+  /** True when the peer said so, false when this side did. */
+  readonly remote: boolean = false;
+  /** The code on the wire, where there is one; clipped to 2^53−1. */
+  readonly errorCode: number | undefined = undefined;
+  /** The same, exact. */
+  readonly errorCodeBig: bigint | undefined = undefined;
+
+  constructor(code: QuicErrorCode, message: string, options?: { cause?: unknown; temporary?: boolean }) {
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    if (options?.temporary === true) this.temporary = true;
+  }
+
+  override get name(): string {
+    return this.constructor.name;
+  }
+}
+
+/** A connection that ended with a QUIC transport error (rfc9000#20.1), ours or the peer's. */
+export class TransportError extends QuicError {
+  override readonly remote: boolean;
+  override readonly errorCode: number;
+  override readonly errorCodeBig: bigint;
+  /** The frame type that caused it, 0 where unknown. */
+  readonly frameType: number;
+  /** The reason phrase as it stands in CONNECTION_CLOSE. */
+  readonly reason: string;
+
+  constructor(
+    errorCode: number,
+    reason: string,
+    options: { frameType?: number; remote?: boolean; cause?: unknown; errorCodeBig?: bigint } = {},
+  ) {
+    const remote = options.remote === true;
+    super(
+      "ERR_QUIC_TRANSPORT",
+      `${remote ? "The peer" : "This endpoint"} closed the connection with ${errorCodeName(errorCode)}` +
+        (reason === "" ? "" : `: ${reason}`),
+      { cause: options.cause },
+    );
+    this.errorCode = errorCode;
+    this.errorCodeBig = options.errorCodeBig ?? BigInt(errorCode);
+    this.frameType = options.frameType ?? 0;
+    this.reason = reason;
+    this.remote = remote;
+  }
+
+  /** The TLS alert inside a CRYPTO_ERROR, or undefined. */
+  get alert(): AlertName | undefined {
+    const value = this.errorCode - CRYPTO_ERROR;
+    return (Object.keys(ALERT) as AlertName[]).find((name) => ALERT[name] === value);
+  }
+}
+
+/**
+ * Thrown inside the TLS layer; the connection sends it as CRYPTO_ERROR + alert (rfc9001#4.8).
+ * `certificateReason` is a stable machine-readable reason when a certificate was the cause, as `node:tls` names them
+ * (`CERT_HAS_EXPIRED`, `ERR_TLS_CERT_ALTNAME_INVALID`, …).
+ */
+export class TlsAlertError extends TransportError {
+  readonly certificateReason: string | undefined;
+
+  constructor(
+    alert: AlertName,
+    reason: string,
+    options: { cause?: unknown; certificateReason?: string } = {},
+  ) {
+    super(CRYPTO_ERROR + ALERT[alert], reason, { cause: options.cause, frameType: 0x06 });
+    this.certificateReason = options.certificateReason;
+  }
+}
+
+/** A connection closed by an application, ours or the peer's (CONNECTION_CLOSE of type 0x1d). */
+export class ApplicationError extends QuicError {
+  override readonly remote: boolean;
+  override readonly errorCode: number;
+  override readonly errorCodeBig: bigint;
+  readonly reason: string;
+
+  constructor(errorCodeBig: bigint, reason: string, remote: boolean) {
+    super(
+      "ERR_QUIC_APPLICATION",
+      `${remote ? "The peer's" : "The local"} application closed the connection with code ${errorCodeBig}` +
+        (reason === "" ? "" : `: ${reason}`),
+    );
+    this.errorCodeBig = errorCodeBig;
+    this.errorCode = clipCode(errorCodeBig);
+    this.reason = reason;
+    this.remote = remote;
+  }
+}
+
+/** Nothing arrived for the negotiated idle timeout, rfc9000#10.1. */
+export class IdleTimeoutError extends QuicError {
+  override readonly timeout: boolean = true;
+  override readonly temporary: boolean = true;
+  constructor(idleMs: number) {
+    super(
+      "ERR_QUIC_IDLE_TIMEOUT",
+      `No packet arrived from the peer for ${Math.round(idleMs)} ms (the idle timeout). ` +
+        "The peer or the network went away; set keepAlivePeriod to keep quiet connections open.",
+    );
+  }
+}
+
+/** The handshake did not complete in time. */
+export class HandshakeTimeoutError extends QuicError {
+  override readonly timeout: boolean = true;
+  override readonly temporary: boolean = true;
+  constructor(afterMs: number, heardFromPeer: boolean) {
+    super(
+      "ERR_QUIC_HANDSHAKE_TIMEOUT",
+      `The handshake did not complete within ${Math.round(afterMs)} ms. ` +
+        (heardFromPeer
+          ? "The peer answered but did not finish; raise handshakeTimeout on slow paths."
+          : "Nothing came back: check that a QUIC server listens on that UDP port and that no firewall drops UDP."),
+    );
+  }
+}
+
+/** The peer lost the connection's state and said so with a stateless reset, rfc9000#10.3. */
+export class StatelessResetError extends QuicError {
+  override readonly remote: boolean = true;
+  override readonly temporary: boolean = true;
+  constructor() {
+    super(
+      "ERR_QUIC_STATELESS_RESET",
+      "The peer no longer knows this connection (stateless reset); dial again.",
+    );
+  }
+}
+
+/** No version in common, rfc9000#6.2. */
+export class VersionNegotiationError extends QuicError {
+  override readonly remote: boolean = true;
+  readonly ours: readonly number[];
+  readonly theirs: readonly number[];
+  constructor(ours: readonly number[], theirs: readonly number[]) {
+    const show = (list: readonly number[]) =>
+      list.map((version) => `0x${version.toString(16)}`).join(", ") || "none";
+    super(
+      "ERR_QUIC_VERSION_NEGOTIATION",
+      `No QUIC version in common: we speak ${show(ours)}, the peer speaks ${show(theirs)}.`,
+    );
+    this.ours = ours;
+    this.theirs = theirs;
+  }
+}
+
+/** A stream that ended before its data did: the sender reset it (`remote`), or this side gave it up. */
+export class StreamError extends QuicError {
+  override readonly remote: boolean;
+  override readonly errorCode: number;
+  override readonly errorCodeBig: bigint;
+  readonly streamId: number;
+
+  constructor(kind: "reset" | "stopped", streamId: number, errorCodeBig: bigint, remote: boolean) {
+    super(
+      kind === "reset" ? "ERR_QUIC_STREAM_RESET" : "ERR_QUIC_STREAM_STOPPED",
+      kind === "reset"
+        ? `Stream ${streamId} was reset by ${remote ? "the peer" : "this side"} with code ${errorCodeBig}; its data is incomplete.`
+        : `${remote ? "The peer" : "This side"} stopped reading stream ${streamId} with code ${errorCodeBig}; what was written may not have been read.`,
+    );
+    this.streamId = streamId;
+    this.errorCodeBig = errorCodeBig;
+    this.errorCode = clipCode(errorCodeBig);
+    this.remote = remote;
+  }
+}
+
+/** Clips an application error code to what a Number holds exactly. */
+export function clipCode(code: bigint): number {
+  return code > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(code);
+}
+
+/** An option that cannot be used, named, with what would be accepted. */
+export class InvalidOptionError extends QuicError {
+  readonly option: string;
+  constructor(option: string, message: string, cause?: unknown) {
+    super("ERR_QUIC_INVALID_OPTION", `${option}: ${message}`, { cause });
+    this.option = option;
+  }
+}

@@ -1,0 +1,145 @@
+// Every limit of quic-ts: its default, the reason for the figure, and the attack it stops.
+// Times are ms, sizes are bytes. Nothing in the tree has a bound of its own: it is here, or it is in the configuration.
+
+/** Smallest datagram that every QUIC path carries, rfc9000#14. Below it neither Initials nor probes validate a path. */
+export const MIN_DATAGRAM_SIZE = 1200;
+
+/** Largest UDP payload over IPv4 with a 65,535-byte total length less 8 + 20, rounded to what the RFC allows: rfc9000#18.2. */
+export const MAX_DATAGRAM_SIZE = 65527;
+
+/** Default of `maxDatagramSize`: 1,500-byte Ethernet less IPv6 and UDP headers; the figure quic-go caps at. */
+export const DEFAULT_DATAGRAM_SIZE = 1452;
+
+/** Datagram size used before the path is known to carry more. 1,252 = 1,280 (IPv6 minimum) less 28: fits every tunnel seen in practice. */
+export const INITIAL_DATAGRAM_SIZE = 1252;
+
+/** What a server may send to an address that has not proved itself, rfc9000#8.1. Stops: reflection with gain. */
+export const AMPLIFICATION_FACTOR = 3;
+
+/** Idle timeout we announce, as quic-go: long enough for a NAT binding to live, short enough to free memory. */
+export const IDLE_TIMEOUT = 30_000;
+
+/** A handshake that takes longer is given up. Stops: slow-drip handshakes holding memory. */
+export const HANDSHAKE_TIMEOUT = 10_000;
+
+/** Keep alive never waits longer, since common NATs forget UDP bindings after 30 s. */
+export const MAX_KEEP_ALIVE = 20_000;
+
+/** Stream receive window: start and cap of the auto-tuning. 6 MB is 100 ms at 480 Mbit/s. Stops: memory by unread data. */
+export const STREAM_WINDOW_INITIAL = 512 * 1024;
+export const STREAM_WINDOW_MAX = 6 * 1024 * 1024;
+
+/** Connection receive window. One and a half times a stream's start, so that one stream cannot starve the rest. */
+export const CONNECTION_WINDOW_INITIAL = 768 * 1024;
+export const CONNECTION_WINDOW_MAX = 15 * 1024 * 1024;
+
+/** Concurrent streams the peer may open. Stops: state by stream count. */
+export const MAX_INCOMING_STREAMS = 100;
+export const MAX_INCOMING_UNI_STREAMS = 100;
+
+/** rfc9000#4.6: a stream count above 2^60 cannot be written as a stream ID. */
+export const MAX_STREAM_COUNT = 2 ** 60;
+
+/** Bytes a stream buffers for sending before write waits. Covers a 1 Gbit/s × 8 ms path while the writer sleeps. */
+export const SEND_BUFFER_PER_STREAM = 1024 * 1024;
+
+/** Bytes all streams of a connection buffer for sending. Stops: memory by a peer that never acknowledges. */
+export const SEND_BUFFER_PER_CONNECTION = 16 * 1024 * 1024;
+
+/** Out-of-order ranges kept per stream or CRYPTO level. Stops: reassembly state by one-byte frames with gaps. */
+export const MAX_STREAM_GAPS = 1000;
+
+/** CRYPTO bytes buffered per level beyond what TLS consumed; rfc9000#7.5 wants at least 4,096. Stops: CRYPTO flooding. */
+export const CRYPTO_BUFFER = 65536;
+
+/** One TLS handshake message. A 16-certificate RSA-4096 chain is about 30 KB. Stops: memory by announced lengths. */
+export const MAX_TLS_MESSAGE = 65536;
+
+/** Certificates in a peer's chain. Stops: CPU by path building. */
+export const MAX_CHAIN_LENGTH = 16;
+
+/** Signature checks while building one certification path. Stops: CPU by cross-signed meshes. */
+export const MAX_PATH_SIGNATURE_CHECKS = 64;
+
+/** Name constraint comparisons (constraints × names) for one path. Stops: CPU by quadratic name constraints. */
+export const MAX_NAME_CONSTRAINT_CHECKS = 250_000;
+
+/** ACK ranges remembered for received packets; the oldest are forgotten. Stops: state by sending every other number. */
+export const MAX_ACK_RANGES = 64;
+
+/** ACK ranges read from one frame. 1,200 bytes cannot hold more than about 600. */
+export const MAX_ACK_RANGES_READ = 32_768;
+
+/** Sent packets remembered in one space. 128 Ki × 1,452 B = 190 MB in flight. Stops: memory by a peer that never acknowledges. */
+export const MAX_SENT_PACKETS = 131_072;
+
+/** Our max_ack_delay, rfc9000#18.2's default. */
+export const MAX_ACK_DELAY = 25;
+/** Our ack_delay_exponent, the default. */
+export const ACK_DELAY_EXPONENT = 3;
+/** Ack-eliciting packets before an ACK leaves at once, rfc9000#13.2.2. */
+export const ACK_ELICITING_THRESHOLD = 2;
+
+/** Connection IDs of ours that the peer holds, and the most we hold of the peer's: rfc9000#18.2 wants at least 2. */
+export const ACTIVE_CONNECTION_ID_LIMIT = 4;
+
+/** Connection IDs of the peer's we still have to retire. Stops: RETIRE_CONNECTION_ID stuffing, rfc9000#5.1.2. */
+export const MAX_PENDING_RETIREMENTS = 3 * ACTIVE_CONNECTION_ID_LIMIT;
+
+/** Length of the connection IDs we choose: 8 bytes route without collisions and cost little. */
+export const CONNECTION_ID_LENGTH = 8;
+/** rfc9000#17.2: in version 1 no connection ID is longer. */
+export const MAX_CONNECTION_ID_LENGTH = 20;
+/** rfc8999#5.1: in another version it may be, up to one length byte. */
+export const MAX_CONNECTION_ID_LENGTH_ANY_VERSION = 255;
+/** rfc9000#7.2: the client's first random DCID. */
+export const MIN_INITIAL_DCID_LENGTH = 8;
+
+/** PATH_RESPONSEs waiting to leave. Stops: PATH_CHALLENGE floods filling memory. */
+export const MAX_QUEUED_PATH_RESPONSES = 8;
+/** Paths remembered per connection. Stops: state by rebinding storms. */
+export const MAX_PATHS = 4;
+
+/** Control frames waiting to leave, of all kinds. Stops: memory by provoking answers without acknowledging. */
+export const MAX_QUEUED_CONTROL_FRAMES = 1024;
+
+/** Packets kept while their keys are not there yet, per connection. Covers a reordered server flight. */
+export const MAX_UNDECRYPTABLE_PACKETS = 16;
+/** Bytes of them. */
+export const MAX_UNDECRYPTABLE_BYTES = 32 * 1024;
+
+/** Accepted connections that wait for `accept()`. */
+export const ACCEPT_QUEUE = 32;
+/** Handshakes in flight per endpoint. Stops: memory by Initial floods. */
+export const MAX_HANDSHAKES = 1024;
+/** Connections per endpoint. */
+export const MAX_CONNECTIONS = 100_000;
+
+/** Token buckets: answers without state per second and at once (VN, stateless reset, refusals). Stops: reflection. */
+export const STATELESS_ANSWERS_PER_SECOND = 1000;
+export const STATELESS_ANSWERS_BURST = 200;
+
+/** rfc9000#10.3: shorter datagrams cannot be told from valid packets. */
+export const MIN_STATELESS_RESET = 21;
+
+/** Bytes of a reason phrase we send. Longer ones are cut: the frame must fit one packet. */
+export const MAX_REASON_PHRASE = 512;
+
+/** Packets per datagram that are looked at. Four types coalesce; more is somebody probing. */
+export const MAX_COALESCED_PACKETS = 8;
+
+/** Datagrams handed to one connection's transmit before others get their turn. */
+export const MAX_DATAGRAMS_PER_TRANSMIT = 44;
+
+/** Core events not yet polled per connection. They are deduplicated per stream; this is the safety net. */
+export const MAX_EVENTS = 16_384;
+
+/** New DNS attempts start after this, rfc8305#5. */
+export const HAPPY_EYEBALLS_DELAY = 250;
+
+/** AEAD limits, rfc9001#6.6: packets one key may seal (confidentiality) and fail to open (integrity). */
+export const CONFIDENTIALITY_LIMIT_AES_GCM = 2 ** 23;
+export const INTEGRITY_LIMIT_AES_GCM = 2 ** 52;
+/** ChaCha20-Poly1305's confidentiality limit is beyond the number of packets: rfc9001#6.6. */
+export const CONFIDENTIALITY_LIMIT_CHACHA20 = 2 ** 62;
+export const INTEGRITY_LIMIT_CHACHA20 = 2 ** 36;

@@ -1,0 +1,197 @@
+// What happens inside, as typed events. Names and fields follow the qlog drafts (qlog-quic-events) where they have one.
+
+import type { Level, PacketType, Role, Space } from "./constants.ts";
+
+/** Why a packet or datagram was not processed. Tests assert on these. */
+export type DropReason =
+  /** No connection has this destination connection ID. */
+  | "unknown_connection_id"
+  /** A server got an Initial in a datagram under 1,200 bytes, rfc9000#14.1. */
+  | "initial_too_small"
+  /** Connection ID lengths, fixed bit, lengths: the header does not parse. */
+  | "invalid_header"
+  /** Version unknown to us; Version Negotiation was sent or not, rfc9000#6. */
+  | "unsupported_version"
+  /** The version is not that of the connection. */
+  | "unexpected_version"
+  /** Keys for this level do not exist yet, and no room to keep it. */
+  | "keys_unavailable"
+  /** Keys for this level are gone. */
+  | "keys_discarded"
+  /** Did not authenticate. */
+  | "decryption_failed"
+  /** Packet number seen before, rfc9000#12.3. */
+  | "duplicate"
+  /** Coalesced packet for another connection, rfc9000#12.2. */
+  | "coalesced_dcid_mismatch"
+  /** A packet type this role or this state does not take. */
+  | "unexpected_packet"
+  /** Version Negotiation that lists our version or comes too late, rfc9000#6.2. */
+  | "invalid_version_negotiation"
+  /** Retry that does not authenticate, comes twice or too late, rfc9000#17.2.5.2. */
+  | "invalid_retry"
+  /** From an address that is not the peer's while migration is not allowed. */
+  | "unexpected_address"
+  /** The connection is closing or draining. */
+  | "connection_closing"
+  /** Accept queue or handshakes in flight full. */
+  | "server_busy"
+  /** Listener closed. */
+  | "not_listening"
+  /** More queued for one connection than its bound. */
+  | "queue_overflow"
+  /** The source address cannot be a peer's (port 0, or our own). */
+  | "invalid_source"
+  /** Rate limit of stateless answers reached. */
+  | "rate_limited"
+  /** Initial token that is not ours. */
+  | "invalid_token"
+  /** The connection ended with an error on this datagram. */
+  | "connection_error";
+
+/** A frame as traces show it. `type` is qlog's name. */
+export type TracedFrame = { readonly type: string } & { readonly [field: string]: unknown };
+
+export interface PacketHeaderInfo {
+  readonly type: PacketType;
+  readonly number: number;
+  readonly scid?: string;
+  readonly dcid?: string;
+  readonly version?: number;
+  readonly keyPhase?: number;
+}
+
+interface Base {
+  /** Monotonic ms, the clock of `now`. */
+  readonly time: number;
+}
+
+export type TraceEvent =
+  | (Base & {
+      name: "connection_started";
+      role: Role;
+      local: string | null;
+      remote: string;
+      odcid: string;
+      version: number;
+    })
+  | (Base & {
+      name: "connection_closed";
+      remote: boolean;
+      error: string;
+      errorCode: number | null;
+      reason: string;
+      application: boolean;
+    })
+  | (Base & { name: "connection_state_updated"; state: ConnectionStateName })
+  | (Base & {
+      name: "version_information";
+      ours: readonly number[];
+      theirs: readonly number[];
+      chosen: number | null;
+    })
+  | (Base & { name: "alpn_information"; chosen: string })
+  | (Base & {
+      name: "parameters_set";
+      owner: "local" | "remote";
+      parameters: { readonly [name: string]: unknown };
+    })
+  | (Base & {
+      name: "packet_sent";
+      header: PacketHeaderInfo;
+      size: number;
+      frames: readonly TracedFrame[];
+      ecn: number;
+      datagramId: number;
+    })
+  | (Base & {
+      name: "packet_received";
+      header: PacketHeaderInfo;
+      size: number;
+      frames: readonly TracedFrame[];
+      ecn: number;
+    })
+  | (Base & {
+      name: "packet_dropped";
+      reason: DropReason;
+      packetType: PacketType | null;
+      size: number;
+      detail?: string;
+    })
+  | (Base & { name: "packet_buffered"; packetType: PacketType; size: number })
+  | (Base & {
+      name: "packet_lost";
+      space: Space;
+      number: number;
+      trigger: "reordering_threshold" | "time_threshold" | "pto_expired";
+    })
+  | (Base & { name: "packets_acked"; space: Space; numbers: readonly number[] })
+  | (Base & {
+      name: "key_updated";
+      level: Level;
+      owner: "local" | "remote";
+      phase: number;
+      trigger: "tls" | "local_update" | "remote_update";
+    })
+  | (Base & { name: "key_discarded"; level: Level })
+  | (Base & {
+      name: "recovery_parameters_set";
+      initialWindow: number;
+      initialRtt: number;
+      maxDatagramSize: number;
+      controller: string;
+    })
+  | (Base & {
+      name: "recovery_metrics_updated";
+      cwnd: number;
+      bytesInFlight: number;
+      smoothedRtt: number;
+      latestRtt: number;
+      minRtt: number;
+      rttVariance: number;
+      ssthresh: number;
+      ptoCount: number;
+      pacingRate: number;
+    })
+  | (Base & { name: "congestion_state_updated"; state: string; trigger?: string })
+  | (Base & { name: "timer_updated"; timer: string; action: "set" | "expired" | "cancelled"; delta: number })
+  | (Base & { name: "stream_state_updated"; streamId: number; side: "sending" | "receiving"; state: string })
+  | (Base & {
+      name: "stream_data_moved";
+      streamId: number;
+      offset: number;
+      length: number;
+      from: string;
+      to: string;
+    })
+  | (Base & {
+      name: "path_updated";
+      local: string | null;
+      remote: string;
+      state: "validating" | "validated" | "abandoned" | "active";
+    })
+  | (Base & { name: "mtu_updated"; mtu: number })
+  | (Base & {
+      name: "stateless_sent";
+      kind: "version_negotiation" | "retry" | "stateless_reset" | "connection_close";
+      remote: string;
+    });
+
+export type ConnectionStateName =
+  | "attempted"
+  | "peer_validated"
+  | "handshake_started"
+  | "early_write"
+  | "handshake_complete"
+  | "handshake_confirmed"
+  | "closing"
+  | "draining"
+  | "closed";
+
+/**
+ * Receives events, synchronously, in order. Where no tracer is set the protocol pays one branch per packet.
+ * A tracer must not call back into the connection.
+ */
+export interface Tracer {
+  record(event: TraceEvent): void;
+}
