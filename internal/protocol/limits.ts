@@ -143,3 +143,15 @@ export const INTEGRITY_LIMIT_AES_GCM = 2 ** 52;
 /** ChaCha20-Poly1305's confidentiality limit is beyond the number of packets: rfc9001#6.6. */
 export const CONFIDENTIALITY_LIMIT_CHACHA20 = 2 ** 62;
 export const INTEGRITY_LIMIT_CHACHA20 = 2 ** 36;
+
+/** Kernel socket buffers we ask for: a batch of a fast sender must fit while the event loop is busy. 4 MB is 5 ms at 7 Gbit/s. */
+export const SOCKET_BUFFER = 4 * 1024 * 1024;
+/** Batches on their way to the kernel. When all are, transmitting waits. Stops: memory by a blocked socket. */
+export const MAX_SEND_BATCHES = 16;
+/** Peer addresses a socket keeps one object for. Stops: memory by spoofed sources. */
+export const MAX_REMEMBERED_ADDRESSES = 4096;
+
+/** Batches sent in one turn of the event loop before receiving gets its turn. Stops: a sender that starves its own ACKs. */
+export const MAX_BATCHES_PER_FLUSH = 8;
+/** A timer so late (ms) that the event loop was blocked: datagrams that wait in the kernel are read before it counts. */
+export const LATE_TIMER = 50;

@@ -1,0 +1,65 @@
+// What one connection is told when it is made. src fills it from the public options; every default is a named limit.
+
+import type { CongestionControllerFactory } from "../congestion/controller.ts";
+import { newRenoFactory } from "../congestion/newreno.ts";
+import type { CryptoProvider } from "../crypto/provider.ts";
+import * as limits from "../protocol/limits.ts";
+import { VERSION_1 } from "../protocol/constants.ts";
+import type { RandomSource } from "../protocol/random.ts";
+import type { Tracer } from "../protocol/tracer.ts";
+
+/** Settings of one connection. Times in ms, sizes in bytes. */
+export interface ConnectionConfig {
+  readonly provider: CryptoProvider;
+  readonly random: RandomSource;
+  /** Versions we speak, the preferred one first. */
+  readonly versions: readonly number[];
+  /** 0 switches the idle timeout off (on our side). */
+  readonly maxIdleTimeout: number;
+  readonly handshakeTimeout: number;
+  /** A PING after so much quiet; 0 is off. Never more than half of the idle timeout. */
+  readonly keepAlivePeriod: number;
+  readonly initialStreamWindow: number;
+  readonly maxStreamWindow: number;
+  readonly initialConnectionWindow: number;
+  readonly maxConnectionWindow: number;
+  readonly maxIncomingStreams: number;
+  readonly maxIncomingUniStreams: number;
+  /** Largest UDP payload we send from the first packet on, at least 1,200. */
+  readonly datagramSize: number;
+  /** Largest UDP payload we take, announced as max_udp_payload_size. */
+  readonly maxUdpPayloadSize: number;
+  readonly congestionControl: CongestionControllerFactory;
+  readonly pacing: boolean;
+  readonly activeConnectionIdLimit: number;
+  readonly disableActiveMigration: boolean;
+  readonly keyLog: boolean;
+  readonly tracer: Tracer | null;
+}
+
+/** The defaults, with the two things that have none. */
+export function connectionConfig(
+  given: Pick<ConnectionConfig, "provider" | "random"> & Partial<ConnectionConfig>,
+): ConnectionConfig {
+  return {
+    versions: [VERSION_1],
+    maxIdleTimeout: limits.IDLE_TIMEOUT,
+    handshakeTimeout: limits.HANDSHAKE_TIMEOUT,
+    keepAlivePeriod: 0,
+    initialStreamWindow: limits.STREAM_WINDOW_INITIAL,
+    maxStreamWindow: limits.STREAM_WINDOW_MAX,
+    initialConnectionWindow: limits.CONNECTION_WINDOW_INITIAL,
+    maxConnectionWindow: limits.CONNECTION_WINDOW_MAX,
+    maxIncomingStreams: limits.MAX_INCOMING_STREAMS,
+    maxIncomingUniStreams: limits.MAX_INCOMING_UNI_STREAMS,
+    datagramSize: limits.INITIAL_DATAGRAM_SIZE,
+    maxUdpPayloadSize: limits.MAX_DATAGRAM_SIZE,
+    congestionControl: newRenoFactory,
+    pacing: true,
+    activeConnectionIdLimit: limits.ACTIVE_CONNECTION_ID_LIMIT,
+    disableActiveMigration: false,
+    keyLog: false,
+    tracer: null,
+    ...given,
+  };
+}

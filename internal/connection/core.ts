@@ -1,0 +1,76 @@
+// The parts of one connection, as they see each other. No logic of its own: each concern lives in its part.
+
+import type { CongestionController } from "../congestion/controller.ts";
+import type { Pacer } from "../congestion/pacer.ts";
+import type { CryptoStreams } from "../stream/crypto-stream.ts";
+import type { PacketProtection } from "../handshake/protection.ts";
+import type { LocalCids, RemoteCids } from "../path/connection-ids.ts";
+import type { Address } from "../protocol/address.ts";
+import type { Role } from "../protocol/constants.ts";
+import type { QuicError } from "../protocol/errors.ts";
+import type { Tracer } from "../protocol/tracer.ts";
+import type { Recovery } from "../recovery/loss-recovery.ts";
+import type { ReceivedPackets } from "../recovery/received-packets.ts";
+import type { RttEstimator } from "../recovery/rtt.ts";
+import type { StreamMap } from "../stream/streams.ts";
+import type { TransportParameters } from "../wire/transport-parameters.ts";
+import type { CloseMachine } from "./close.ts";
+import type { ConnectionConfig } from "./config.ts";
+import type { ControlFrames } from "./control.ts";
+import type { EventQueue } from "./events.ts";
+import type { Paths } from "./paths.ts";
+import type { ConnectionStats } from "./stats.ts";
+import type { Timers } from "./timers.ts";
+
+/** What a connection asks of its owner, the endpoint. `C` is the connection's own type. */
+export interface ConnectionHost<C> {
+  /** Packets with this destination connection ID go to `connection` from now on. */
+  addCid(cid: Uint8Array, connection: C): void;
+  removeCid(cid: Uint8Array): void;
+  /** A datagram from `remote` that ends in `token` is the peer's stateless reset for `connection`. */
+  addResetToken(token: Uint8Array, remote: Address, connection: C): void;
+  removeResetToken(token: Uint8Array, remote: Address): void;
+  /** `transmit` has something to do. May be called often. */
+  wantTransmit(connection: C): void;
+  /** `timeout()` may have changed. */
+  timerChanged(connection: C): void;
+  /** `pollEvent()` gives something. */
+  hasEvents(connection: C): void;
+}
+
+/** Everything a part may need, assembled once by the connection. */
+export interface Core {
+  readonly role: Role;
+  readonly config: ConnectionConfig;
+  readonly tracer: Tracer | null;
+  version: number;
+  /** Monotonic ms of the verb in progress, for parts that are called back without it. */
+  now: number;
+
+  readonly events: EventQueue;
+  readonly timers: Timers;
+  readonly close: CloseMachine;
+  readonly stats: ConnectionStats;
+  readonly protection: PacketProtection;
+  readonly rtt: RttEstimator;
+  readonly controller: CongestionController;
+  readonly pacer: Pacer;
+  readonly recovery: Recovery;
+  /** By packet number space. */
+  readonly received: readonly ReceivedPackets[];
+  readonly crypto: CryptoStreams;
+  readonly streams: StreamMap;
+  readonly control: ControlFrames;
+  readonly localCids: LocalCids;
+  readonly remoteCids: RemoteCids;
+  readonly paths: Paths;
+
+  peerParameters: TransportParameters | null;
+  handshakeComplete: boolean;
+  handshakeConfirmed: boolean;
+
+  /** Ask the owner for a call of transmit. */
+  wake(): void;
+  /** End the connection with an error of ours. */
+  fail(error: QuicError): void;
+}

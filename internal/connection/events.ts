@@ -1,0 +1,75 @@
+// What a connection tells its owner, polled after every verb.
+
+import type { QuicError } from "../protocol/errors.ts";
+import { MAX_EVENTS } from "../protocol/limits.ts";
+import type { Stream } from "../stream/stream.ts";
+import type { PendingRequest } from "../tls/types.ts";
+
+export type ConnectionEvent =
+  | { readonly type: "handshake_complete" }
+  | { readonly type: "handshake_confirmed" }
+  | { readonly type: "pending"; readonly request: PendingRequest }
+  /** The peer opened a stream. */
+  | { readonly type: "stream_opened"; readonly stream: Stream }
+  /** Data, FIN or a reset arrived. Once per stream until polled. */
+  | { readonly type: "stream_readable"; readonly stream: Stream }
+  /** Buffer space came back, everything was acknowledged, or the peer stopped reading. Once per stream until polled. */
+  | { readonly type: "stream_writable"; readonly stream: Stream }
+  /** The peer raised its stream limit. */
+  | { readonly type: "streams_available"; readonly bidi: boolean }
+  | { readonly type: "path_changed"; readonly remote: string }
+  | { readonly type: "key_log"; readonly line: string }
+  /** The connection is over for the application; it may linger to close properly. The last event but for key logs. */
+  | { readonly type: "closed"; readonly error: QuicError };
+
+/**
+ * A bounded queue. Stream events are kept as sets of streams, so that a thousand frames for one stream are one event.
+ */
+export class EventQueue {
+  #events: ConnectionEvent[] = [];
+  #head = 0;
+  readonly #readable = new Set<Stream>();
+  readonly #writable = new Set<Stream>();
+
+  push(event: ConnectionEvent): void {
+    // The only kinds a peer can multiply are stream_opened (bounded by the stream limit) and streams_available.
+    if (this.#events.length - this.#head >= MAX_EVENTS) return;
+    this.#events.push(event);
+  }
+
+  readable(stream: Stream): void {
+    this.#readable.add(stream);
+  }
+
+  writable(stream: Stream): void {
+    this.#writable.add(stream);
+  }
+
+  get isEmpty(): boolean {
+    return this.#head === this.#events.length && this.#readable.size === 0 && this.#writable.size === 0;
+  }
+
+  /** Opened streams come before their data, everything about streams before the end of the connection. */
+  poll(): ConnectionEvent | null {
+    const head = this.#events[this.#head];
+    if (head !== undefined && head.type !== "closed") return this.#shift();
+    for (const stream of this.#readable) {
+      this.#readable.delete(stream);
+      return { type: "stream_readable", stream };
+    }
+    for (const stream of this.#writable) {
+      this.#writable.delete(stream);
+      return { type: "stream_writable", stream };
+    }
+    return head === undefined ? null : this.#shift();
+  }
+
+  #shift(): ConnectionEvent {
+    const event = this.#events[this.#head++]!;
+    if (this.#head === this.#events.length) {
+      this.#events = [];
+      this.#head = 0;
+    }
+    return event;
+  }
+}

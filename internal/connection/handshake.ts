@@ -1,0 +1,235 @@
+// TLS and QUIC meet here: rfc9001#4. Secrets become keys, CRYPTO bytes flow both ways, transport parameters are
+// checked against the connection IDs that were seen on the wire, and keys go when they are no longer needed.
+
+import { toHex, bytesEqual, fromUtf8 } from "../protocol/bytes.ts";
+import {
+  APPLICATION,
+  HANDSHAKE,
+  INITIAL,
+  PROTOCOL_VIOLATION,
+  TRANSPORT_PARAMETER_ERROR,
+  type Level,
+  type Space,
+} from "../protocol/constants.ts";
+import { TransportError } from "../protocol/errors.ts";
+import type { CipherSuite } from "../crypto/suites.ts";
+import type { PendingRequest, TlsSink } from "../tls/types.ts";
+import type { TlsClient } from "../tls/client.ts";
+import type { TlsServer } from "../tls/server.ts";
+import { decodeTransportParameters, type TransportParameters } from "../wire/transport-parameters.ts";
+import type { Core } from "./core.ts";
+import { TIMER_HANDSHAKE } from "./timers.ts";
+
+/** The connection IDs that the peer's transport parameters must confirm, rfc9000#7.3. */
+export interface SeenCids {
+  /** DCID of the client's first Initial. */
+  original: Uint8Array;
+  /** SCID of the peer's first packet; null until it came. */
+  peerInitialScid: Uint8Array | null;
+  /** SCID of the Retry packet, null without one. */
+  retryScid: Uint8Array | null;
+}
+
+/** Drives TLS and applies what comes of it. */
+export class HandshakeDriver implements TlsSink {
+  readonly #core: Core;
+  readonly #seen: SeenCids;
+  #tls: TlsClient | TlsServer | null = null;
+  /** New keys may open packets that had to wait. */
+  keysChanged = false;
+
+  constructor(core: Core, seen: SeenCids) {
+    this.#core = core;
+    this.#seen = seen;
+  }
+
+  attach(tls: TlsClient | TlsServer): void {
+    this.#tls = tls;
+  }
+
+  get tls(): TlsClient | TlsServer {
+    return this.#tls!;
+  }
+
+  /** Hands TLS what is contiguous at `level`. */
+  onCrypto(level: Space, wallNow: number): void {
+    const crypto = this.#core.crypto;
+    for (;;) {
+      const bytes = crypto.read(level);
+      if (bytes === null) return;
+      this.tls.receive(level, bytes, wallNow);
+    }
+  }
+
+  provide(id: number, result: unknown, wallNow: number): void {
+    this.tls.provide(id, result as never, wallNow);
+  }
+
+  // What TLS asks for.
+
+  sendCrypto(level: Level, bytes: Uint8Array): void {
+    this.#core.crypto.send(level as Space, bytes);
+    this.#core.wake();
+  }
+
+  installSecrets(level: Level, suite: CipherSuite, read: Uint8Array | null, write: Uint8Array | null): void {
+    const core = this.#core;
+    core.protection.install(level, suite, read, write);
+    if (read !== null) this.keysChanged = true;
+    if (level === HANDSHAKE) core.recovery.setHandshakeKeys(true);
+    if (core.tracer !== null) {
+      const common = { name: "key_updated", time: core.now, level, phase: 0, trigger: "tls" } as const;
+      if (read !== null) core.tracer.record({ ...common, owner: "remote" });
+      if (write !== null) core.tracer.record({ ...common, owner: "local" });
+    }
+    core.wake();
+  }
+
+  peerTransportParameters(bytes: Uint8Array): void {
+    const core = this.#core;
+    const peer = decodeTransportParameters(bytes, core.role === "client" ? "server" : "client");
+    this.#checkCids(peer);
+    core.peerParameters = peer;
+    if (core.tracer !== null) {
+      core.tracer.record({
+        name: "parameters_set",
+        time: core.now,
+        owner: "remote",
+        parameters: traceParameters(peer),
+      });
+    }
+    applyPeerParameters(core, peer);
+  }
+
+  /**
+   * rfc9000#7.3 an endpoint MUST treat the absence of the initial_source_connection_id, or a mismatch with what was
+   * on the wire, as a connection error of type TRANSPORT_PARAMETER_ERROR or PROTOCOL_VIOLATION.
+   */
+  #checkCids(peer: TransportParameters): void {
+    const seen = this.#seen;
+    const scid = peer.initialSourceConnectionId;
+    if (scid === undefined) throw parameterError("initial_source_connection_id is missing");
+    if (seen.peerInitialScid === null || !bytesEqual(scid, seen.peerInitialScid)) {
+      throw parameterError("initial_source_connection_id does not match the packets");
+    }
+    if (this.#core.role === "server") return;
+    const odcid = peer.originalDestinationConnectionId;
+    if (odcid === undefined) throw parameterError("original_destination_connection_id is missing");
+    if (!bytesEqual(odcid, seen.original)) {
+      throw parameterError("original_destination_connection_id does not match our first packet");
+    }
+    const retry = peer.retrySourceConnectionId;
+    if (seen.retryScid === null) {
+      // rfc9000#7.3 presence of the retry_source_connection_id when no Retry packet was received
+      if (retry !== undefined) throw parameterError("retry_source_connection_id without a Retry packet");
+    } else if (retry === undefined || !bytesEqual(retry, seen.retryScid)) {
+      // rfc9000#7.3 absence of the retry_source_connection_id from the server after receiving a Retry packet
+      throw parameterError("retry_source_connection_id does not match the Retry packet");
+    }
+  }
+
+  pending(request: PendingRequest): void {
+    this.#core.events.push({ type: "pending", request });
+  }
+
+  handshakeComplete(): void {
+    const core = this.#core;
+    // rfc9001#8.2 endpoints MUST send the quic_transport_parameters extension (TLS has checked that it came).
+    if (core.peerParameters === null) throw new TransportError(PROTOCOL_VIOLATION, "no transport parameters");
+    core.handshakeComplete = true;
+    core.timers.clear(TIMER_HANDSHAKE);
+    core.events.push({ type: "handshake_complete" });
+    if (core.tracer !== null) {
+      core.tracer.record({ name: "connection_state_updated", time: core.now, state: "handshake_complete" });
+      const alpn = this.tls.alpn;
+      if (alpn !== null) core.tracer.record({ name: "alpn_information", time: core.now, chosen: alpn });
+    }
+    // rfc9001#4.1.2 at the server, the handshake is confirmed when it completes; it MUST send HANDSHAKE_DONE.
+    if (core.role === "server") {
+      core.control.queueHandshakeDone();
+      this.confirm();
+    }
+    core.localCids.issue(core.now);
+    core.wake();
+  }
+
+  /** rfc9001#4.1.2 at the client, the handshake is confirmed when a HANDSHAKE_DONE frame is received. */
+  confirm(): void {
+    const core = this.#core;
+    if (core.handshakeConfirmed) return;
+    core.handshakeConfirmed = true;
+    core.recovery.setHandshakeConfirmed();
+    core.events.push({ type: "handshake_confirmed" });
+    if (core.tracer !== null) {
+      core.tracer.record({ name: "connection_state_updated", time: core.now, state: "handshake_confirmed" });
+    }
+    // rfc9001#4.9.2 an endpoint MUST discard its Handshake keys when the TLS handshake is confirmed.
+    this.discard(HANDSHAKE);
+  }
+
+  keyLog(label: string, clientRandom: Uint8Array, secret: Uint8Array): void {
+    this.#core.events.push({ type: "key_log", line: `${label} ${toHex(clientRandom)} ${toHex(secret)}` });
+  }
+
+  sessionTicket(): void {
+    // rfc8446#4.6.1 a client that does not resume may ignore tickets.
+  }
+
+  /** Keys, CRYPTO data and recovery state of a level go together. */
+  discard(level: typeof INITIAL | typeof HANDSHAKE): void {
+    const core = this.#core;
+    if (core.protection.wasDiscarded(level)) return;
+    core.protection.discard(level);
+    core.crypto.discard(level);
+    core.recovery.discardSpace(level, core.now);
+    if (core.tracer !== null) core.tracer.record({ name: "key_discarded", time: core.now, level });
+  }
+
+  dispose(): void {
+    this.#tls?.dispose();
+  }
+}
+
+function parameterError(reason: string): TransportError {
+  return new TransportError(TRANSPORT_PARAMETER_ERROR, reason);
+}
+
+/** What the peer announced, put where it is needed. */
+function applyPeerParameters(core: Core, peer: TransportParameters): void {
+  core.streams.setPeerParameters(peer);
+  core.recovery.setPeerMaxAckDelay(peer.maxAckDelay);
+  core.localCids.setPeerLimit(peer.activeConnectionIdLimit);
+  core.paths.setPeerMaxUdpPayload(peer.maxUdpPayloadSize);
+  if (core.role === "client") {
+    // rfc9000#10.3 the token of the connection ID the server chose during the handshake; later ones come in frames.
+    if (peer.statelessResetToken !== undefined)
+      core.remoteCids.setInitialResetToken(peer.statelessResetToken);
+    if (peer.preferredAddress !== undefined) {
+      // rfc9000#5.1.1 the sequence number of the preferred_address connection ID is 1.
+      core.remoteCids.onPreferredAddress(
+        peer.preferredAddress.connectionId,
+        peer.preferredAddress.statelessResetToken,
+      );
+    }
+  }
+  core.paths.setIdleTimeout(core.config.maxIdleTimeout, peer.maxIdleTimeout);
+}
+
+/** Parameters as traces show them: bytes in hexadecimal, and no reset token (it is a secret until used). */
+export function traceParameters(parameters: TransportParameters): { [name: string]: unknown } {
+  const shown: { [name: string]: unknown } = {};
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value === undefined || name === "statelessResetToken") continue;
+    if (value instanceof Uint8Array) shown[name] = toHex(value);
+    else if (typeof value === "number" || typeof value === "boolean" || typeof value === "string")
+      shown[name] = value;
+  }
+  return shown;
+}
+
+/** The text of a reason phrase from the peer. */
+export function reasonText(bytes: Uint8Array): string {
+  return fromUtf8(bytes);
+}
+
+void APPLICATION;

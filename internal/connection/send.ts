@@ -1,0 +1,341 @@
+// From "something may be sent" to sealed datagrams in the batch: rfc9000#12.2, rfc9000#13, rfc9000#14.
+//
+// Every packet is written straight into the slab, sealed in place, and header-protected together with its batch.
+// Datagrams of one size in a row become one segmented send.
+
+import type { TxBatch } from "../protocol/batch.ts";
+import { NOT_ECT } from "../protocol/batch.ts";
+import {
+  APPLICATION,
+  FRAME_PING,
+  HANDSHAKE,
+  INITIAL,
+  PACKET_HANDSHAKE,
+  PACKET_INITIAL,
+  PACKET_ONE_RTT,
+  PACKET_TYPE_NAMES,
+  type PacketType,
+  type Space,
+} from "../protocol/constants.ts";
+import { MAX_DATAGRAMS_PER_TRANSMIT, MIN_DATAGRAM_SIZE } from "../protocol/limits.ts";
+import { toHex } from "../protocol/bytes.ts";
+import { REC_ACK, REC_PING } from "../recovery/sent-packets.ts";
+import { describeFrames } from "../wire/frame-objects.ts";
+import { writeAck, writeConnectionClose } from "../wire/frame-writers.ts";
+import { patchLength, writeLongHeader, writeShortHeader } from "../wire/header.ts";
+import { encodePacketNumberLength } from "../wire/packet-number.ts";
+import type { CloseFrame } from "./close.ts";
+import type { Core } from "./core.ts";
+import type { HandshakeDriver } from "./handshake.ts";
+import type { Path } from "../path/path.ts";
+import { TIMER_PACING } from "./timers.ts";
+
+const TAG = 16;
+const PACKET_TYPES: readonly PacketType[] = [PACKET_INITIAL, PACKET_HANDSHAKE, PACKET_ONE_RTT];
+
+/** Nothing at all. */
+const KIND_NONE = 0;
+/** ACKs alone: not congestion controlled, rfc9002#7. */
+const KIND_ACK = 1;
+/** Anything. */
+const KIND_ANY = 2;
+
+/** A packet whose frames are written and that is not sealed yet, so that padding may still join it. */
+class OpenPacket {
+  space: Space = INITIAL;
+  start = 0;
+  pnOffset = 0;
+  pnLength = 0;
+  number = 0;
+  end = 0;
+  ackEliciting = false;
+  isProbe = false;
+}
+
+/** Assembles datagrams. Holds nothing between two calls but scratch. */
+export class Sender {
+  readonly #core: Core;
+  readonly #handshake: HandshakeDriver;
+  #token: Uint8Array | null = null;
+  #open = new OpenPacket();
+  #spare = new OpenPacket();
+  /** Set by #datagram: whether what was written may be followed by an equal one. */
+  #ackEliciting = false;
+  #datagramId = 0;
+  /** Monotonic ms of the first ack-eliciting packet since anything arrived; the idle timer restarts there. */
+  lastAckElicitingSent = -1;
+
+  constructor(core: Core, handshake: HandshakeDriver) {
+    this.#core = core;
+    this.#handshake = handshake;
+  }
+
+  /** The token for our Initials: from a Retry or, later, from NEW_TOKEN. rfc9000#8.1.2 */
+  setToken(token: Uint8Array): void {
+    this.#token = token;
+  }
+
+  /** Fills `tx`. True when there is more to send at once. */
+  transmit(tx: TxBatch, now: number): boolean {
+    const core = this.#core;
+    if (core.close.state !== "open") return this.#transmitClose(tx, now);
+    this.#transmitPathFrames(tx, now);
+    const path = core.paths.active;
+    let entryStart = tx.used;
+    let entryLength = 0;
+    let segment = 0;
+    let more = false;
+    for (let count = 0; ; count++) {
+      const at = entryStart + entryLength;
+      if (count === MAX_DATAGRAMS_PER_TRANSMIT || at + path.mtu > tx.slab.length) {
+        more = true;
+        break;
+      }
+      if (segment === 0 && tx.count === tx.offset.length) {
+        more = true;
+        break;
+      }
+      const room = path.sendBudget();
+      // rfc9000#8.1 before address validation an endpoint MUST NOT send more than three times what it received.
+      // Less than a full Initial would not move the handshake: wait for more.
+      if (room < MIN_DATAGRAM_SIZE) break;
+      const size = this.#datagram(tx.slab, at, Math.min(path.mtu, room), path, now);
+      if (size === 0) break;
+      path.onSent(size);
+      core.stats.datagramsSent++;
+      core.stats.bytesSent += size;
+      if (segment !== 0 && size > segment) {
+        // Longer than its predecessors: the run ends before it.
+        tx.commit(entryLength, segment, path.remote, path.local, NOT_ECT);
+        entryStart = tx.used;
+        entryLength = 0;
+        segment = 0;
+        if (tx.count === tx.offset.length) {
+          // No entry left for it, yet its packet number is used: it counts as lost on the way.
+          break;
+        }
+      }
+      entryLength += size;
+      if (segment === 0) segment = size;
+      else if (size < segment) {
+        tx.commit(entryLength, segment, path.remote, path.local, NOT_ECT);
+        entryStart = tx.used;
+        entryLength = 0;
+        segment = 0;
+      }
+    }
+    if (entryLength > 0) tx.commit(entryLength, segment, path.remote, path.local, NOT_ECT);
+    core.protection.maskPending();
+    return more;
+  }
+
+  /** What may leave now: rfc9002#7, rfc9002#7.7. Sets the pacing timer when only time is missing. */
+  #kind(now: number, size: number): number {
+    const core = this.#core;
+    if (!core.controller.canSend(size)) return KIND_ACK;
+    if (core.pacer.budget(now) < size) {
+      if (core.streams.hasData) core.timers.set(TIMER_PACING, core.pacer.nextSendTime(now, size));
+      return KIND_ACK;
+    }
+    return KIND_ANY;
+  }
+
+  /** Writes one datagram of at most `size` bytes at `start`. Returns its length, 0 for none. */
+  #datagram(buf: Uint8Array, start: number, size: number, path: Path, now: number): number {
+    const core = this.#core;
+    const limit = start + size;
+    const kind = this.#kind(now, size);
+    let open: OpenPacket | null = null;
+    let pos = start;
+    let padTo = 0;
+    this.#ackEliciting = false;
+    for (let space: Space = INITIAL; space <= APPLICATION; space++) {
+      if (!core.protection.canSeal(space as Space)) continue;
+      const packet = open === this.#open ? this.#spare : this.#open;
+      if (!this.#packet(buf, pos, limit, space as Space, kind, packet, now)) continue;
+      if (open !== null) this.#seal(buf, open, open.end, path, now);
+      open = packet;
+      pos = packet.end + TAG;
+      // rfc9000#14.1 a client MUST expand all datagrams carrying Initial packets to 1,200 bytes; a server those
+      // carrying ack-eliciting Initial packets.
+      if (space === INITIAL && (core.role === "client" || packet.ackEliciting)) padTo = MIN_DATAGRAM_SIZE;
+      if (limit - pos < 64) break;
+    }
+    if (open === null) return 0;
+    let end = open.end;
+    if (end + TAG - start < padTo) {
+      const target = start + padTo - TAG;
+      buf.fill(0, end, target);
+      end = target;
+    }
+    this.#seal(buf, open, end, path, now);
+    if (this.#ackEliciting && this.lastAckElicitingSent < 0) {
+      this.lastAckElicitingSent = now;
+      core.paths.restartIdleTimer(now);
+    }
+    return end + TAG - start;
+  }
+
+  /**
+   * Writes header and frames of one packet for `space`. False, with nothing used up, when it has nothing to say.
+   */
+  #packet(
+    buf: Uint8Array,
+    start: number,
+    limit: number,
+    space: Space,
+    kind: number,
+    packet: OpenPacket,
+    now: number,
+  ): boolean {
+    const core = this.#core;
+    const recovery = core.recovery;
+    const received = core.received[space]!;
+    const probe = recovery.probesDue(space) > 0;
+    const ackDue = received.shouldAckNow(now);
+    const mayData = kind === KIND_ANY || probe;
+    if (!ackDue && !(mayData && (probe || this.#hasData(space)))) return false;
+
+    const number = recovery.peekPacketNumber(space);
+    const pnLength = encodePacketNumberLength(number, recovery.largestAcked(space));
+    const dcid = core.remoteCids.current;
+    let pnOffset: number;
+    if (space === APPLICATION) {
+      pnOffset = writeShortHeader(buf, start, dcid, core.protection.keyPhase, false, pnLength, number);
+    } else {
+      const token = space === INITIAL ? (this.#token ?? EMPTY) : null;
+      pnOffset = writeLongHeader(
+        buf,
+        start,
+        PACKET_TYPES[space]!,
+        core.version,
+        dcid,
+        core.localCids.handshakeCid,
+        token,
+        pnLength,
+        number,
+      );
+    }
+    const payload = pnOffset + pnLength;
+    const end = limit - TAG;
+    if (payload + 4 > end) return false;
+    const sent = recovery.sent(space);
+    sent.begin(number);
+    let pos = payload;
+    let elicits = false;
+
+    if (received.hasAckToSend && (ackDue || mayData)) {
+      const after = this.#writeAck(buf, pos, end, space, now);
+      if (after > pos) sent.addRecord(REC_ACK, received.largest, 0, 0);
+      pos = after;
+    }
+    if (mayData) {
+      const before = pos;
+      pos = this.#writeFrames(buf, pos, end, space, now);
+      elicits = pos > before;
+      if (!elicits && probe) {
+        buf[pos++] = FRAME_PING;
+        sent.addRecord(REC_PING, 0, 0, 0);
+        elicits = true;
+      }
+    }
+    if (pos === payload) {
+      sent.rollback();
+      return false;
+    }
+    // rfc9001#5.4.2 the packet must be long enough for a sample: packet number and payload make at least 4 bytes.
+    while (pos - pnOffset < 4) buf[pos++] = 0;
+
+    packet.space = space;
+    packet.start = start;
+    packet.pnOffset = pnOffset;
+    packet.pnLength = pnLength;
+    packet.number = number;
+    packet.end = pos;
+    packet.ackEliciting = elicits;
+    packet.isProbe = probe;
+    if (elicits) this.#ackEliciting = true;
+    recovery.usePacketNumber(space);
+    return true;
+  }
+
+  #hasData(space: Space): boolean {
+    const core = this.#core;
+    if (core.crypto.hasData(space)) return true;
+    if (space !== APPLICATION) return false;
+    return core.control.hasFrames || core.streams.hasControl || core.streams.hasData;
+  }
+
+  #writeFrames(buf: Uint8Array, pos: number, end: number, space: Space, now: number): number {
+    const core = this.#core;
+    const sent = core.recovery.sent(space);
+    pos = core.crypto.writeFrames(space, buf, pos, end, sent);
+    if (space !== APPLICATION) return pos;
+    pos = core.control.write(buf, pos, end, sent);
+    if (core.streams.hasControl) pos = core.streams.writeControl(buf, pos, end, sent, now);
+    if (core.streams.hasData) pos = core.streams.writeStreamFrames(buf, pos, end, sent);
+    return pos;
+  }
+
+  #writeAck(buf: Uint8Array, pos: number, end: number, space: Space, now: number): number {
+    const received = this.#core.received[space]!;
+    const after = writeAck(
+      buf,
+      pos,
+      end,
+      received.ranges,
+      received.rangeCount,
+      received.ackDelayRaw(now),
+      received.ecnCounts,
+    );
+    if (after > pos) received.onAckSent(now);
+    return after;
+  }
+
+  /** Patches the length, seals, and tells recovery. `end` is the end of the payload with padding. */
+  #seal(buf: Uint8Array, packet: OpenPacket, end: number, path: Path, now: number): void {
+    const core = this.#core;
+    const { space, start, pnOffset, pnLength, number } = packet;
+    if (space !== APPLICATION) patchLength(buf, pnOffset, end + TAG - pnOffset);
+    const padded = end > packet.end;
+    if (core.tracer !== null) {
+      core.tracer.record({
+        name: "packet_sent",
+        time: now,
+        header: {
+          type: PACKET_TYPES[space]!,
+          number,
+          dcid: toHex(core.remoteCids.current),
+          ...(space === APPLICATION
+            ? {}
+            : { scid: toHex(core.localCids.handshakeCid), version: core.version }),
+        },
+        size: end + TAG - start,
+        frames: describeFrames(buf, pnOffset + pnLength, end, PACKET_TYPES[space]!),
+        ecn: NOT_ECT,
+        datagramId: this.#datagramId,
+      });
+    }
+    core.protection.seal(space, buf, start, pnOffset, pnLength, end, number);
+    core.stats.packetsSent++;
+    // rfc9002#2 packets are in flight when they are ack-eliciting or contain a PADDING frame.
+    const size = end + TAG - start;
+    core.recovery.onPacketSent(
+      space,
+      number,
+      now,
+      size,
+      packet.ackEliciting,
+      packet.ackEliciting || padded,
+      NOT_ECT,
+    );
+    if (packet.ackEliciting) core.pacer.onSent(now, size);
+    // rfc9001#4.9.1 a client MUST discard Initial keys when it first sends a Handshake packet.
+    if (space === HANDSHAKE && core.role === "client") this.#handshake.discard(INITIAL);
+    void path;
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+void PACKET_TYPE_NAMES;
+void writeConnectionClose;

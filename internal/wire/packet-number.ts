@@ -1,0 +1,40 @@
+// Packet number encoding, rfc9000#17.1, rfc9000#A.2, rfc9000#A.3.
+
+/**
+ * Bytes needed for `pn` so that the peer, who has everything up to `largestAcked` at least, decodes it right.
+ * rfc9000#17.1 MUST use a packet number size able to represent more than twice as large a range as the difference.
+ * @param largestAcked −1 where nothing was acknowledged yet.
+ */
+export function encodePacketNumberLength(pn: number, largestAcked: number): 1 | 2 | 3 | 4 {
+  const unacked = pn - largestAcked;
+  // One bit more than the range, rfc9000#A.2.
+  if (unacked < 0x80) return 1;
+  if (unacked < 0x8000) return 2;
+  if (unacked < 0x800000) return 3;
+  return 4;
+}
+
+/** Writes the low `length` bytes of `pn`. */
+export function writePacketNumber(buf: Uint8Array, pos: number, pn: number, length: number): number {
+  const low = pn % 0x100000000;
+  for (let i = length - 1, rest = low; i >= 0; i--) {
+    buf[pos + i] = rest & 0xff;
+    rest = Math.floor(rest / 256);
+  }
+  return pos + length;
+}
+
+/**
+ * The full packet number closest to the next expected one, rfc9000#A.3.
+ * @param largest the largest number processed in this space, −1 for none.
+ * @param bits of the truncated number: 8, 16, 24 or 32.
+ */
+export function decodePacketNumber(largest: number, truncated: number, bits: number): number {
+  const expected = largest + 1;
+  const window = 2 ** bits;
+  const half = window / 2;
+  const candidate = expected - (expected % window) + truncated;
+  if (candidate <= expected - half && candidate < 2 ** 62 - window) return candidate + window;
+  if (candidate > expected + half && candidate >= window) return candidate - window;
+  return candidate;
+}

@@ -1,0 +1,332 @@
+// Transport parameters: rfc9000#18 and the extensions we know.
+
+import { TRANSPORT_PARAMETER_ERROR, type Role } from "../protocol/constants.ts";
+import { TransportError } from "../protocol/errors.ts";
+import {
+  ACK_DELAY_EXPONENT,
+  MAX_ACK_DELAY,
+  MAX_CONNECTION_ID_LENGTH,
+  MAX_STREAM_COUNT,
+} from "../protocol/limits.ts";
+import { Reader, TOO_BIG, varintLength, writeVarint } from "./varint.ts";
+
+/** A server's other address, rfc9000#9.6. */
+export interface PreferredAddress {
+  ipv4: { ip: string; port: number } | null;
+  ipv6: { ip: string; port: number } | null;
+  connectionId: Uint8Array;
+  statelessResetToken: Uint8Array;
+}
+
+/** rfc9368#3 */
+export interface VersionInformation {
+  chosen: number;
+  available: number[];
+}
+
+/** Transport parameters with the RFC's defaults where absent. Sizes in bytes, times in ms. */
+export interface TransportParameters {
+  originalDestinationConnectionId?: Uint8Array;
+  maxIdleTimeout: number;
+  statelessResetToken?: Uint8Array;
+  maxUdpPayloadSize: number;
+  initialMaxData: number;
+  initialMaxStreamDataBidiLocal: number;
+  initialMaxStreamDataBidiRemote: number;
+  initialMaxStreamDataUni: number;
+  initialMaxStreamsBidi: number;
+  initialMaxStreamsUni: number;
+  ackDelayExponent: number;
+  maxAckDelay: number;
+  disableActiveMigration: boolean;
+  preferredAddress?: PreferredAddress;
+  activeConnectionIdLimit: number;
+  initialSourceConnectionId?: Uint8Array;
+  retrySourceConnectionId?: Uint8Array;
+  /** rfc9221#3; 0: datagrams are not taken. */
+  maxDatagramFrameSize: number;
+  versionInformation?: VersionInformation;
+  /** rfc9287#3 */
+  greaseQuicBit: boolean;
+  /** µs, ack-frequency draft; undefined: not supported. */
+  minAckDelay?: number;
+  /** reliable-stream-reset draft. */
+  resetStreamAt: boolean;
+  /** Parameters nobody here knows, for traces. */
+  unknown?: { id: number; length: number }[];
+  /** To be written as they are: greased ones. */
+  extra?: { id: number; value: Uint8Array }[];
+}
+
+const ID = {
+  originalDestinationConnectionId: 0x00,
+  maxIdleTimeout: 0x01,
+  statelessResetToken: 0x02,
+  maxUdpPayloadSize: 0x03,
+  initialMaxData: 0x04,
+  initialMaxStreamDataBidiLocal: 0x05,
+  initialMaxStreamDataBidiRemote: 0x06,
+  initialMaxStreamDataUni: 0x07,
+  initialMaxStreamsBidi: 0x08,
+  initialMaxStreamsUni: 0x09,
+  ackDelayExponent: 0x0a,
+  maxAckDelay: 0x0b,
+  disableActiveMigration: 0x0c,
+  preferredAddress: 0x0d,
+  activeConnectionIdLimit: 0x0e,
+  initialSourceConnectionId: 0x0f,
+  retrySourceConnectionId: 0x10,
+  versionInformation: 0x11,
+  maxDatagramFrameSize: 0x20,
+  greaseQuicBit: 0x2ab2,
+  minAckDelay: 0xff04de1b,
+  resetStreamAt: 0x17f7586d2cb571,
+} as const;
+
+/** rfc9000#18.2: what holds where a parameter is absent. */
+export function defaultTransportParameters(): TransportParameters {
+  return {
+    maxIdleTimeout: 0,
+    maxUdpPayloadSize: 65527,
+    initialMaxData: 0,
+    initialMaxStreamDataBidiLocal: 0,
+    initialMaxStreamDataBidiRemote: 0,
+    initialMaxStreamDataUni: 0,
+    initialMaxStreamsBidi: 0,
+    initialMaxStreamsUni: 0,
+    ackDelayExponent: ACK_DELAY_EXPONENT,
+    maxAckDelay: MAX_ACK_DELAY,
+    disableActiveMigration: false,
+    activeConnectionIdLimit: 2,
+    maxDatagramFrameSize: 0,
+    greaseQuicBit: false,
+    resetStreamAt: false,
+  };
+}
+
+/** Number parameters: id, default, smallest and largest valid value. rfc9000#18.2 */
+const NUMBERS = [
+  ["maxIdleTimeout", 0, Infinity],
+  ["maxUdpPayloadSize", 1200, Infinity],
+  ["initialMaxData", 0, Infinity],
+  ["initialMaxStreamDataBidiLocal", 0, Infinity],
+  ["initialMaxStreamDataBidiRemote", 0, Infinity],
+  ["initialMaxStreamDataUni", 0, Infinity],
+  ["initialMaxStreamsBidi", 0, MAX_STREAM_COUNT],
+  ["initialMaxStreamsUni", 0, MAX_STREAM_COUNT],
+  ["ackDelayExponent", 0, 20],
+  ["maxAckDelay", 0, 2 ** 14 - 1],
+  ["activeConnectionIdLimit", 2, Infinity],
+  ["maxDatagramFrameSize", 0, Infinity],
+] as const;
+
+const SERVER_ONLY: readonly number[] = [
+  ID.originalDestinationConnectionId,
+  ID.preferredAddress,
+  ID.retrySourceConnectionId,
+  ID.statelessResetToken,
+];
+
+function bad(reason: string): TransportError {
+  return new TransportError(TRANSPORT_PARAMETER_ERROR, reason, { frameType: 0x06 });
+}
+
+/** Encodes what differs from the defaults. `role` is ours. */
+export function encodeTransportParameters(p: TransportParameters, role: Role): Uint8Array {
+  const parts: number[] = [];
+  const scratch = new Uint8Array(8);
+  const varint = (value: number) => {
+    const end = writeVarint(scratch, 0, value);
+    for (let i = 0; i < end; i++) parts.push(scratch[i]!);
+  };
+  const bytes = (id: number, value: Uint8Array) => {
+    varint(id);
+    varint(value.length);
+    parts.push(...value);
+  };
+  const defaults = defaultTransportParameters();
+  for (const [name] of NUMBERS) {
+    const value = p[name];
+    if (value === defaults[name]) continue;
+    varint(ID[name]);
+    varint(varintLength(value));
+    varint(value);
+  }
+  const cid = (
+    name: "originalDestinationConnectionId" | "initialSourceConnectionId" | "retrySourceConnectionId",
+  ) => {
+    const value = p[name];
+    if (value !== undefined) bytes(ID[name], value);
+  };
+  cid("initialSourceConnectionId");
+  if (role === "server") {
+    cid("originalDestinationConnectionId");
+    cid("retrySourceConnectionId");
+    if (p.statelessResetToken !== undefined) bytes(ID.statelessResetToken, p.statelessResetToken);
+    if (p.preferredAddress !== undefined)
+      bytes(ID.preferredAddress, encodePreferredAddress(p.preferredAddress));
+  }
+  if (p.disableActiveMigration) bytes(ID.disableActiveMigration, new Uint8Array(0));
+  if (p.greaseQuicBit) bytes(ID.greaseQuicBit, new Uint8Array(0));
+  if (p.resetStreamAt) bytes(ID.resetStreamAt, new Uint8Array(0));
+  if (p.minAckDelay !== undefined) {
+    varint(ID.minAckDelay);
+    varint(varintLength(p.minAckDelay));
+    varint(p.minAckDelay);
+  }
+  if (p.versionInformation !== undefined) {
+    const versions = [p.versionInformation.chosen, ...p.versionInformation.available];
+    const value = new Uint8Array(4 * versions.length);
+    const view = new DataView(value.buffer);
+    versions.forEach((version, i) => view.setUint32(4 * i, version));
+    bytes(ID.versionInformation, value);
+  }
+  for (const { id, value } of p.extra ?? []) bytes(id, value);
+  return Uint8Array.from(parts);
+}
+
+/**
+ * Decodes the peer's parameters, strictly.
+ * @throws {TransportError} TRANSPORT_PARAMETER_ERROR for every malformed, repeated, forbidden or invalid parameter.
+ */
+export function decodeTransportParameters(bytes: Uint8Array, peerRole: Role): TransportParameters {
+  const out = defaultTransportParameters();
+  const seen = new Set<number>();
+  const r = new Reader(bytes);
+  while (r.remaining > 0) {
+    const id = r.varint();
+    const length = r.varint();
+    if (r.failed || !(length <= r.remaining)) throw bad("parameters are cut off");
+    const value = new Reader(bytes, r.pos, r.pos + length);
+    r.skip(length);
+    // IDs above 2^53 are nobody's we know: they are ignored, and cannot be told apart here.
+    if (id === TOO_BIG) continue;
+    // rfc9000#7.4 an endpoint SHOULD treat receipt of duplicate transport parameters as TRANSPORT_PARAMETER_ERROR.
+    if (seen.has(id)) throw bad(`parameter 0x${id.toString(16)} comes twice`);
+    seen.add(id);
+    // rfc9000#18.2 a server MUST treat receipt of any of these from a client as TRANSPORT_PARAMETER_ERROR.
+    if (peerRole === "client" && SERVER_ONLY.includes(id))
+      throw bad(`a client sent parameter 0x${id.toString(16)}`);
+    decodeOne(out, id, length, value);
+  }
+  return out;
+}
+
+function decodeOne(out: TransportParameters, id: number, length: number, r: Reader): void {
+  for (const [name, min, max] of NUMBERS) {
+    if (ID[name] !== id) continue;
+    const value = r.varint();
+    if (r.failed || r.remaining > 0) throw bad(`${name} is not one integer`);
+    // rfc9000#18.2 values below 1200 (max_udp_payload_size), above 20 (ack_delay_exponent), of 2^14 or greater
+    // (max_ack_delay), below 2 (active_connection_id_limit), above 2^60 (initial_max_streams) are invalid.
+    if (!(value >= min && value <= max)) throw bad(`${name} = ${value} is invalid`);
+    out[name] = Math.min(value, Number.MAX_SAFE_INTEGER);
+    return;
+  }
+  switch (id) {
+    case ID.originalDestinationConnectionId:
+      out.originalDestinationConnectionId = connectionId(r, length);
+      return;
+    case ID.initialSourceConnectionId:
+      out.initialSourceConnectionId = connectionId(r, length);
+      return;
+    case ID.retrySourceConnectionId:
+      out.retrySourceConnectionId = connectionId(r, length);
+      return;
+    case ID.statelessResetToken:
+      if (length !== 16) throw bad("stateless_reset_token has 16 bytes");
+      out.statelessResetToken = r.bytes(16).slice();
+      return;
+    case ID.disableActiveMigration:
+      out.disableActiveMigration = flag(length);
+      return;
+    case ID.greaseQuicBit:
+      out.greaseQuicBit = flag(length);
+      return;
+    case ID.resetStreamAt:
+      out.resetStreamAt = flag(length);
+      return;
+    case ID.minAckDelay: {
+      const value = r.varint();
+      // ack-frequency draft: values of 2^24 or greater are invalid.
+      if (r.failed || r.remaining > 0 || value >= 2 ** 24) throw bad("min_ack_delay is invalid");
+      out.minAckDelay = value;
+      return;
+    }
+    case ID.preferredAddress:
+      out.preferredAddress = decodePreferredAddress(r);
+      return;
+    case ID.versionInformation: {
+      // rfc9368#3 a length that is not a multiple of 4, or any version of 0, is a parsing failure.
+      if (length < 4 || length % 4 !== 0) throw bad("version_information is malformed");
+      const versions: number[] = [];
+      while (r.remaining > 0) versions.push(r.u32());
+      if (versions.includes(0)) throw bad("version_information lists version 0");
+      out.versionInformation = { chosen: versions[0]!, available: versions.slice(1) };
+      return;
+    }
+    default:
+      // rfc9000#7.4.2 an endpoint MUST ignore transport parameters that it does not support.
+      (out.unknown ??= []).push({ id, length });
+  }
+}
+
+function flag(length: number): true {
+  if (length !== 0) throw bad("a flag parameter has a value");
+  return true;
+}
+
+function connectionId(r: Reader, length: number): Uint8Array {
+  if (length > MAX_CONNECTION_ID_LENGTH) throw bad("connection ID longer than 20 bytes");
+  return r.bytes(length).slice();
+}
+
+function encodePreferredAddress(p: PreferredAddress): Uint8Array {
+  const out = new Uint8Array(4 + 2 + 16 + 2 + 1 + p.connectionId.length + 16);
+  if (p.ipv4 !== null) {
+    out.set(p.ipv4.ip.split(".").map(Number), 0);
+    out.set([p.ipv4.port >> 8, p.ipv4.port & 255], 4);
+  }
+  if (p.ipv6 !== null) {
+    out.set(ipv6Bytes(p.ipv6.ip), 6);
+    out.set([p.ipv6.port >> 8, p.ipv6.port & 255], 22);
+  }
+  out[24] = p.connectionId.length;
+  out.set(p.connectionId, 25);
+  out.set(p.statelessResetToken, 25 + p.connectionId.length);
+  return out;
+}
+
+/** rfc9000#18.2 preferred_address: all-zero addresses mean "none of this family". */
+function decodePreferredAddress(r: Reader): PreferredAddress {
+  const v4 = r.bytes(4);
+  const v4port = r.u16();
+  const v6 = r.bytes(16);
+  const v6port = r.u16();
+  const length = r.u8();
+  const connectionId = r.bytes(length).slice();
+  const statelessResetToken = r.bytes(16).slice();
+  if (r.failed || r.remaining > 0) throw bad("preferred_address is malformed");
+  // rfc9000#18.2 a server MUST NOT include a zero-length connection ID in this transport parameter.
+  if (length < 1 || length > MAX_CONNECTION_ID_LENGTH) throw bad("preferred_address connection ID length");
+  const groups: string[] = [];
+  for (let i = 0; i < 16; i += 2) groups.push(((v6[i]! << 8) | v6[i + 1]!).toString(16));
+  return {
+    ipv4: v4.every((b) => b === 0) ? null : { ip: v4.join("."), port: v4port },
+    ipv6: v6.every((b) => b === 0) ? null : { ip: groups.join(":"), port: v6port },
+    connectionId,
+    statelessResetToken,
+  };
+}
+
+function ipv6Bytes(text: string): number[] {
+  const [head = "", tail] = text.split("::");
+  const parse = (part: string) => (part === "" ? [] : part.split(":").map((group) => parseInt(group, 16)));
+  const front = parse(head);
+  const back = tail === undefined ? [] : parse(tail);
+  const groups =
+    tail === undefined
+      ? front
+      : [...front, ...Array<number>(8 - front.length - back.length).fill(0), ...back];
+  return groups.flatMap((group) => [group >> 8, group & 255]);
+}

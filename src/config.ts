@@ -1,0 +1,96 @@
+// Connection settings as the application gives them, checked, with defaults from the limits file.
+
+import { newRenoFactory } from "../internal/congestion/newreno.ts";
+import { connectionConfig, type ConnectionConfig } from "../internal/connection/config.ts";
+import type { CongestionControllerFactory } from "../internal/congestion/controller.ts";
+import type { CryptoProvider } from "../internal/crypto/provider.ts";
+import { InvalidOptionError } from "../internal/protocol/errors.ts";
+import * as limits from "../internal/protocol/limits.ts";
+import type { Tracer } from "../internal/protocol/tracer.ts";
+import { randomFillSync } from "node:crypto";
+
+/** Settings of a connection, quic-go's names. Times in ms, sizes in bytes. */
+export interface Config {
+  /** Ends a connection on which nothing arrived for so long; the smaller of both sides' counts. Default 30,000; 0: never. */
+  maxIdleTimeout?: number;
+  /** Gives a handshake up. Default 10,000. */
+  handshakeTimeout?: number;
+  /** A PING after so much quiet, at most 20,000 and half of the idle timeout. Default 0: none. */
+  keepAlivePeriod?: number;
+  /** Receive window of a stream: start (512 KiB) and cap (6 MiB) of its auto-tuning. */
+  initialStreamReceiveWindow?: number;
+  maxStreamReceiveWindow?: number;
+  /** Receive window of the connection: start (768 KiB) and cap (15 MiB). */
+  initialConnectionReceiveWindow?: number;
+  maxConnectionReceiveWindow?: number;
+  /** Streams the peer may have open at a time. Default 100 each; 0: none. */
+  maxIncomingStreams?: number;
+  maxIncomingUniStreams?: number;
+  /** UDP payload size of what we send, 1,200 to 65,527. Default 1,252; more needs a path that carries it. */
+  initialPacketSize?: number;
+  /** Spread packets over time. Default true. */
+  pacing?: boolean;
+  /** "newreno", or a factory of your own. */
+  congestionControl?: "newreno" | CongestionControllerFactory;
+  /** Tell the peer not to migrate. Default false. */
+  disableActiveMigration?: boolean;
+  /** Connection IDs of ours the peer may hold, 2 to 8. Default 4. */
+  activeConnectionIdLimit?: number;
+  /** Receives every event of the connection. */
+  tracer?: Tracer;
+}
+
+function number(name: keyof Config, value: number | undefined, min: number, max: number): void {
+  if (value === undefined) return;
+  if (typeof value !== "number" || !(value >= min && value <= max)) {
+    throw new InvalidOptionError(name, `a number from ${min} to ${max}, not ${String(value)}`);
+  }
+}
+
+/** Checks `config` and fills in the rest. @throws {InvalidOptionError} naming the option. */
+export function resolveConfig(config: Config, provider: CryptoProvider, keyLog: boolean): ConnectionConfig {
+  const big = 2 ** 40;
+  number("maxIdleTimeout", config.maxIdleTimeout, 0, big);
+  number("handshakeTimeout", config.handshakeTimeout, 1, big);
+  number("keepAlivePeriod", config.keepAlivePeriod, 0, big);
+  number("initialStreamReceiveWindow", config.initialStreamReceiveWindow, 1, big);
+  number("maxStreamReceiveWindow", config.maxStreamReceiveWindow, 1, big);
+  number("initialConnectionReceiveWindow", config.initialConnectionReceiveWindow, 1, big);
+  number("maxConnectionReceiveWindow", config.maxConnectionReceiveWindow, 1, big);
+  number("maxIncomingStreams", config.maxIncomingStreams, 0, limits.MAX_STREAM_COUNT);
+  number("maxIncomingUniStreams", config.maxIncomingUniStreams, 0, limits.MAX_STREAM_COUNT);
+  number("initialPacketSize", config.initialPacketSize, limits.MIN_DATAGRAM_SIZE, limits.MAX_DATAGRAM_SIZE);
+  number("activeConnectionIdLimit", config.activeConnectionIdLimit, 2, 8);
+  const controller = config.congestionControl ?? "newreno";
+  if (controller !== "newreno" && typeof controller !== "function") {
+    throw new InvalidOptionError(
+      "congestionControl",
+      `"newreno" or a factory, not ${JSON.stringify(controller)}`,
+    );
+  }
+  const streamWindow = config.initialStreamReceiveWindow ?? limits.STREAM_WINDOW_INITIAL;
+  const connectionWindow = config.initialConnectionReceiveWindow ?? limits.CONNECTION_WINDOW_INITIAL;
+  return connectionConfig({
+    provider,
+    random: (out) => void randomFillSync(out),
+    maxIdleTimeout: config.maxIdleTimeout ?? limits.IDLE_TIMEOUT,
+    handshakeTimeout: config.handshakeTimeout ?? limits.HANDSHAKE_TIMEOUT,
+    keepAlivePeriod: Math.min(config.keepAlivePeriod ?? 0, limits.MAX_KEEP_ALIVE),
+    initialStreamWindow: streamWindow,
+    maxStreamWindow: Math.max(streamWindow, config.maxStreamReceiveWindow ?? limits.STREAM_WINDOW_MAX),
+    initialConnectionWindow: connectionWindow,
+    maxConnectionWindow: Math.max(
+      connectionWindow,
+      config.maxConnectionReceiveWindow ?? limits.CONNECTION_WINDOW_MAX,
+    ),
+    maxIncomingStreams: config.maxIncomingStreams ?? limits.MAX_INCOMING_STREAMS,
+    maxIncomingUniStreams: config.maxIncomingUniStreams ?? limits.MAX_INCOMING_UNI_STREAMS,
+    datagramSize: config.initialPacketSize ?? limits.INITIAL_DATAGRAM_SIZE,
+    pacing: config.pacing ?? true,
+    congestionControl: controller === "newreno" ? newRenoFactory : controller,
+    disableActiveMigration: config.disableActiveMigration ?? false,
+    activeConnectionIdLimit: config.activeConnectionIdLimit ?? limits.ACTIVE_CONNECTION_ID_LIMIT,
+    keyLog,
+    tracer: config.tracer ?? null,
+  });
+}

@@ -1,0 +1,446 @@
+// One QUIC connection as the application sees it.
+
+import type { X509Certificate } from "node:crypto";
+import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
+import type { ConnectionEvent } from "../internal/connection/events.ts";
+import type { Stream as CoreStream } from "../internal/stream/stream.ts";
+import type { CryptoProvider } from "../internal/crypto/provider.ts";
+import type { PendingRequest } from "../internal/tls/types.ts";
+import { ApplicationError, InvalidOptionError, QuicError } from "../internal/protocol/errors.ts";
+import type { SocketDescription } from "../internal/udp/packet-conn.ts";
+import { monotonicNow } from "./driver.ts";
+import { errorCode, ReceiveStream, type StreamOwner } from "./receive-stream.ts";
+import { SendStream } from "./send-stream.ts";
+import { Stream } from "./stream.ts";
+import {
+  type Authorization,
+  type CertificateError,
+  identityOf,
+  runVerifier,
+  type TlsOptions,
+  x509,
+} from "./tls-options.ts";
+import { WaitQueue, type WaitOptions } from "./waiter.ts";
+
+/** How a connection ended. */
+export interface CloseInfo {
+  /** The typed error; an ApplicationError with code 0 is a normal end. */
+  readonly error: QuicError;
+  /** Whether the peer ended it. */
+  readonly remote: boolean;
+  /** What each side said, where it said something: they may cross. */
+  readonly localError: QuicError | null;
+  readonly peerError: QuicError | null;
+}
+
+/** What was negotiated. */
+export interface ConnectionState {
+  readonly version: number;
+  readonly alpnProtocol: string | null;
+  readonly servername: string | null;
+  /** TLS cipher suite, as `TLS_AES_128_GCM_SHA256`. */
+  readonly cipher: string | null;
+  /** Key agreement group, as `x25519`. */
+  readonly group: string | null;
+  /** Whether the peer's certificate was verified. */
+  readonly authorized: boolean;
+  /** Why it was not, where `rejectUnauthorized: false` let it pass. */
+  readonly authorizationError: CertificateError | null;
+  /** The peer's chain, leaf first. Parsed when read. */
+  readonly peerCertificates: readonly X509Certificate[];
+  readonly handshakeComplete: boolean;
+  readonly handshakeConfirmed: boolean;
+  readonly socket: SocketDescription;
+}
+
+/** Counters and estimates; times in ms, sizes in bytes. */
+export interface ConnectionStatistics {
+  readonly packetsSent: number;
+  readonly packetsReceived: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly datagramsSent: number;
+  readonly datagramsReceived: number;
+  readonly packetsLost: number;
+  readonly packetsDropped: number;
+  readonly duplicatePackets: number;
+  readonly smoothedRtt: number;
+  readonly minRtt: number;
+  readonly latestRtt: number;
+  readonly rttVariance: number;
+  readonly congestionWindow: number;
+  readonly bytesInFlight: number;
+  readonly handshakeDuration: number;
+}
+
+/** Thrown by tryOpenStream where the peer's limit is reached. */
+export class StreamLimitReachedError extends QuicError {
+  constructor(bidi: boolean) {
+    super(
+      "ERR_QUIC_STREAM_LIMIT",
+      `The peer allows no more ${bidi ? "bidirectional" : "unidirectional"} streams now. ` +
+        `Wait with ${bidi ? "openStream" : "openUniStream"}, or finish streams first.`,
+      { temporary: true },
+    );
+  }
+}
+
+/** What a connection needs of its transport. @internal */
+export interface ConnectionOwner {
+  flushSoon(): void;
+  flushNow(): void;
+  pump(): void;
+  describeSocket(): SocketDescription;
+  forget(connection: Connection): void;
+}
+
+interface Sides {
+  receiving: ReceiveStream | null;
+  sending: SendStream | null;
+}
+
+/** A QUIC connection (rfc9000#5). Made by `dial` and `accept`. */
+export class Connection implements AsyncDisposable {
+  readonly #core: CoreConnection;
+  readonly #owner: ConnectionOwner;
+  readonly #tls: TlsOptions;
+  readonly #provider: CryptoProvider;
+  readonly #authorization: Authorization;
+  readonly #incoming = new WaitQueue<Stream>();
+  readonly #incomingUni = new WaitQueue<ReceiveStream>();
+  readonly #credit = { bidi: new Set<() => void>(), uni: new Set<() => void>() };
+  readonly #streamOwner: StreamOwner;
+  #failure: QuicError | null = null;
+  #context: AbortController | null = null;
+  #resolveHandshake: () => void = () => {};
+  #rejectHandshake: (error: Error) => void = () => {};
+  #resolveClosed: (info: CloseInfo) => void = () => {};
+
+  /** Resolves when the handshake is complete; rejects with the error that ended the connection before. */
+  readonly handshakeComplete: Promise<void>;
+  /** Resolves when the connection has ended. Never rejects. */
+  readonly closed: Promise<CloseInfo>;
+
+  /** @internal */
+  constructor(
+    core: CoreConnection,
+    owner: ConnectionOwner,
+    tls: TlsOptions,
+    provider: CryptoProvider,
+    authorization: Authorization,
+  ) {
+    this.#core = core;
+    this.#owner = owner;
+    this.#tls = tls;
+    this.#provider = provider;
+    this.#authorization = authorization;
+    this.handshakeComplete = new Promise((resolve, reject) => {
+      this.#resolveHandshake = resolve;
+      this.#rejectHandshake = reject;
+    });
+    // Nobody has to look at it.
+    this.handshakeComplete.catch(() => {});
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    // eslint-disable-next-line @typescript-eslint/no-this-alias
+    const connection = this;
+    this.#streamOwner = {
+      get failure() {
+        return connection.#failure;
+      },
+      flush: () => owner.flushSoon(),
+    };
+  }
+
+  /** @internal */
+  get core(): CoreConnection {
+    return this.#core;
+  }
+
+  /** The peer's address, as `192.0.2.1:443` or `[2001:db8::1]:443`. */
+  get remoteAddress(): string {
+    return this.#core.remote.key;
+  }
+
+  get role(): "client" | "server" {
+    return this.#core.role;
+  }
+
+  /** Opens a bidirectional stream; waits where the peer's limit is reached (rfc9000#4.6). */
+  async openStream(options?: WaitOptions): Promise<Stream> {
+    return this.#wrap(await this.#open(true, options?.signal));
+  }
+
+  /** Opens a bidirectional stream now. @throws {StreamLimitReachedError} */
+  tryOpenStream(): Stream {
+    this.#throwIfClosed();
+    const stream = this.#core.openStream(true);
+    if (stream === null) throw new StreamLimitReachedError(true);
+    return this.#wrap(stream);
+  }
+
+  /** Opens a unidirectional stream; waits where the peer's limit is reached. */
+  async openUniStream(options?: WaitOptions): Promise<SendStream> {
+    return this.#sides(await this.#open(false, options?.signal)).sending!;
+  }
+
+  /** Opens a unidirectional stream now. @throws {StreamLimitReachedError} */
+  tryOpenUniStream(): SendStream {
+    this.#throwIfClosed();
+    const stream = this.#core.openStream(false);
+    if (stream === null) throw new StreamLimitReachedError(false);
+    return this.#sides(stream).sending!;
+  }
+
+  async #open(bidi: boolean, signal?: AbortSignal): Promise<CoreStream> {
+    for (;;) {
+      signal?.throwIfAborted();
+      this.#throwIfClosed();
+      const stream = this.#core.openStream(bidi);
+      if (stream !== null) return stream;
+      this.#owner.flushSoon();
+      const waiting = bidi ? this.#credit.bidi : this.#credit.uni;
+      await new Promise<void>((resolve, reject) => {
+        const done = () => {
+          waiting.delete(done);
+          signal?.removeEventListener("abort", onAbort);
+          resolve();
+        };
+        const onAbort = () => {
+          waiting.delete(done);
+          reject(signal!.reason as Error);
+        };
+        waiting.add(done);
+        signal?.addEventListener("abort", onAbort, { once: true });
+      });
+    }
+  }
+
+  /** The next bidirectional stream that the peer opens. Rejects with the connection's error when it has ended. */
+  acceptStream(options?: WaitOptions): Promise<Stream> {
+    return this.#incoming.take(options?.signal);
+  }
+
+  /** The next unidirectional stream that the peer opens. */
+  acceptUniStream(options?: WaitOptions): Promise<ReceiveStream> {
+    return this.#incomingUni.take(options?.signal);
+  }
+
+  /** The peer's bidirectional streams, until the connection ends (without an error where it ended with code 0). */
+  incomingStreams(): AsyncGenerator<Stream, void, undefined> {
+    return this.#each(this.#incoming);
+  }
+
+  /** The peer's unidirectional streams. */
+  incomingUniStreams(): AsyncGenerator<ReceiveStream, void, undefined> {
+    return this.#each(this.#incomingUni);
+  }
+
+  async *#each<T>(queue: WaitQueue<T>): AsyncGenerator<T, void, undefined> {
+    for (;;) {
+      let next: T;
+      try {
+        next = await queue.take();
+      } catch (error) {
+        if (error instanceof ApplicationError && error.errorCode === 0) return;
+        throw error;
+      }
+      yield next;
+    }
+  }
+
+  /**
+   * Ends the connection at once with an application error code (rfc9000#10.2); streams that are not finished are lost.
+   * @param code 0 is a normal end.
+   * @param reason text for the peer's logs, cut at 512 bytes.
+   */
+  closeWithError(code: number | bigint = 0, reason = ""): void {
+    if (typeof reason !== "string") throw new InvalidOptionError("reason", "a string");
+    this.#core.closeWithError(errorCode(code), reason, monotonicNow());
+    this.#owner.pump();
+    // CONNECTION_CLOSE leaves now: the process may be about to exit.
+    this.#owner.flushNow();
+  }
+
+  /**
+   * Ends the connection when everything written on streams that were closed has been acknowledged, then with code 0.
+   * @param options.signal stops waiting: the connection is closed all the same.
+   */
+  async close(options?: WaitOptions): Promise<void> {
+    try {
+      await this.#core.whenDrained(options?.signal);
+    } finally {
+      this.closeWithError(0, "");
+    }
+  }
+
+  /** Aborted when the connection ends, with its error as the reason. Made when asked for. */
+  get context(): AbortSignal {
+    if (this.#context === null) {
+      this.#context = new AbortController();
+      if (this.#failure !== null) this.#context.abort(this.#failure);
+    }
+    return this.#context.signal;
+  }
+
+  /** Has the peer acknowledge something, to keep the path alive. */
+  ping(): void {
+    this.#core.ping();
+    this.#owner.flushSoon();
+  }
+
+  /** What was negotiated. */
+  connectionState(): ConnectionState {
+    const core = this.#core;
+    const chain = core.peerChain;
+    let parsed: X509Certificate[] | null = null;
+    return {
+      version: core.version,
+      alpnProtocol: core.alpn,
+      servername: core.serverName,
+      cipher: core.cipher,
+      group: core.group,
+      authorized: this.#authorization.authorized,
+      authorizationError: this.#authorization.error,
+      get peerCertificates() {
+        return (parsed ??= x509(chain));
+      },
+      handshakeComplete: core.isHandshakeComplete,
+      handshakeConfirmed: core.isHandshakeConfirmed,
+      socket: this.#owner.describeSocket(),
+    };
+  }
+
+  /** Keying material bound to this connection, rfc8446#7.5. */
+  exportKeyingMaterial(length: number, label: string, context: Uint8Array = new Uint8Array(0)): Uint8Array {
+    return this.#core.exportKeyingMaterial(label, context, length);
+  }
+
+  /** Counters and estimates. */
+  stats(): ConnectionStatistics {
+    return this.#core.statistics();
+  }
+
+  /** @internal */
+  handle(event: ConnectionEvent): void {
+    switch (event.type) {
+      case "stream_readable":
+        sidesOf(event.stream)?.receiving?.wake();
+        break;
+      case "stream_writable":
+        sidesOf(event.stream)?.sending?.wake();
+        break;
+      case "stream_opened": {
+        const sides = this.#sides(event.stream);
+        if (sides.sending === null) this.#incomingUni.push(sides.receiving!);
+        else this.#incoming.push(new Stream(sides.receiving!, sides.sending));
+        break;
+      }
+      case "streams_available":
+        for (const wake of event.bidi ? this.#credit.bidi : this.#credit.uni) wake();
+        break;
+      case "handshake_complete":
+        this.#resolveHandshake();
+        break;
+      case "pending":
+        void this.#answer(event.request);
+        break;
+      case "key_log":
+        try {
+          this.#tls.keylog?.(event.line);
+        } catch {
+          // A key log that fails must not harm the connection.
+        }
+        break;
+      case "closed":
+        this.#end(event.error);
+        break;
+      case "handshake_confirmed":
+      case "path_changed":
+        break;
+    }
+  }
+
+  /** The user's asynchronous hooks. Their failure is an answer, never an unhandled rejection. */
+  async #answer(request: PendingRequest): Promise<void> {
+    let result: unknown;
+    switch (request.kind) {
+      case "verify":
+        result = await runVerifier(
+          this.#tls,
+          { chain: request.chain, serverName: request.serverName, role: request.role },
+          this.#authorization,
+        );
+        break;
+      case "identity":
+        try {
+          const chosen = await this.#tls.SNICallback!(request.clientHello.serverName);
+          result = chosen === null || chosen === undefined ? null : identityOf(chosen, this.#provider);
+        } catch {
+          result = null;
+        }
+        break;
+      case "sign":
+        result = null;
+        break;
+    }
+    this.#core.provide(request.id, result, monotonicNow(), Date.now());
+    this.#owner.pump();
+    this.#owner.flushSoon();
+  }
+
+  #end(error: QuicError): void {
+    if (this.#failure !== null) return;
+    this.#failure = error;
+    this.#rejectHandshake(error);
+    this.#incoming.end(error);
+    this.#incomingUni.end(error);
+    for (const wake of [...this.#credit.bidi, ...this.#credit.uni]) wake();
+    for (const stream of this.#core.streams()) {
+      const sides = sidesOf(stream);
+      sides?.receiving?.wake();
+      sides?.sending?.wake();
+    }
+    this.#context?.abort(error);
+    this.#resolveClosed({
+      error,
+      remote: error.remote,
+      localError: this.#core.localError,
+      peerError: this.#core.peerError,
+    });
+    this.#owner.forget(this);
+  }
+
+  #throwIfClosed(): void {
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  #wrap(stream: CoreStream): Stream {
+    const sides = this.#sides(stream);
+    return new Stream(sides.receiving!, sides.sending!);
+  }
+
+  /** The application's objects of a core stream, made once. */
+  #sides(stream: CoreStream): Sides {
+    let sides = sidesOf(stream);
+    if (sides === null) {
+      sides = {
+        receiving: stream.recv === null ? null : new ReceiveStream(stream.id, stream.recv, this.#streamOwner),
+        sending: stream.send === null ? null : new SendStream(stream.id, stream.send, this.#streamOwner),
+      };
+      stream.userData = sides;
+    }
+    return sides;
+  }
+
+  /** Closes with code 0; what was not finished is lost. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#failure === null) this.closeWithError(0, "");
+    await this.closed;
+  }
+}
+
+function sidesOf(stream: CoreStream): Sides | null {
+  return (stream.userData as Sides | null | undefined) ?? null;
+}

@@ -1,0 +1,147 @@
+// Time, timers and the socket, for an Endpoint that has none: one clock read per wake-up, one timer for all
+// connections, and one flush per turn of the event loop.
+//
+// A turn looks like this: datagrams arrive (poll phase) and are delivered in one batch (check phase); what woke up
+// because of them runs as microtasks; then every touched connection transmits once, so that acknowledgements and
+// answers leave together.
+
+import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
+import type { ConnectionEvent } from "../internal/connection/events.ts";
+import type { Endpoint } from "../internal/endpoint/endpoint.ts";
+import type { RxBatch } from "../internal/protocol/batch.ts";
+import { LATE_TIMER, MAX_BATCHES_PER_FLUSH } from "../internal/protocol/limits.ts";
+import type { PacketConn, PacketSink } from "../internal/udp/packet-conn.ts";
+
+/** Monotonic fractional ms: the core's `now`. */
+export const monotonicNow = (): number => performance.now();
+
+/** Who gets what the endpoint says. */
+export interface DriverOwner {
+  onConnectionEvent(connection: CoreConnection, event: ConnectionEvent): void;
+  onAccepted(connection: CoreConnection): void;
+  onSocketFailed(error: Error): void;
+}
+
+/** Runs an Endpoint over a PacketConn. */
+export class Driver implements PacketSink {
+  readonly #endpoint: Endpoint;
+  readonly #socket: PacketConn;
+  readonly #owner: DriverOwner;
+  #timer: NodeJS.Timeout | null = null;
+  #timerAt = Infinity;
+  #flushScheduled = false;
+  #blocked = false;
+  #stopped = false;
+  /** Datagrams the system refused to send, counted as lost. */
+  sendErrors = 0;
+  lastSendError: Error | null = null;
+
+  constructor(endpoint: Endpoint, socket: PacketConn, owner: DriverOwner) {
+    this.#endpoint = endpoint;
+    this.#socket = socket;
+    this.#owner = owner;
+  }
+
+  /** Has what was queued leave at the end of this turn. */
+  flushSoon(): void {
+    if (this.#flushScheduled || this.#stopped) return;
+    this.#flushScheduled = true;
+    setImmediate(this.#flush);
+  }
+
+  /** As flushSoon, but now: for closing. */
+  flushNow(): void {
+    if (!this.#stopped) this.#transmit();
+  }
+
+  readonly #flush = (): void => {
+    this.#flushScheduled = false;
+    if (!this.#stopped) this.#transmit();
+  };
+
+  #transmit(): void {
+    const now = monotonicNow();
+    let more = true;
+    for (let count = 0; more && count < MAX_BATCHES_PER_FLUSH; count++) {
+      const batch = this.#socket.batch();
+      if (batch === null) {
+        // The kernel's queue is full: `drained` goes on.
+        this.#blocked = true;
+        break;
+      }
+      more = this.#endpoint.transmit(batch, now);
+      this.#socket.send(batch);
+    }
+    this.pump();
+    this.#arm(now);
+    // Receiving gets its turn between two flushes.
+    if (more && !this.#blocked) this.flushSoon();
+  }
+
+  // PacketSink
+
+  receive(batch: RxBatch): void {
+    if (this.#stopped) return;
+    this.#endpoint.receive(batch, monotonicNow(), Date.now());
+    this.pump();
+    this.flushSoon();
+  }
+
+  drained(): void {
+    if (!this.#blocked) return;
+    this.#blocked = false;
+    this.flushSoon();
+  }
+
+  sendFailed(error: Error): void {
+    this.sendErrors++;
+    this.lastSendError = error;
+  }
+
+  failed(error: Error): void {
+    this.#owner.onSocketFailed(error);
+  }
+
+  /** Hands out what the core has to say. */
+  pump(): void {
+    for (;;) {
+      const next = this.#endpoint.pollEvent();
+      if (next === null) return;
+      if (next.type === "accepted") this.#owner.onAccepted(next.connection);
+      else this.#owner.onConnectionEvent(next.connection, next.event);
+    }
+  }
+
+  #arm(now: number): void {
+    const at = this.#endpoint.nextTimeout();
+    if (at === this.#timerAt) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#timerAt = at;
+    if (at === Infinity) return;
+    const delay = Math.min(Math.max(0, Math.ceil(at - now)), 2 ** 31 - 1);
+    this.#timer = setTimeout(this.#onTimer, delay);
+    // The socket decides whether the process lives, not its timers.
+    this.#timer.unref();
+  }
+
+  readonly #onTimer = (): void => {
+    // After a blocked event loop datagrams wait in the kernel that say more than the clock: look at them first.
+    if (monotonicNow() - this.#timerAt > LATE_TIMER) setImmediate(this.#expire);
+    else this.#expire();
+  };
+
+  readonly #expire = (): void => {
+    this.#timerAt = Infinity;
+    this.#timer = null;
+    if (this.#stopped) return;
+    this.#endpoint.handleTimeout(monotonicNow(), Date.now());
+    this.pump();
+    this.flushSoon();
+  };
+
+  stop(): void {
+    this.#stopped = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+}

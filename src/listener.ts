@@ -1,0 +1,101 @@
+// Accepting connections.
+
+import { QuicError } from "../internal/protocol/errors.ts";
+import type { Connection } from "./connection.ts";
+import { WaitQueue, type WaitOptions } from "./waiter.ts";
+
+/** Rejects `accept` after `close`. */
+export class ListenerClosedError extends QuicError {
+  constructor() {
+    super(
+      "ERR_QUIC_LISTENER_CLOSED",
+      "The listener was closed; call listen again to accept more connections.",
+    );
+  }
+}
+
+/** A transport listens once at a time. */
+export class ListenerBusyError extends QuicError {
+  constructor() {
+    super(
+      "ERR_QUIC_LISTENER_BUSY",
+      "This transport listens already; close that listener first or use another transport.",
+    );
+  }
+}
+
+/** Accepts connections on a transport. Iterating ends when the listener is closed. */
+export class Listener implements AsyncIterable<Connection>, AsyncDisposable {
+  readonly #queue = new WaitQueue<Connection>();
+  readonly #close: () => Promise<void>;
+  readonly #address: () => { address: string; port: number; family: string };
+  readonly #onTaken: () => void;
+  #closed = false;
+  #afterClose: (() => Promise<void>) | null = null;
+
+  /** @internal */
+  constructor(
+    address: () => { address: string; port: number; family: string },
+    onTaken: () => void,
+    close: () => Promise<void>,
+  ) {
+    this.#address = address;
+    this.#onTaken = onTaken;
+    this.#close = close;
+  }
+
+  /** The local address. */
+  address(): { address: string; port: number; family: string } {
+    return this.#address();
+  }
+
+  /** The next connection whose handshake is complete. @throws {ListenerClosedError} after `close`. */
+  async accept(options?: WaitOptions): Promise<Connection> {
+    const connection = await this.#queue.take(options?.signal);
+    this.#onTaken();
+    return connection;
+  }
+
+  /** @internal */
+  push(connection: Connection): void {
+    this.#queue.push(connection);
+  }
+
+  /** @internal The transport failed. */
+  fail(error: unknown): void {
+    this.#closed = true;
+    this.#queue.end(error);
+  }
+
+  /** Stops accepting. Connections that were accepted go on; those that wait in the queue are refused. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#queue.end(new ListenerClosedError());
+    for (const connection of this.#queue.drain()) connection.closeWithError(0, "listener closed");
+    await this.#close();
+    await this.#afterClose?.();
+  }
+
+  /** @internal A transport that was made for this listener goes with it. */
+  onClose(then: () => Promise<void>): void {
+    this.#afterClose = then;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Connection, void, undefined> {
+    for (;;) {
+      let connection: Connection;
+      try {
+        connection = await this.accept();
+      } catch (error) {
+        if (error instanceof ListenerClosedError) return;
+        throw error;
+      }
+      yield connection;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

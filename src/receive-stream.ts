@@ -1,0 +1,292 @@
+// The reading side of a stream: rfc9000#3.2 as an io.Reader, an iterator, a Web stream, an it-pipe source.
+
+import { Readable } from "node:stream";
+import { ReadableStream } from "node:stream/web";
+import { InvalidOptionError, QuicError, StreamError } from "../internal/protocol/errors.ts";
+import type { RecvHalf } from "../internal/stream/recv.ts";
+import { Waiter, type WaitOptions } from "./waiter.ts";
+
+/** Thrown when a second consumer wants a side of a stream that has one: see `locked`. */
+export class StreamLockedError extends QuicError {
+  constructor(what: string) {
+    super(
+      "ERR_QUIC_STREAM_LOCKED",
+      `${what} has a consumer already. Use one of read, readMany, iteration, readable, source or toNodeStream at a time.`,
+    );
+  }
+}
+
+/** What a side of a stream needs of its connection. */
+export interface StreamOwner {
+  /** The error the connection ended with, or null. */
+  readonly failure: QuicError | null;
+  /** The core has something to send. */
+  flush(): void;
+}
+
+/** Numbers or bigints are taken wherever an application error code goes in, rfc9000#20.2. */
+export function errorCode(code: number | bigint): bigint {
+  if (typeof code === "number" && !Number.isSafeInteger(code)) {
+    throw new InvalidOptionError("code", "an application error code is an integer; use a bigint above 2^53");
+  }
+  const big = BigInt(code);
+  if (big < 0n || big >= 1n << 62n)
+    throw new InvalidOptionError("code", "application error codes lie in [0, 2^62)");
+  return big;
+}
+
+/** The receiving half of a stream, and all of a unidirectional stream that the peer opened. */
+export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable {
+  /** The stream ID, rfc9000#2.1. */
+  readonly id: number;
+  readonly #half: RecvHalf;
+  readonly #owner: StreamOwner;
+  readonly #waiter: Waiter;
+  #consumer: string | null = null;
+  #cancelled: StreamError | null = null;
+
+  /** @internal */
+  constructor(id: number, half: RecvHalf, owner: StreamOwner) {
+    this.id = id;
+    this.#half = half;
+    this.#owner = owner;
+    this.#waiter = new Waiter(`reading stream ${id}`);
+  }
+
+  /** Whether a consumer holds this side. */
+  get locked(): boolean {
+    return this.#consumer !== null;
+  }
+
+  /** Whether everything up to the end was read. */
+  get finished(): boolean {
+    return this.#half.finished;
+  }
+
+  /** Bytes that can be read without waiting. */
+  get available(): number {
+    return this.#half.available;
+  }
+
+  /** @internal The event pump: data, FIN, reset or the end of the connection. */
+  wake(): void {
+    this.#waiter.wake();
+  }
+
+  /**
+   * Fills `target` with what is there, at least one byte; waits where there is none.
+   * @returns the number of bytes, or null at the end of the stream.
+   * @throws {StreamError} when the peer reset the stream or `cancelRead` was called; the connection's error when that
+   * ended first. An aborted call has read nothing and never touches `target` later.
+   */
+  async read(target: Uint8Array, options?: WaitOptions): Promise<number | null> {
+    const release = this.#lock("read");
+    try {
+      for (;;) {
+        this.#waiter.check();
+        options?.signal?.throwIfAborted();
+        const n = this.tryReadInto(target);
+        if (n !== 0 || target.length === 0) return n;
+        await this.#waiter.wait(options?.signal);
+      }
+    } finally {
+      release();
+    }
+  }
+
+  /**
+   * Chunks without a copy, at most about `maxBytes` (default 1 MiB) of them, at least one; waits where there is none.
+   * An empty array is the end. The chunks are the caller's for good.
+   * @throws as `read`.
+   */
+  async readMany(options?: WaitOptions & { maxBytes?: number }): Promise<Uint8Array[]> {
+    const release = this.#lock("readMany");
+    try {
+      return await this.#chunks(options?.maxBytes ?? 1 << 20, options?.signal);
+    } finally {
+      release();
+    }
+  }
+
+  async #chunks(maxBytes: number, signal?: AbortSignal): Promise<Uint8Array[]> {
+    for (;;) {
+      this.#waiter.check();
+      signal?.throwIfAborted();
+      const chunks = this.#take(maxBytes);
+      if (chunks === null) return [];
+      if (chunks.length > 0) return chunks;
+      await this.#waiter.wait(signal);
+    }
+  }
+
+  /** Fills `target` with what is there: 0 when that is nothing yet, null at the end. Throws as `read`. */
+  tryRead(target: Uint8Array): number | null {
+    const release = this.#lock("tryRead");
+    try {
+      return this.tryReadInto(target);
+    } finally {
+      release();
+    }
+  }
+
+  private tryReadInto(target: Uint8Array): number | null {
+    if (this.#half.available > 0 && this.#cancelled === null) {
+      const n = this.#half.readInto(target);
+      this.#owner.flush();
+      return n;
+    }
+    this.#throwIfOver();
+    return this.#half.finished ? null : 0;
+  }
+
+  #take(maxBytes: number): Uint8Array[] | null {
+    if (this.#half.available > 0 && this.#cancelled === null) {
+      const chunks = this.#half.readChunks(maxBytes);
+      this.#owner.flush();
+      return chunks;
+    }
+    this.#throwIfOver();
+    return this.#half.finished ? null : [];
+  }
+
+  /** What ended this side early: a reset, cancelRead, or the connection. A stream read to its end ends well. */
+  #throwIfOver(): void {
+    if (this.#cancelled !== null) throw this.#cancelled;
+    if (this.#half.resetCode !== null) throw new StreamError("reset", this.id, this.#half.resetCode, true);
+    if (this.#half.finished) return;
+    if (this.#owner.failure !== null) throw this.#owner.failure;
+  }
+
+  /** What could be read now, up to `n` bytes, without reading it. A copy. */
+  peek(n: number): Uint8Array {
+    return this.#half.peek(n);
+  }
+
+  /**
+   * Asks the peer to stop sending (STOP_SENDING, rfc9000#3.5) and drops what was not read. Reads from now on reject.
+   * Nothing happens on a stream that was read to its end.
+   */
+  cancelRead(code: number | bigint = 0): void {
+    const big = errorCode(code);
+    if (this.#cancelled !== null || this.#half.finished) return;
+    this.#cancelled = new StreamError("stopped", this.id, big, false);
+    this.#half.stop(big);
+    this.#owner.flush();
+    this.#waiter.wake();
+  }
+
+  /** Reads that wait past `deadline` (Unix ms or Date; null for none) reject with DeadlineExceededError. */
+  setReadDeadline(deadline: number | Date | null): void {
+    this.#waiter.setDeadline(deadline);
+  }
+
+  /** Chunks until the end; leaving the loop early cancels reading with code 0. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    const release = this.#lock("iteration");
+    let ended = false;
+    try {
+      for (;;) {
+        const chunks = await this.#chunks(1 << 18);
+        if (chunks.length === 0) {
+          ended = true;
+          return;
+        }
+        yield* chunks;
+      }
+    } catch (error) {
+      ended = true;
+      throw error;
+    } finally {
+      release();
+      if (!ended) this.cancelRead(0);
+    }
+  }
+
+  /** An it-pipe source: the same as iterating. */
+  get source(): AsyncGenerator<Uint8Array, void, undefined> {
+    return this[Symbol.asyncIterator]();
+  }
+
+  /** A Web byte stream (supports BYOB readers). Cancelling it cancels reading. Takes the lock for good. */
+  get readable(): ReadableStream<Uint8Array> {
+    this.#lock("readable");
+    return new ReadableStream({
+      type: "bytes",
+      pull: async (controller) => {
+        const request = controller.byobRequest;
+        const view = request?.view ?? null;
+        if (view !== null) {
+          const target = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+          const n = await this.#fill(target);
+          if (n === null) {
+            controller.close();
+            request!.respond(0);
+          } else request!.respond(n);
+          return;
+        }
+        // A reader may transfer what it gets: hand out copies that own their buffer.
+        const target = new Uint8Array(Math.min(65536, Math.max(this.#half.available, 4096)));
+        const n = await this.#fill(target);
+        if (n === null) controller.close();
+        else controller.enqueue(target.subarray(0, n));
+      },
+      cancel: () => this.cancelRead(0),
+    });
+  }
+
+  async #fill(target: Uint8Array): Promise<number | null> {
+    for (;;) {
+      const n = this.tryReadInto(target);
+      if (n !== 0) return n;
+      await this.#waiter.wait();
+    }
+  }
+
+  /** A Node Readable. Destroying it cancels reading. Takes the lock for good. */
+  toNodeReadable(): Readable {
+    this.#lock("toNodeReadable");
+    return new Readable(nodeReadMethods(this, () => this.#chunks(1 << 16)));
+  }
+
+  /** @internal For the Duplex of a bidirectional stream. */
+  nodeMethods(): { read: (this: Readable) => void } {
+    this.#lock("toNodeStream");
+    return nodeReadMethods(this, () => this.#chunks(1 << 16));
+  }
+
+  #lock(consumer: string): () => void {
+    if (this.#consumer !== null) throw new StreamLockedError(`Reading stream ${this.id}`);
+    this.#consumer = consumer;
+    return () => {
+      this.#consumer = null;
+    };
+  }
+
+  /** A stream that was not read to its end is cancelled: truncation must never look like success. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.finished) this.cancelRead(0);
+  }
+}
+
+function nodeReadMethods(stream: ReceiveStream, chunks: () => Promise<Uint8Array[]>) {
+  let busy = false;
+  return {
+    read(this: Readable): void {
+      if (busy) return;
+      busy = true;
+      chunks().then(
+        (list) => {
+          busy = false;
+          if (list.length === 0) this.push(null);
+          // Every chunk is pushed, also past the high water mark: they were taken from the stream already.
+          for (const chunk of list) this.push(chunk);
+        },
+        (error: unknown) => this.destroy(error as Error),
+      );
+    },
+    destroy(this: Readable, error: Error | null, done: (error: Error | null) => void): void {
+      stream.cancelRead(0);
+      done(error);
+    },
+  };
+}

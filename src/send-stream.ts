@@ -1,0 +1,262 @@
+// The writing side of a stream: rfc9000#3.1 as an io.Writer, a Web stream, an it-pipe sink.
+
+import { Writable } from "node:stream";
+import { WritableStream } from "node:stream/web";
+import { QuicError, StreamError } from "../internal/protocol/errors.ts";
+import type { SendHalf } from "../internal/stream/send.ts";
+import { errorCode, StreamLockedError, type StreamOwner } from "./receive-stream.ts";
+import { Waiter, type WaitOptions } from "./waiter.ts";
+
+/** Thrown by writes after `close`. */
+export class StreamClosedError extends QuicError {
+  constructor(id: number) {
+    super("ERR_QUIC_STREAM_CLOSED", `Stream ${id} was closed for writing; open another one to send more.`);
+  }
+}
+
+/** The sending half of a stream, and all of a unidirectional stream that we opened. */
+export class SendStream implements AsyncDisposable {
+  /** The stream ID, rfc9000#2.1. */
+  readonly id: number;
+  readonly #half: SendHalf;
+  readonly #owner: StreamOwner;
+  readonly #waiter: Waiter;
+  readonly #drain: Waiter;
+  #consumer: string | null = null;
+  #closed = false;
+  #cancelled: StreamError | null = null;
+  #context: AbortController | null = null;
+
+  /** @internal */
+  constructor(id: number, half: SendHalf, owner: StreamOwner) {
+    this.id = id;
+    this.#half = half;
+    this.#owner = owner;
+    this.#waiter = new Waiter(`writing stream ${id}`);
+    this.#drain = new Waiter(`draining stream ${id}`);
+  }
+
+  /** Whether a consumer (writable, sink, toNodeStream, a write in progress) holds this side. */
+  get locked(): boolean {
+    return this.#consumer !== null;
+  }
+
+  /** Bytes that `tryWrite` would take now. */
+  get capacity(): number {
+    return this.#over() === null && !this.#closed ? this.#half.capacity : 0;
+  }
+
+  /** Bytes written and not acknowledged yet. */
+  get bufferedBytes(): number {
+    return this.#half.bufferedBytes;
+  }
+
+  /** @internal */
+  wake(): void {
+    if (this.#context !== null) this.#settleContext();
+    this.#waiter.wake();
+    this.#drain.wake();
+  }
+
+  /**
+   * Writes all of `data`; waits while the send buffer is full. The bytes are copied: `data` may be reused when the
+   * promise resolves.
+   * @returns the number of bytes, `data.length`.
+   * @throws {StreamError} when the peer stopped reading or `cancelWrite` was called; StreamClosedError after `close`;
+   * the connection's error when that ended.
+   */
+  async write(data: Uint8Array, options?: WaitOptions): Promise<number> {
+    const release = this.#lock("write");
+    try {
+      return await this.#writeAll(data, false, options?.signal);
+    } finally {
+      release();
+    }
+  }
+
+  /** As `write`, but keeps the bytes instead of copying them: do not touch `data` until `drained()`. */
+  async writeOwned(data: Uint8Array, options?: WaitOptions): Promise<number> {
+    const release = this.#lock("writeOwned");
+    try {
+      return await this.#writeAll(data, true, options?.signal);
+    } finally {
+      release();
+    }
+  }
+
+  async #writeAll(data: Uint8Array, owned: boolean, signal?: AbortSignal): Promise<number> {
+    let written = 0;
+    for (;;) {
+      this.#waiter.check();
+      signal?.throwIfAborted();
+      this.#throwIfOver();
+      if (written < data.length) {
+        const rest = written === 0 ? data : data.subarray(written);
+        const n = this.#half.write(rest, owned);
+        if (n > 0) this.#owner.flush();
+        written += n;
+      }
+      if (written === data.length) return written;
+      await this.#waiter.wait(signal);
+    }
+  }
+
+  /** Writes what fits the send buffer now and says how much that was. Throws as `write`. */
+  tryWrite(data: Uint8Array): number {
+    const release = this.#lock("tryWrite");
+    try {
+      this.#throwIfOver();
+      const n = this.#half.write(data, false);
+      if (n > 0) this.#owner.flush();
+      return n;
+    } finally {
+      release();
+    }
+  }
+
+  /**
+   * Ends the stream after what was written (FIN). Returns at once; `drained()` tells when the peer has it all.
+   * Nothing happens on a stream that is over.
+   */
+  close(): void {
+    if (this.#closed || this.#over() !== null) return;
+    this.#closed = true;
+    this.#half.finish();
+    this.#settleContext();
+    this.#owner.flush();
+    this.#waiter.wake();
+  }
+
+  /**
+   * Resolves when everything written, and the end if the stream was closed, has been acknowledged by the peer.
+   * @throws as `write`.
+   */
+  async drained(options?: WaitOptions): Promise<void> {
+    while (!this.#half.allAcked) {
+      const over = this.#over();
+      if (over !== null) throw over;
+      await this.#drain.wait(options?.signal);
+    }
+  }
+
+  /** Gives the stream up: RESET_STREAM with `code` (rfc9000#3.1); what was not sent never will be. */
+  cancelWrite(code: number | bigint = 0): void {
+    const big = errorCode(code);
+    if (this.#cancelled !== null || this.#half.isTerminal) return;
+    this.#cancelled = new StreamError("reset", this.id, big, false);
+    this.#half.reset(big);
+    this.#owner.flush();
+    this.wake();
+  }
+
+  /** Writes that wait past `deadline` (Unix ms or Date; null for none) reject with DeadlineExceededError. */
+  setWriteDeadline(deadline: number | Date | null): void {
+    this.#waiter.setDeadline(deadline);
+  }
+
+  /** Aborted when this side ends: closed, cancelled, stopped by the peer, or with the connection. Made when asked for. */
+  get context(): AbortSignal {
+    if (this.#context === null) {
+      this.#context = new AbortController();
+      this.#settleContext();
+    }
+    return this.#context.signal;
+  }
+
+  #settleContext(): void {
+    const context = this.#context;
+    if (context === null || context.signal.aborted) return;
+    const over = this.#over();
+    if (over !== null) context.abort(over);
+    else if (this.#closed) context.abort(new StreamClosedError(this.id));
+  }
+
+  /** A Web stream. Chunks are kept until acknowledged, not copied. Closing it closes the stream, aborting resets it. */
+  get writable(): WritableStream<Uint8Array> {
+    this.#lock("writable");
+    return new WritableStream<Uint8Array>({
+      write: async (chunk) => {
+        await this.#writeAll(chunk, true);
+      },
+      close: async () => {
+        this.close();
+        await this.drained();
+      },
+      abort: (reason) => this.cancelWrite(codeOf(reason)),
+    });
+  }
+
+  /** An it-pipe sink: writes every chunk, then closes. A source that throws resets the stream. */
+  get sink(): (source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) => Promise<void> {
+    return async (source) => {
+      const release = this.#lock("sink");
+      try {
+        for await (const chunk of source) await this.#writeAll(chunk, false);
+        this.close();
+      } catch (error) {
+        this.cancelWrite(codeOf(error));
+        throw error;
+      } finally {
+        release();
+      }
+    };
+  }
+
+  /** A Node Writable. Ending it closes the stream, destroying it early resets it. Takes the lock for good. */
+  toNodeWritable(): Writable {
+    return new Writable(this.nodeMethods());
+  }
+
+  /** @internal For the Duplex of a bidirectional stream. */
+  nodeMethods(): {
+    write: (chunk: Uint8Array, encoding: BufferEncoding, done: (error?: Error | null) => void) => void;
+    final: (done: (error?: Error | null) => void) => void;
+    destroy: (error: Error | null, done: (error: Error | null) => void) => void;
+  } {
+    this.#lock("toNodeStream");
+    return {
+      write: (chunk, _encoding, done) => {
+        this.#writeAll(chunk, false).then(() => done(), done);
+      },
+      final: (done) => {
+        this.close();
+        done();
+      },
+      destroy: (error, done) => {
+        if (!this.#closed) this.cancelWrite(codeOf(error));
+        done(error);
+      },
+    };
+  }
+
+  #lock(consumer: string): () => void {
+    if (this.#consumer !== null) throw new StreamLockedError(`Writing stream ${this.id}`);
+    this.#consumer = consumer;
+    return () => {
+      this.#consumer = null;
+    };
+  }
+
+  /** What ended this side, or null. */
+  #over(): QuicError | null {
+    if (this.#cancelled !== null) return this.#cancelled;
+    if (this.#half.stopCode !== null) return new StreamError("stopped", this.id, this.#half.stopCode, true);
+    return this.#half.allAcked && this.#closed ? null : this.#owner.failure;
+  }
+
+  #throwIfOver(): void {
+    const over = this.#over();
+    if (over !== null) throw over;
+    if (this.#closed) throw new StreamClosedError(this.id);
+  }
+
+  /** A stream that was not closed is reset: truncation must never look like success. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#closed) this.cancelWrite(0);
+  }
+}
+
+/** An error that carries an application error code resets with it, any other with 0. */
+function codeOf(error: unknown): number | bigint {
+  return error instanceof QuicError && error.errorCodeBig !== undefined ? error.errorCodeBig : 0;
+}

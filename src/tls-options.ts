@@ -1,0 +1,223 @@
+// TLS options with the names of node:tls, and what becomes of them.
+
+import * as nodeTls from "node:tls";
+import { X509Certificate } from "node:crypto";
+import type { AeadName, CryptoProvider, GroupName, SignatureName } from "../internal/crypto/provider.ts";
+import { nobleProvider } from "../internal/crypto/noble.ts";
+import { nodeProvider } from "../internal/crypto/node.ts";
+import { InvalidOptionError, QuicError } from "../internal/protocol/errors.ts";
+import { loadIdentity } from "../internal/tls/identity.ts";
+import type { Identity, VerifyResult } from "../internal/tls/types.ts";
+import { loadTrustAnchors, type TrustAnchors } from "../internal/tls/x509/anchors.ts";
+import { verifyChain, type VerifyChainInput } from "../internal/tls/x509/path.ts";
+
+/** PEM text, DER or PEM bytes, or several of them. */
+export type PemOrDer = string | Uint8Array | readonly (string | Uint8Array)[];
+
+/** What a custom verifier is told. */
+export interface PeerInfo {
+  /** Leaf first, DER. */
+  readonly chain: readonly Uint8Array[];
+  /** The name that was dialed; null for a client's certificate. */
+  readonly serverName: string | null;
+  readonly role: "client" | "server";
+}
+
+/** TLS settings, named as in `node:tls`. */
+export interface TlsOptions {
+  /** Private key: PKCS#8, SEC1 or PKCS#1, PEM or DER. */
+  key?: string | Uint8Array;
+  /** Certificate chain, leaf first. */
+  cert?: PemOrDer;
+  /** Decrypts `key`. */
+  passphrase?: string;
+  /** Trusted authorities instead of the default ones (`tls.getCACertificates('default')`, else Node's root list). */
+  ca?: PemOrDer;
+  /** Application protocols, the preferred one first. QUIC demands at least one: rfc9001#8.1. */
+  ALPNProtocols?: readonly string[];
+  /** The name to ask for and to verify, default: the host that was dialed. An IP address is verified, never sent. */
+  servername?: string;
+  /** Server: ask clients for a certificate. With `rejectUnauthorized` (the default) one that verifies is demanded. */
+  requestCert?: boolean;
+  /** Default true. With false the reason still stands in `connectionState().authorizationError`. */
+  rejectUnauthorized?: boolean;
+  /** As in node:tls: returns an Error where `cert` is not `hostname`'s. Replaces the name check alone. */
+  checkServerIdentity?: VerifyChainInput["checkServerIdentity"];
+  /** Replaces all verification of the peer's certificate. Return or throw an Error to refuse. May be asynchronous. */
+  verifyPeer?: (peer: PeerInfo) => Error | undefined | void | Promise<Error | undefined | void>;
+  /** Server: picks an identity by server name; undefined or null refuses with unrecognized_name. May be asynchronous. */
+  SNICallback?: (
+    servername: string | null,
+  ) => SniIdentity | null | undefined | Promise<SniIdentity | null | undefined>;
+  /** Cipher suites in order of preference, default all three: AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305. */
+  ciphers?: readonly AeadName[];
+  /** Key agreement groups in order of preference, default X25519MLKEM768, X25519, P-256, P-384. */
+  groups?: readonly GroupName[];
+  /** Signature schemes we take, in order of preference. */
+  sigalgs?: readonly SignatureName[];
+  /** Server: its own order of suites counts, not the client's. Default true. */
+  honorCipherOrder?: boolean;
+  /** Lines in the SSLKEYLOGFILE format. Whoever has them reads the connection. */
+  keylog?: (line: string) => void;
+  /** Which implementation of the primitives: "node" (OpenSSL, the default) or "noble" (portable JavaScript). */
+  crypto?: "node" | "noble";
+}
+
+/** A key and its chain for one server name. */
+export interface SniIdentity {
+  key: string | Uint8Array;
+  cert: PemOrDer;
+  passphrase?: string;
+}
+
+/** Options of node:tls that QUIC has no use for; naming them is a mistake worth telling. */
+const REFUSED = [
+  "dhparam",
+  "secureOptions",
+  "secureProtocol",
+  "minVersion",
+  "maxVersion",
+  "privateKeyEngine",
+  "privateKeyIdentifier",
+  "clientCertEngine",
+  "ecdhCurve",
+  "ticketKeys",
+];
+
+const providers: { node?: CryptoProvider; noble?: CryptoProvider } = {};
+
+export function providerOf(tls: TlsOptions): CryptoProvider {
+  if (tls.crypto === "noble") return (providers.noble ??= nobleProvider());
+  if (tls.crypto !== undefined && tls.crypto !== "node") {
+    throw new InvalidOptionError("crypto", `"node" or "noble", not ${JSON.stringify(tls.crypto)}`);
+  }
+  return (providers.node ??= nodeProvider());
+}
+
+/** Checks what can be checked before anything is sent. */
+export function checkTlsOptions(tls: TlsOptions, role: "client" | "server"): void {
+  if (typeof tls !== "object" || tls === null)
+    throw new InvalidOptionError("tls", "an object with TLS options is needed");
+  for (const name of REFUSED) {
+    if (name in tls)
+      throw new InvalidOptionError(name, "has no meaning in QUIC, which speaks TLS 1.3 alone; leave it out");
+  }
+  const alpn = tls.ALPNProtocols;
+  if (!Array.isArray(alpn) || alpn.length === 0) {
+    throw new InvalidOptionError(
+      "ALPNProtocols",
+      'QUIC demands at least one application protocol, as in ["h3"]',
+    );
+  }
+  for (const name of alpn as unknown[]) {
+    if (typeof name !== "string" || name.length === 0 || Buffer.byteLength(name) > 255) {
+      throw new InvalidOptionError("ALPNProtocols", "each name has 1 to 255 bytes");
+    }
+  }
+  if (role === "server" && tls.SNICallback === undefined) {
+    if (tls.key === undefined)
+      throw new InvalidOptionError("key", "a server needs a private key (PEM or DER)");
+    if (tls.cert === undefined)
+      throw new InvalidOptionError("cert", "a server needs a certificate chain (PEM or DER)");
+  }
+  if ((tls.key === undefined) !== (tls.cert === undefined)) {
+    throw new InvalidOptionError(tls.key === undefined ? "key" : "cert", "key and cert go together");
+  }
+}
+
+/** Our own identity, or null where none was given. */
+export function identityOf(tls: TlsOptions | SniIdentity, provider: CryptoProvider): Identity | null {
+  if (tls.key === undefined || tls.cert === undefined) return null;
+  return loadIdentity(provider, {
+    key: tls.key,
+    cert: tls.cert as string | Uint8Array | (string | Uint8Array)[],
+    ...(tls.passphrase === undefined ? {} : { passphrase: tls.passphrase }),
+  });
+}
+
+let defaultAnchors: TrustAnchors | null = null;
+
+/** The anchors of `ca`, or the default trust, parsed once for the process. */
+export function anchorsOf(tls: TlsOptions): TrustAnchors {
+  if (tls.ca !== undefined) {
+    return loadTrustAnchors((Array.isArray(tls.ca) ? tls.ca : [tls.ca]) as (string | Uint8Array)[]);
+  }
+  if (defaultAnchors === null) {
+    const get = (nodeTls as { getCACertificates?: (type: string) => string[] }).getCACertificates;
+    defaultAnchors = loadTrustAnchors([...(get?.("default") ?? nodeTls.rootCertificates)]);
+  }
+  return defaultAnchors;
+}
+
+/** How the outcome of verification is reported where it does not end the handshake. */
+export interface Authorization {
+  authorized: boolean;
+  error: CertificateError | null;
+}
+
+/** Why a peer's certificate was not accepted. `reason` is node:tls's code: CERT_HAS_EXPIRED, … */
+export class CertificateError extends QuicError {
+  readonly reason: string;
+  constructor(reason: string, message: string, cause?: unknown) {
+    super("ERR_QUIC_CERTIFICATE", message, { cause });
+    this.reason = reason;
+  }
+}
+
+type SyncVerify = (chain: readonly Uint8Array[], serverName: string | null, wallNow: number) => VerifyResult;
+
+/** The verifier TLS calls: path and name by the RFCs, or "pending" where the user brings their own. */
+export function verifierOf(
+  tls: TlsOptions,
+  provider: CryptoProvider,
+  peerRole: "client" | "server",
+  authorization: Authorization,
+): SyncVerify | "pending" {
+  if (tls.verifyPeer !== undefined) return "pending";
+  const anchors = tls.rejectUnauthorized === false ? tryAnchors(tls) : anchorsOf(tls);
+  return (chain, serverName, wallNow) => {
+    const result = verifyChain(provider, {
+      chain: chain as Uint8Array[],
+      anchors,
+      now: wallNow,
+      purpose: peerRole,
+      serverName,
+      ...(tls.checkServerIdentity === undefined ? {} : { checkServerIdentity: tls.checkServerIdentity }),
+    });
+    authorization.authorized = result.ok;
+    if (result.ok) return result;
+    authorization.error = new CertificateError(result.certificateReason, result.reason);
+    return tls.rejectUnauthorized === false ? { ok: true } : result;
+  };
+}
+
+function tryAnchors(tls: TlsOptions): TrustAnchors {
+  return anchorsOf(tls);
+}
+
+/** Runs the user's verifier and turns its answer into TLS's. Never throws. */
+export async function runVerifier(
+  tls: TlsOptions,
+  peer: PeerInfo,
+  authorization: Authorization,
+): Promise<VerifyResult> {
+  let refused: unknown;
+  try {
+    refused = await tls.verifyPeer!(peer);
+  } catch (error) {
+    refused = error;
+  }
+  if (refused === undefined || refused === null) {
+    authorization.authorized = true;
+    return { ok: true };
+  }
+  const message = refused instanceof Error ? refused.message : String(refused);
+  authorization.error = new CertificateError("VERIFY_PEER_REFUSED", message, refused);
+  if (tls.rejectUnauthorized === false) return { ok: true };
+  return { ok: false, alert: "bad_certificate", reason: message, certificateReason: "VERIFY_PEER_REFUSED" };
+}
+
+/** A peer's chain as node:crypto shows it. */
+export function x509(chain: readonly Uint8Array[]): X509Certificate[] {
+  return chain.map((der) => new X509Certificate(der));
+}

@@ -1,0 +1,387 @@
+// A Transport owns one UDP socket and demultiplexes it by connection ID into a listener and any number of dialed
+// connections.
+
+import { randomBytes, randomFillSync } from "node:crypto";
+import { isIP } from "node:net";
+import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
+import type { ConnectionEvent } from "../internal/connection/events.ts";
+import { Endpoint } from "../internal/endpoint/endpoint.ts";
+import type { EndpointStats } from "../internal/endpoint/endpoint.ts";
+import { makeAddress } from "../internal/protocol/address.ts";
+import { InvalidOptionError, QuicError } from "../internal/protocol/errors.ts";
+import { ACCEPT_QUEUE } from "../internal/protocol/limits.ts";
+import type { Tracer } from "../internal/protocol/tracer.ts";
+import { DgramConn } from "../internal/udp/dgram.ts";
+import type { PacketConn } from "../internal/udp/packet-conn.ts";
+import { type Config, resolveConfig } from "./config.ts";
+import { Connection } from "./connection.ts";
+import { Driver, monotonicNow } from "./driver.ts";
+import { Listener, ListenerBusyError } from "./listener.ts";
+import { keyLogOf } from "./keylog.ts";
+import { type Lookup, parseTarget, race, resolveHost, type Target } from "./resolve.ts";
+import {
+  type Authorization,
+  checkTlsOptions,
+  identityOf,
+  providerOf,
+  type TlsOptions,
+  verifierOf,
+} from "./tls-options.ts";
+import type { WaitOptions } from "./waiter.ts";
+
+/** Options of a Transport. */
+export interface TransportOptions {
+  /** Local address, default `::` for both families (`0.0.0.0` where there is no IPv6). A name of this host works too. */
+  address?: string;
+  /** Local UDP port, default 0: any. */
+  port?: number;
+  /** IPv6 alone on an IPv6 address. Default false. */
+  ipv6Only?: boolean;
+  /** Let several sockets bind the port. */
+  reuseAddr?: boolean;
+  /** Kernel buffers to ask for, bytes. Default 4 MiB each. */
+  receiveBufferSize?: number;
+  sendBufferSize?: number;
+  /** Your own socket instead of a dgram one. `close` leaves it open: it is yours. */
+  socket?: PacketConn;
+  /** 32 bytes, kept across restarts: lets peers learn at once that their connection is gone (rfc9000#10.3). */
+  statelessResetKey?: Uint8Array;
+  /** Connections waiting for `accept`. Default 32. */
+  acceptQueue?: number;
+  /** Resolves names when dialing. Default `dns.lookup`. */
+  lookup?: Lookup;
+  /** Receives what concerns no connection: stateless answers, dropped datagrams. */
+  tracer?: Tracer;
+}
+
+/** Rejects what is asked of a transport after `close`, or after its socket failed. */
+export class TransportClosedError extends QuicError {
+  constructor(cause?: unknown) {
+    super(
+      "ERR_QUIC_TRANSPORT_CLOSED",
+      cause === undefined
+        ? "The transport was closed; make another one."
+        : "The transport's socket failed; make another transport.",
+      { cause },
+    );
+  }
+}
+
+/** The socket could not be opened or bound. `cause` is the system's error. */
+export class SocketError extends QuicError {
+  constructor(address: string, port: number, cause: unknown) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    const hint =
+      code === "EADDRINUSE"
+        ? "another process uses that port; choose another port or stop that process"
+        : code === "EACCES"
+          ? "ports below 1024 need privileges; choose a higher port"
+          : code === "EADDRNOTAVAIL"
+            ? "this machine has no such address"
+            : "see the cause";
+    super("ERR_QUIC_SOCKET", `Cannot bind UDP ${address} port ${port} (${code ?? "error"}): ${hint}.`, {
+      cause,
+    });
+  }
+}
+
+/** Options of dialing: an abort signal and the IP family (0: both). */
+export interface DialOptions extends WaitOptions {
+  family?: 0 | 4 | 6;
+}
+
+/** One UDP socket, a listener and dialed connections. */
+export class Transport implements AsyncDisposable {
+  readonly #options: TransportOptions;
+  readonly #endpoint: Endpoint;
+  readonly #connections = new Map<CoreConnection, Connection>();
+  #socket: PacketConn | null = null;
+  #driver: Driver | null = null;
+  #opening: Promise<void> | null = null;
+  #listener: Listener | null = null;
+  #listening: { tls: TlsOptions; authorizations: WeakMap<CoreConnection, Authorization> } | null = null;
+  #closed: Promise<void> | null = null;
+  #failure: unknown = undefined;
+  #refed = true;
+
+  /** @throws {InvalidOptionError} naming the option. The socket is opened by the first `listen`, `dial` or `open`. */
+  constructor(options: TransportOptions = {}) {
+    const { port, statelessResetKey } = options;
+    if (port !== undefined && (!Number.isInteger(port) || port < 0 || port > 65535)) {
+      throw new InvalidOptionError("port", `an integer from 0 to 65535, not ${String(port)}`);
+    }
+    if (statelessResetKey !== undefined && statelessResetKey.length < 16) {
+      throw new InvalidOptionError("statelessResetKey", "at least 16 random bytes; 32 are recommended");
+    }
+    this.#options = options;
+    this.#endpoint = new Endpoint({
+      random: (out) => void randomFillSync(out),
+      statelessResetKey: options.statelessResetKey ?? randomBytes(32),
+      acceptQueue: options.acceptQueue ?? ACCEPT_QUEUE,
+      tracer: options.tracer ?? null,
+    });
+  }
+
+  /** Opens the socket. `listen` and `dial` do it by themselves. @throws {SocketError} */
+  async open(): Promise<void> {
+    if (this.#closed !== null) throw new TransportClosedError(this.#failure);
+    this.#opening ??= this.#bind();
+    try {
+      await this.#opening;
+    } catch (error) {
+      this.#opening = null;
+      throw error;
+    }
+  }
+
+  async #bind(): Promise<void> {
+    const options = this.#options;
+    let socket = options.socket;
+    if (socket === undefined) {
+      let address = options.address;
+      if (address !== undefined && isIP(address) === 0) {
+        address = (await resolveHost(address, 0, options.lookup))[0]!;
+      }
+      try {
+        socket = await DgramConn.bind({ ...options, ...(address === undefined ? {} : { address }) });
+      } catch (error) {
+        throw new SocketError(options.address ?? "::", options.port ?? 0, error);
+      }
+    }
+    if (this.#closed !== null) {
+      await socket.close();
+      throw new TransportClosedError();
+    }
+    this.#socket = socket;
+    if (!this.#refed) socket.unref();
+    this.#driver = new Driver(this.#endpoint, socket, {
+      onConnectionEvent: (core, event) => this.#onEvent(core, event),
+      onAccepted: (core) => this.#onAccepted(core),
+      onSocketFailed: (error) => this.#fail(error),
+    });
+    socket.start(this.#driver);
+  }
+
+  /** The local address. @throws {TransportClosedError} before the socket is open. */
+  address(): { address: string; port: number; family: string } {
+    if (this.#socket === null) throw new TransportClosedError(this.#failure);
+    const { ip, port, family } = this.#socket.address();
+    return { address: ip, port, family: family === 6 ? "IPv6" : "IPv4" };
+  }
+
+  /**
+   * Accepts connections on this transport's socket. One listener at a time.
+   * @throws {InvalidOptionError} for options that cannot work, before anything is opened; {SocketError};
+   * {ListenerBusyError}.
+   */
+  async listen(tls: TlsOptions, config: Config = {}): Promise<Listener> {
+    checkTlsOptions(tls, "server");
+    const provider = providerOf(tls);
+    const keyLog = keyLogOf(tls);
+    const identity = identityOf(tls, provider);
+    const resolved = resolveConfig(config, provider, keyLog !== null);
+    if (this.#listener !== null) throw new ListenerBusyError();
+    const listener = new Listener(
+      () => this.address(),
+      () => this.#endpoint.onAcceptTaken(),
+      async () => {
+        this.#listener = null;
+        this.#listening = null;
+        this.#endpoint.stopListening();
+      },
+    );
+    this.#listener = listener;
+    try {
+      await this.open();
+    } catch (error) {
+      this.#listener = null;
+      throw error;
+    }
+    const listening = {
+      tls: keyLog === null ? tls : { ...tls, keylog: keyLog },
+      authorizations: new WeakMap(),
+    };
+    this.#listening = listening;
+    const clientAuth =
+      tls.requestCert !== true ? "none" : tls.rejectUnauthorized === false ? "request" : "require";
+    this.#endpoint.listen({
+      config: resolved,
+      tls: (authorize) => {
+        const authorization: Authorization = { authorized: false, error: null };
+        authorize(authorization);
+        return {
+          alpn: [...tls.ALPNProtocols!],
+          identity: tls.SNICallback === undefined ? identity! : "pending",
+          clientAuth,
+          verify: verifierOf(tls, provider, "client", authorization),
+          honorCipherOrder: tls.honorCipherOrder ?? true,
+          ...(tls.ciphers === undefined ? {} : { suites: tls.ciphers }),
+          ...(tls.groups === undefined ? {} : { groups: tls.groups }),
+          ...(tls.sigalgs === undefined ? {} : { signatures: tls.sigalgs }),
+        };
+      },
+    });
+    return listener;
+  }
+
+  /**
+   * Opens a connection from this transport's socket and resolves when its handshake is complete. A host with several
+   * addresses is raced (Happy Eyeballs, rfc8305).
+   * @param target `"host:port"`, `"[ipv6]:port"` or `{ host, port }`.
+   * @throws {InvalidOptionError}, {ResolveError}, {SocketError}, or the error that ended the handshake.
+   */
+  async dial(
+    target: Target,
+    tls: TlsOptions,
+    config: Config = {},
+    options: DialOptions = {},
+  ): Promise<Connection> {
+    const { host, port } = parseTarget(target);
+    checkTlsOptions(tls, "client");
+    const provider = providerOf(tls);
+    const keyLog = keyLogOf(tls);
+    const identity = identityOf(tls, provider);
+    const resolved = resolveConfig(config, provider, keyLog !== null);
+    options.signal?.throwIfAborted();
+    await this.open();
+    const family = options.family ?? this.#family();
+    const addresses = await resolveHost(host, family, this.#options.lookup);
+    const effective = keyLog === null ? tls : { ...tls, keylog: keyLog };
+    const serverName = tls.servername ?? host;
+    return race(
+      addresses,
+      async (ip, signal) => {
+        if (this.#closed !== null) throw new TransportClosedError(this.#failure);
+        const authorization: Authorization = { authorized: false, error: null };
+        const core = this.#endpoint.dial(
+          {
+            remote: makeAddress(ip, port),
+            config: resolved,
+            tls: {
+              alpn: [...tls.ALPNProtocols!],
+              serverName,
+              identity,
+              verify: verifierOf(tls, provider, "server", authorization),
+              ...(tls.ciphers === undefined ? {} : { suites: tls.ciphers }),
+              ...(tls.groups === undefined ? {} : { groups: tls.groups }),
+              ...(tls.sigalgs === undefined ? {} : { signatures: tls.sigalgs }),
+            },
+          },
+          monotonicNow(),
+          Date.now(),
+        );
+        const connection = this.#adopt(core, effective, provider, authorization);
+        this.#driver!.pump();
+        this.#driver!.flushSoon();
+        const onAbort = () => connection.closeWithError(0, "");
+        signal.addEventListener("abort", onAbort, { once: true });
+        try {
+          await connection.handshakeComplete;
+          return connection;
+        } catch (error) {
+          if (signal.aborted) throw signal.reason;
+          throw authorization.error !== null && error instanceof QuicError && !error.remote
+            ? Object.assign(error, { cause: error.cause ?? authorization.error })
+            : error;
+        } finally {
+          signal.removeEventListener("abort", onAbort);
+        }
+      },
+      options.signal,
+    );
+  }
+
+  /** What a socket bound to one family can reach. */
+  #family(): 0 | 4 | 6 {
+    const local = this.#socket!.address();
+    if (local.family === 4) return 4;
+    return this.#options.ipv6Only === true || local.ip !== "::" ? 6 : 0;
+  }
+
+  #adopt(
+    core: CoreConnection,
+    tls: TlsOptions,
+    provider: ReturnType<typeof providerOf>,
+    authorization: Authorization,
+  ): Connection {
+    const driver = this.#driver!;
+    const connection = new Connection(
+      core,
+      {
+        flushSoon: () => driver.flushSoon(),
+        flushNow: () => driver.flushNow(),
+        pump: () => driver.pump(),
+        describeSocket: () => this.#socket!.describe(),
+        forget: () => this.#connections.delete(core),
+      },
+      tls,
+      provider,
+      authorization,
+    );
+    this.#connections.set(core, connection);
+    return connection;
+  }
+
+  /** The application's object of a connection; one that is being accepted gets it with its first event. */
+  #connectionOf(core: CoreConnection): Connection | null {
+    const known = this.#connections.get(core);
+    if (known !== undefined) return known;
+    const listening = this.#listening;
+    if (core.role === "client" || listening === null || core.userData === undefined) return null;
+    return this.#adopt(core, listening.tls, providerOf(listening.tls), core.userData as Authorization);
+  }
+
+  #onEvent(core: CoreConnection, event: ConnectionEvent): void {
+    this.#connectionOf(core)?.handle(event);
+  }
+
+  #onAccepted(core: CoreConnection): void {
+    const connection = this.#connectionOf(core);
+    if (connection === null) return;
+    if (this.#listener === null) connection.closeWithError(0, "listener closed");
+    else this.#listener.push(connection);
+  }
+
+  #fail(error: Error): void {
+    this.#failure = error;
+    this.#listener?.fail(new TransportClosedError(error));
+    this.#listener = null;
+    void this.close();
+  }
+
+  /** Counters of the endpoint: datagrams, bytes, drops by reason. */
+  stats(): EndpointStats {
+    return this.#endpoint.stats;
+  }
+
+  /** Whether the open socket keeps the process alive (it does by default). */
+  ref(): void {
+    this.#refed = true;
+    this.#socket?.ref();
+  }
+
+  unref(): void {
+    this.#refed = false;
+    this.#socket?.unref();
+  }
+
+  /** Closes the listener, every connection (code 0), and the socket unless it is yours. Idempotent. */
+  close(): Promise<void> {
+    this.#closed ??= this.#shut();
+    return this.#closed;
+  }
+
+  async #shut(): Promise<void> {
+    await this.#opening?.catch(() => {});
+    await this.#listener?.close();
+    for (const connection of [...this.#connections.values()]) connection.closeWithError(0, "");
+    this.#driver?.flushNow();
+    this.#driver?.stop();
+    this.#endpoint.dispose();
+    if (this.#options.socket === undefined) await this.#socket?.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

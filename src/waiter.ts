@@ -1,0 +1,172 @@
+// Waiting, for the API above the core: one slot that the event pump wakes, with abort signals and deadlines.
+
+import { QuicError } from "../internal/protocol/errors.ts";
+
+/** Options of every call that may wait. */
+export interface WaitOptions {
+  /** Ends the wait: the call rejects with the signal's reason and the connection stays usable. */
+  signal?: AbortSignal | undefined;
+}
+
+/** A deadline set with `setDeadline` and its like passed. As Go's os.ErrDeadlineExceeded. */
+export class DeadlineExceededError extends QuicError {
+  override readonly timeout: boolean = true;
+  override readonly temporary: boolean = true;
+  constructor(what: string) {
+    super(
+      "ERR_QUIC_DEADLINE_EXCEEDED",
+      `The deadline for ${what} passed. Move it with setDeadline; what was transferred so far is not lost.`,
+    );
+  }
+}
+
+/** One waiting call at a time. */
+export class Waiter {
+  #wake: (() => void) | null = null;
+  #fail: ((error: unknown) => void) | null = null;
+  #deadline = Infinity;
+  #timer: NodeJS.Timeout | null = null;
+  readonly #what: string;
+
+  constructor(what: string) {
+    this.#what = what;
+  }
+
+  get isWaiting(): boolean {
+    return this.#wake !== null;
+  }
+
+  /** Resolves at the next `wake`; rejects on abort, deadline or `fail`. */
+  wait(signal?: AbortSignal): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason as Error);
+        return;
+      }
+      if (this.#deadline <= Date.now()) {
+        reject(new DeadlineExceededError(this.#what));
+        return;
+      }
+      const onAbort = () => this.fail(signal!.reason);
+      const settle = () => {
+        this.#wake = this.#fail = null;
+        signal?.removeEventListener("abort", onAbort);
+      };
+      this.#wake = () => {
+        settle();
+        resolve();
+      };
+      this.#fail = (error) => {
+        settle();
+        reject(error as Error);
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#arm();
+    });
+  }
+
+  wake(): void {
+    this.#wake?.();
+  }
+
+  fail(error: unknown): void {
+    this.#fail?.(error);
+  }
+
+  /** Unix ms or a Date; Infinity or null for none. Applies to a call that already waits, too. */
+  setDeadline(deadline: number | Date | null): void {
+    this.#deadline = deadline === null ? Infinity : Number(deadline);
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.isWaiting) this.#arm();
+  }
+
+  /** Throws where the deadline has passed. */
+  check(): void {
+    if (this.#deadline !== Infinity && this.#deadline <= Date.now())
+      throw new DeadlineExceededError(this.#what);
+  }
+
+  #arm(): void {
+    if (this.#deadline === Infinity || this.#timer !== null) return;
+    // Node cuts longer delays to 1 ms; a deadline further away is looked at again.
+    const delay = Math.min(Math.max(0, this.#deadline - Date.now()), 2 ** 31 - 1);
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      if (this.#deadline <= Date.now()) this.fail(new DeadlineExceededError(this.#what));
+      else if (this.isWaiting) this.#arm();
+    }, delay);
+    this.#timer.unref();
+  }
+}
+
+/** A queue of values and of calls that wait for one: accept(). */
+export class WaitQueue<T> {
+  #values: T[] = [];
+  #waiting: { resolve: (value: T) => void; reject: (error: unknown) => void; settled: () => void }[] = [];
+  #error: unknown = undefined;
+  #ended = false;
+
+  get length(): number {
+    return this.#values.length;
+  }
+
+  push(value: T): void {
+    const first = this.#waiting.shift();
+    if (first === undefined) {
+      this.#values.push(value);
+      return;
+    }
+    first.settled();
+    first.resolve(value);
+  }
+
+  /** A value that is there already, or undefined. */
+  tryTake(): T | undefined {
+    return this.#values.shift();
+  }
+
+  take(signal?: AbortSignal): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason as Error);
+        return;
+      }
+      if (this.#values.length > 0) {
+        resolve(this.#values.shift()!);
+        return;
+      }
+      if (this.#ended) {
+        reject(this.#error as Error);
+        return;
+      }
+      const onAbort = () => {
+        this.#waiting = this.#waiting.filter((one) => one !== entry);
+        reject(signal!.reason as Error);
+      };
+      const entry = { resolve, reject, settled: () => signal?.removeEventListener("abort", onAbort) };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#waiting.push(entry);
+    });
+  }
+
+  /** No more values come: calls that wait, and later ones once the queue is empty, reject with `error`. */
+  end(error: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#error = error;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const one of waiting) {
+      one.settled();
+      one.reject(error);
+    }
+  }
+
+  /** What was not taken; the queue is empty after. */
+  drain(): T[] {
+    const values = this.#values;
+    this.#values = [];
+    return values;
+  }
+}
