@@ -8,7 +8,10 @@ type Random = (out: Uint8Array) => void;
 /** What we need of an ML-KEM-768 implementation (noble's shape). */
 export interface MlKem768 {
   keygen(seed: Uint8Array): { publicKey: Uint8Array; secretKey: Uint8Array };
-  encapsulate(publicKey: Uint8Array, message: Uint8Array): { cipherText: Uint8Array; sharedSecret: Uint8Array };
+  encapsulate(
+    publicKey: Uint8Array,
+    message: Uint8Array,
+  ): { cipherText: Uint8Array; sharedSecret: Uint8Array };
   decapsulate(cipherText: Uint8Array, secretKey: Uint8Array): Uint8Array;
 }
 
@@ -53,7 +56,10 @@ export function hybridRespond(
     const { cipherText, sharedSecret } = kem.encapsulate(peer.slice(0, PUBLIC_KEY), message);
     const classical = x25519.agree(peer.subarray(PUBLIC_KEY));
     if (classical === null) return null;
-    return { publicKey: concatBytes(cipherText, x25519.publicKey), secret: concatBytes(sharedSecret, classical) };
+    return {
+      publicKey: concatBytes(cipherText, x25519.publicKey),
+      secret: concatBytes(sharedSecret, classical),
+    };
   } catch {
     return null;
   } finally {

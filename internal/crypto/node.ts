@@ -141,7 +141,8 @@ class NodeSigningKey implements SigningKey {
 
 function signOptions(scheme: SignatureName, key: crypto.KeyObject): crypto.SignKeyObjectInput {
   const { padding, saltLength } = SIGNATURE_PARAMETERS[scheme];
-  if (padding === "pss") return { key, padding: crypto.constants.RSA_PKCS1_PSS_PADDING, saltLength: saltLength! };
+  if (padding === "pss")
+    return { key, padding: crypto.constants.RSA_PKCS1_PSS_PADDING, saltLength: saltLength! };
   if (padding === "pkcs1") return { key, padding: crypto.constants.RSA_PKCS1_PADDING };
   return { key, dsaEncoding: "der" };
 }
@@ -158,10 +159,18 @@ class NodeProvider implements CryptoProvider {
   }
 
   headerProtector(name: AeadName, key: Uint8Array) {
-    return name === "chacha20-poly1305" ? new NodeChaChaHeaderProtector(key) : new NodeAesHeaderProtector(name, key);
+    return name === "chacha20-poly1305"
+      ? new NodeChaChaHeaderProtector(key)
+      : new NodeAesHeaderProtector(name, key);
   }
 
-  aeadSeal(name: AeadName, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
+  aeadSeal(
+    name: AeadName,
+    key: Uint8Array,
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    plaintext: Uint8Array,
+  ): Uint8Array {
     const cipher = crypto.createCipheriv(name as crypto.CipherGCMTypes, key, nonce, { authTagLength: 16 });
     cipher.setAAD(aad);
     const body = cipher.update(plaintext);
@@ -177,7 +186,9 @@ class NodeProvider implements CryptoProvider {
     sealed: Uint8Array,
   ): Uint8Array | null {
     if (sealed.length < 16) return null;
-    const decipher = crypto.createDecipheriv(name as crypto.CipherGCMTypes, key, nonce, { authTagLength: 16 });
+    const decipher = crypto.createDecipheriv(name as crypto.CipherGCMTypes, key, nonce, {
+      authTagLength: 16,
+    });
     decipher.setAAD(aad);
     decipher.setAuthTag(sealed.subarray(sealed.length - 16));
     const plain = decipher.update(sealed.subarray(0, sealed.length - 16));
@@ -223,7 +234,8 @@ class NodeProvider implements CryptoProvider {
   }
 
   respond(group: GroupName, peerShare: Uint8Array, random: Random) {
-    if (group === "X25519MLKEM768") return hybridRespond(new X25519Share(random), ml_kem768, peerShare, random);
+    if (group === "X25519MLKEM768")
+      return hybridRespond(new X25519Share(random), ml_kem768, peerShare, random);
     const share = this.keyShare(group, random);
     const secret = share.agree(peerShare);
     share.dispose();
@@ -243,7 +255,10 @@ class NodeProvider implements CryptoProvider {
     }
     for (const type of ["pkcs8", "sec1", "pkcs1"] as const) {
       try {
-        return new NodeSigningKey(kind, crypto.createPrivateKey({ key: Buffer.from(der), format: "der", type }));
+        return new NodeSigningKey(
+          kind,
+          crypto.createPrivateKey({ key: Buffer.from(der), format: "der", type }),
+        );
       } catch {
         // The next encoding.
       }

@@ -31,6 +31,7 @@ export const SIGNATURE_PARAMETERS: { readonly [name in SignatureName]: Parameter
 /** CertificateVerify schemes of a key, the preferred one first. */
 export function schemesOf(type: KeyType): SignatureName[] {
   return (Object.keys(SIGNATURE_PARAMETERS) as SignatureName[]).filter(
-    (name) => SIGNATURE_PARAMETERS[name].keys.includes(type) && SIGNATURE_PARAMETERS[name].padding !== "pkcs1",
+    (name) =>
+      SIGNATURE_PARAMETERS[name].keys.includes(type) && SIGNATURE_PARAMETERS[name].padding !== "pkcs1",
   );
 }

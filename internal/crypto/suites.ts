@@ -36,7 +36,11 @@ export const CHACHA20_POLY1305_SHA256: CipherSuite = {
   keyLength: 32,
 };
 
-export const SUITES: readonly CipherSuite[] = [AES_128_GCM_SHA256, AES_256_GCM_SHA384, CHACHA20_POLY1305_SHA256];
+export const SUITES: readonly CipherSuite[] = [
+  AES_128_GCM_SHA256,
+  AES_256_GCM_SHA384,
+  CHACHA20_POLY1305_SHA256,
+];
 
 export function suiteById(id: number): CipherSuite | undefined {
   return SUITES.find((suite) => suite.id === id);
