@@ -86,6 +86,12 @@ export const ACTIVE_CONNECTION_ID_LIMIT = 4;
 /** Connection IDs of the peer's we still have to retire. Stops: RETIRE_CONNECTION_ID stuffing, rfc9000#5.1.2. */
 export const MAX_PENDING_RETIREMENTS = 3 * ACTIVE_CONNECTION_ID_LIMIT;
 
+/** Connection IDs the peer retired that go on routing for packets on their way: so many, so long (ms). */
+export const MAX_RETIRED_CONNECTION_IDS = 8;
+export const RETIRED_CONNECTION_ID_TIME = 3000;
+/** Sequence numbers of the peer's connection IDs we retired and whose frames may come again. Stops: state by gaps in them. */
+export const MAX_REMEMBERED_RETIREMENTS = 64;
+
 /** Length of the connection IDs we choose: 8 bytes route without collisions and cost little. */
 export const CONNECTION_ID_LENGTH = 8;
 /** rfc9000#17.2: in version 1 no connection ID is longer. */
@@ -97,6 +103,8 @@ export const MIN_INITIAL_DCID_LENGTH = 8;
 
 /** PATH_RESPONSEs waiting to leave. Stops: PATH_CHALLENGE floods filling memory. */
 export const MAX_QUEUED_PATH_RESPONSES = 8;
+/** PATH_CHALLENGEs of one validation that may still be answered: they double their interval within three PTO. */
+export const MAX_PATH_CHALLENGES = 4;
 /** Paths remembered per connection. Stops: state by rebinding storms. */
 export const MAX_PATHS = 4;
 
@@ -155,3 +163,6 @@ export const MAX_REMEMBERED_ADDRESSES = 4096;
 export const MAX_BATCHES_PER_FLUSH = 8;
 /** A timer so late (ms) that the event loop was blocked: datagrams that wait in the kernel are read before it counts. */
 export const LATE_TIMER = 50;
+
+/** Granularity of the timers that pacing rides on, ms: Node's. */
+export const PACING_TIMER_GRANULARITY = 1;

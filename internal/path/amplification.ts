@@ -1,0 +1,43 @@
+// What may be sent to an address that has not proved itself: rfc9000#8.
+
+import { AMPLIFICATION_FACTOR } from "../protocol/limits.ts";
+
+/** The byte account of one unvalidated address. */
+export class Amplification {
+  #received = 0;
+  #sent = 0;
+  #validated: boolean;
+
+  constructor(validated: boolean) {
+    this.#validated = validated;
+  }
+
+  get validated(): boolean {
+    return this.#validated;
+  }
+
+  /**
+   * rfc9000#8.1 for the purposes of avoiding amplification prior to address validation, servers MUST count all of the
+   * payload bytes received in datagrams that are uniquely attributed to a single connection, valid packets or not.
+   */
+  onReceived(bytes: number): void {
+    this.#received += bytes;
+  }
+
+  onSent(bytes: number): void {
+    this.#sent += bytes;
+  }
+
+  validate(): void {
+    this.#validated = true;
+  }
+
+  /**
+   * Bytes that may leave now, Infinity once validated. rfc9000#8.1 prior to validating the client address, servers
+   * MUST NOT send more than three times as many bytes as the number of bytes they have received.
+   */
+  budget(): number {
+    if (this.#validated) return Infinity;
+    return Math.max(0, AMPLIFICATION_FACTOR * this.#received - this.#sent);
+  }
+}

@@ -1,0 +1,462 @@
+// Connection IDs of both sides: rfc9000#5.1, rfc9000#19.15, rfc9000#19.16.
+
+import { bytesEqual, constantTimeEqual } from "../protocol/bytes.ts";
+import {
+  CONNECTION_ID_LIMIT_ERROR,
+  FRAME_NEW_CONNECTION_ID,
+  FRAME_RETIRE_CONNECTION_ID,
+  PROTOCOL_VIOLATION,
+} from "../protocol/constants.ts";
+import { TransportError } from "../protocol/errors.ts";
+import {
+  ACTIVE_CONNECTION_ID_LIMIT,
+  CONNECTION_ID_LENGTH,
+  MAX_PENDING_RETIREMENTS,
+  MAX_REMEMBERED_RETIREMENTS,
+  MAX_RETIRED_CONNECTION_IDS,
+  RETIRED_CONNECTION_ID_TIME,
+} from "../protocol/limits.ts";
+import type { RandomSource } from "../protocol/random.ts";
+import { REC_NEW_CONNECTION_ID, REC_RETIRE_CONNECTION_ID } from "../recovery/sent-packets.ts";
+import { newConnectionIdLength, writeNewConnectionId, writeNumberFrame } from "../wire/frame-writers.ts";
+import { varintLength } from "../wire/varint.ts";
+import type { ResetTokenSource } from "./reset-token.ts";
+
+/** Where what was written into a packet is noted for its ACK or loss. */
+export interface RecordSink {
+  addRecord(kind: number, a: number, b: number, c: number): void;
+}
+
+/** Chooses the connection IDs of one endpoint; all have one length, so that short headers can be parsed. */
+export interface CidGenerator {
+  readonly length: number;
+  generate(random: RandomSource): Uint8Array;
+}
+
+/** rfc9000#5.1 connection IDs MUST NOT contain any information that lets observers correlate them: random bytes. */
+export function cidGenerator(length = CONNECTION_ID_LENGTH): CidGenerator {
+  return {
+    length,
+    generate: (random) => {
+      const cid = new Uint8Array(length);
+      random(cid);
+      return cid;
+    },
+  };
+}
+
+/** Tells the owner which connection IDs route here. */
+export interface LocalCidHost {
+  addCid(cid: Uint8Array): void;
+  removeCid(cid: Uint8Array): void;
+}
+
+export interface LocalCidsOptions {
+  readonly generator: CidGenerator;
+  readonly random: RandomSource;
+  readonly resetToken: ResetTokenSource;
+  readonly host: LocalCidHost;
+  /** At a server the client's first DCID: its Initials come there until the client has ours. */
+  readonly original?: Uint8Array | null;
+  /** Most connection IDs to issue, whatever the peer allows. */
+  readonly limit?: number;
+}
+
+interface LocalCid {
+  readonly sequence: number;
+  readonly cid: Uint8Array;
+  readonly token: Uint8Array;
+  /** Its NEW_CONNECTION_ID frame is due. */
+  due: boolean;
+}
+
+interface RetiredCid {
+  readonly cid: Uint8Array;
+  readonly until: number;
+}
+
+/** The connection IDs the peer may send to. */
+export class LocalCids {
+  /** Bytes of each: where the packet number of a short header begins. */
+  readonly length: number;
+  /** Sequence 0, our SCID in long headers. */
+  readonly handshakeCid: Uint8Array;
+  readonly #generator: CidGenerator;
+  readonly #random: RandomSource;
+  readonly #resetToken: ResetTokenSource;
+  readonly #host: LocalCidHost;
+  readonly #limit: number;
+  /** rfc9000#18.2 active_connection_id_limit: 2 where the peer says nothing. */
+  #peerLimit = 2;
+  #nextSequence = 0;
+  #active: LocalCid[] = [];
+  #retired: RetiredCid[] = [];
+  #original: Uint8Array | null;
+  #due = 0;
+
+  constructor(options: LocalCidsOptions) {
+    this.#generator = options.generator;
+    this.#random = options.random;
+    this.#resetToken = options.resetToken;
+    this.#host = options.host;
+    this.#limit = options.limit ?? ACTIVE_CONNECTION_ID_LIMIT;
+    this.length = options.generator.length;
+    this.#original = options.original ?? null;
+    if (this.#original !== null) this.#host.addCid(this.#original);
+    this.handshakeCid = this.#issueOne(false).cid;
+  }
+
+  /** The reset token of sequence 0, for the server's transport parameters. rfc9000#18.2 */
+  get handshakeResetToken(): Uint8Array {
+    return this.#resetTokenOfHandshake;
+  }
+  #resetTokenOfHandshake: Uint8Array = new Uint8Array(0);
+
+  /** How many the peer may use now. */
+  get activeCount(): number {
+    return this.#active.length;
+  }
+
+  /** rfc9000#5.1.1 an endpoint MUST NOT provide more connection IDs than the peer's limit. */
+  setPeerLimit(limit: number): void {
+    this.#peerLimit = limit;
+  }
+
+  /** rfc9000#5.1.1 an endpoint SHOULD ensure that its peer has a sufficient number of available connection IDs. */
+  issue(now: number): void {
+    this.#forget(now);
+    if (this.length === 0) return;
+    while (this.#active.length < Math.min(this.#peerLimit, this.#limit)) this.#issueOne(true);
+  }
+
+  /**
+   * The peer's RETIRE_CONNECTION_ID. `usedSequence` is the connection ID that the packet with the frame was sent to.
+   * The retired one goes on routing for a while: packets sent to it may still be on their way.
+   */
+  onRetire(sequence: number, usedSequence: number, now: number): void {
+    // rfc9000#19.16 receipt of a RETIRE_CONNECTION_ID frame containing a sequence number greater than any previously
+    // sent to the peer MUST be treated as a connection error of type PROTOCOL_VIOLATION.
+    if (sequence >= this.#nextSequence) throw retireError("of a connection ID that was never issued");
+    // rfc9000#19.16 an endpoint cannot send this frame if its peer provided it with a zero-length connection ID.
+    if (this.length === 0) throw retireError("of a zero-length connection ID");
+    // rfc9000#19.16 the sequence number MUST NOT refer to the Destination Connection ID field of the packet in which
+    // the frame is contained.
+    if (sequence === usedSequence) throw retireError("of the connection ID that its packet was sent to");
+    const at = this.#active.findIndex((entry) => entry.sequence === sequence);
+    if (at < 0) return;
+    const [entry] = this.#active.splice(at, 1);
+    if (entry!.due) {
+      entry!.due = false;
+      this.#due--;
+    }
+    this.#retired.push({ cid: entry!.cid, until: now + RETIRED_CONNECTION_ID_TIME });
+    // rfc9000#5.1.1 an endpoint SHOULD supply a new connection ID when the peer retires a connection ID.
+    this.issue(now);
+  }
+
+  /** The sequence number of the connection ID at `buf[offset, +length)`; -1 for one that is not active (any more). */
+  sequenceOf(buf: Uint8Array, offset: number): number {
+    const length = this.length;
+    for (const entry of this.#active) {
+      const cid = entry.cid;
+      let i = 0;
+      while (i < length && cid[i] === buf[offset + i]) i++;
+      if (i === length) return entry.sequence;
+    }
+    return -1;
+  }
+
+  /** The client uses our connection ID by now: packets to its first choice need no route. */
+  removeOriginal(): void {
+    if (this.#original === null) return;
+    this.#host.removeCid(this.#original);
+    this.#original = null;
+  }
+
+  get hasFrames(): boolean {
+    return this.#due > 0;
+  }
+
+  writeFrames(buf: Uint8Array, pos: number, limit: number, records: RecordSink): number {
+    if (this.#due === 0) return pos;
+    for (const entry of this.#active) {
+      if (!entry.due) continue;
+      if (pos + newConnectionIdLength(entry.sequence, 0, entry.cid.length) > limit) break;
+      pos = writeNewConnectionId(buf, pos, entry.sequence, 0, entry.cid, entry.token);
+      records.addRecord(REC_NEW_CONNECTION_ID, entry.sequence, 0, 0);
+      entry.due = false;
+      this.#due--;
+    }
+    return pos;
+  }
+
+  /** rfc9000#13.3 NEW_CONNECTION_ID frames are retransmitted if the packet containing them is lost. */
+  onLost(sequence: number): void {
+    const entry = this.#active.find((candidate) => candidate.sequence === sequence);
+    if (entry === undefined || entry.due) return;
+    entry.due = true;
+    this.#due++;
+  }
+
+  /** The connection is gone: nothing routes to it any more. */
+  removeAll(): void {
+    this.removeOriginal();
+    for (const entry of this.#active) this.#host.removeCid(entry.cid);
+    for (const entry of this.#retired) this.#host.removeCid(entry.cid);
+    this.#active = [];
+    this.#retired = [];
+    this.#due = 0;
+  }
+
+  #issueOne(due: boolean): LocalCid {
+    const cid = this.#generator.generate(this.#random);
+    const entry: LocalCid = { sequence: this.#nextSequence++, cid, token: this.#resetToken(cid), due };
+    if (entry.sequence === 0) this.#resetTokenOfHandshake = entry.token;
+    this.#active.push(entry);
+    if (due) this.#due++;
+    this.#host.addCid(cid);
+    return entry;
+  }
+
+  #forget(now: number): void {
+    while (this.#retired.length > 0) {
+      if (this.#retired.length <= MAX_RETIRED_CONNECTION_IDS && this.#retired[0]!.until > now) return;
+      this.#host.removeCid(this.#retired.shift()!.cid);
+    }
+  }
+}
+
+function retireError(what: string): TransportError {
+  return new TransportError(PROTOCOL_VIOLATION, `RETIRE_CONNECTION_ID ${what}`, {
+    frameType: FRAME_RETIRE_CONNECTION_ID,
+  });
+}
+
+/** Tells the owner which stateless reset tokens end this connection. */
+export interface RemoteCidHost {
+  addResetToken(token: Uint8Array): void;
+  removeResetToken(token: Uint8Array): void;
+}
+
+export interface RemoteCidsOptions {
+  /** The peer's SCID at a server; the random first DCID at a client until the server's is known. */
+  readonly initial: Uint8Array;
+  readonly host: RemoteCidHost;
+  /** Our active_connection_id_limit. */
+  readonly limit?: number;
+}
+
+interface RemoteCid {
+  readonly sequence: number;
+  readonly cid: Uint8Array;
+  token: Uint8Array | null;
+  used: boolean;
+}
+
+/** The connection IDs the peer gave us to send to. */
+export class RemoteCids {
+  /** The DCID of what we send. */
+  current: Uint8Array;
+  currentSequence = 0;
+  readonly #host: RemoteCidHost;
+  readonly #limit: number;
+  #active: RemoteCid[];
+  /** Highest Retire Prior To so far. */
+  #retirePriorTo = 0;
+  /** RETIRE_CONNECTION_ID frames that are due (true) or on their way (false), until acknowledged. */
+  readonly #retiring = new Map<number, boolean>();
+  #due = 0;
+  /** Sequence numbers we retired on our own at or above #retirePriorTo: their frames may come again. */
+  #ownRetired: number[] = [];
+
+  constructor(options: RemoteCidsOptions) {
+    this.#host = options.host;
+    this.#limit = options.limit ?? ACTIVE_CONNECTION_ID_LIMIT;
+    this.current = options.initial;
+    this.#active = [{ sequence: 0, cid: options.initial, token: null, used: true }];
+  }
+
+  /** How many we hold, the one in use included. */
+  get activeCount(): number {
+    return this.#active.length;
+  }
+
+  /** Whether the peer chose to have none. */
+  get isZeroLength(): boolean {
+    return this.current.length === 0;
+  }
+
+  /**
+   * The DCID changes during the handshake: rfc9000#7.2 to the Source Connection ID of the first Initial or Retry packet
+   * that the client gets from the server.
+   */
+  setInitial(cid: Uint8Array): void {
+    this.current = cid;
+    this.#active[0] = { sequence: 0, cid, token: this.#active[0]!.token, used: true };
+  }
+
+  /** stateless_reset_token of the server's transport parameters: belongs to sequence 0. */
+  setInitialResetToken(token: Uint8Array): void {
+    const first = this.#active.find((entry) => entry.sequence === 0);
+    if (first === undefined) return;
+    first.token = token;
+    this.#host.addResetToken(token);
+  }
+
+  /** rfc9000#5.1.1 the connection ID of the preferred_address transport parameter has sequence number 1. */
+  onPreferredAddress(cid: Uint8Array, token: Uint8Array): void {
+    this.#add(1, cid, token);
+  }
+
+  onNewConnectionId(sequence: number, retirePriorTo: number, cid: Uint8Array, token: Uint8Array): void {
+    // rfc9000#19.15 an endpoint that is sending packets with a zero-length Destination Connection ID MUST treat
+    // receipt of a NEW_CONNECTION_ID frame as a connection error of type PROTOCOL_VIOLATION.
+    if (this.isZeroLength) throw newCidError("although the peer chose a zero-length connection ID");
+    this.#add(sequence, cid, token);
+    if (retirePriorTo > this.#retirePriorTo) {
+      // rfc9000#19.15 a receiver MUST ignore any Retire Prior To fields that do not increase the largest received.
+      this.#retirePriorTo = retirePriorTo;
+      this.#ownRetired = this.#ownRetired.filter((own) => own >= retirePriorTo);
+      this.#retireBelow(retirePriorTo);
+    }
+    // rfc9000#5.1.1 after processing a NEW_CONNECTION_ID frame and adding and retiring active connection IDs, if the
+    // number of active connection IDs exceeds the value advertised in its active_connection_id_limit, an endpoint MUST
+    // close the connection with an error of type CONNECTION_ID_LIMIT_ERROR.
+    if (this.#active.length > this.#limit) {
+      throw new TransportError(
+        CONNECTION_ID_LIMIT_ERROR,
+        "more connection IDs than active_connection_id_limit",
+        {
+          frameType: FRAME_NEW_CONNECTION_ID,
+        },
+      );
+    }
+  }
+
+  #add(sequence: number, cid: Uint8Array, token: Uint8Array): void {
+    for (const entry of this.#active) {
+      const sameCid = bytesEqual(entry.cid, cid);
+      if (entry.sequence === sequence) {
+        // rfc9000#19.15 transmission errors, timeouts, and retransmissions might cause the same frame to come twice;
+        // if a sequence number is used for different connection IDs, or the token differs: PROTOCOL_VIOLATION.
+        const sameToken = entry.token !== null && constantTimeEqual(entry.token, token);
+        if (sameCid && sameToken) return;
+        throw newCidError("that contradicts an earlier one");
+      }
+      if (sameCid) throw newCidError("that repeats a connection ID under another sequence number");
+    }
+    if (sequence < this.#retirePriorTo) {
+      // rfc9000#19.15 an endpoint that receives a NEW_CONNECTION_ID frame with a sequence number smaller than the
+      // Retire Prior To field of a previously received NEW_CONNECTION_ID frame MUST send a RETIRE_CONNECTION_ID.
+      this.#queueRetire(sequence);
+      return;
+    }
+    if (this.#ownRetired.includes(sequence)) return;
+    this.#active.push({ sequence, cid, token, used: false });
+  }
+
+  /** rfc9000#5.1.2 the endpoint MUST stop using the corresponding connection IDs and retire them. */
+  #retireBelow(sequence: number): void {
+    const gone = this.#active.filter((entry) => entry.sequence < sequence);
+    if (gone.length === 0) return;
+    this.#active = this.#active.filter((entry) => entry.sequence >= sequence);
+    for (const entry of gone) this.#drop(entry);
+    if (this.currentSequence < sequence) this.#use(this.#unused());
+  }
+
+  /**
+   * Starts using another connection ID, and retires the one in use: rfc9000#9.5 an endpoint MUST NOT reuse a connection
+   * ID when sending to more than one destination address. False where the peer gave no other.
+   */
+  rotate(): boolean {
+    const next = this.#unused();
+    if (next === undefined) return false;
+    const at = this.#active.findIndex((entry) => entry.sequence === this.currentSequence);
+    const [old] = this.#active.splice(at, 1);
+    if (this.#ownRetired.length >= MAX_REMEMBERED_RETIREMENTS) this.#ownRetired.shift();
+    this.#ownRetired.push(old!.sequence);
+    this.#drop(old!);
+    this.#use(next);
+    return true;
+  }
+
+  #unused(): RemoteCid | undefined {
+    let best: RemoteCid | undefined;
+    for (const entry of this.#active) {
+      if (!entry.used && (best === undefined || entry.sequence < best.sequence)) best = entry;
+    }
+    return best;
+  }
+
+  #use(entry: RemoteCid | undefined): void {
+    // The frame that retires the last one brings another: its sequence number is not below its Retire Prior To.
+    if (entry === undefined) throw newCidError("that retires every connection ID");
+    entry.used = true;
+    this.current = entry.cid;
+    this.currentSequence = entry.sequence;
+    // rfc9000#10.3.1 an endpoint MUST NOT check for any stateless reset tokens associated with connection IDs it has
+    // not used or for connection IDs that have been retired.
+    if (entry.token !== null) this.#host.addResetToken(entry.token);
+  }
+
+  #drop(entry: RemoteCid): void {
+    if (entry.used && entry.token !== null) this.#host.removeResetToken(entry.token);
+    this.#queueRetire(entry.sequence);
+  }
+
+  #queueRetire(sequence: number): void {
+    if (this.#retiring.has(sequence)) return;
+    // rfc9000#5.1.2 an endpoint SHOULD limit the number of connection IDs it has retired locally for which
+    // RETIRE_CONNECTION_ID frames have not yet been acknowledged; beyond it, CONNECTION_ID_LIMIT_ERROR.
+    if (this.#retiring.size >= MAX_PENDING_RETIREMENTS) {
+      throw new TransportError(CONNECTION_ID_LIMIT_ERROR, "too many connection IDs to retire at once", {
+        frameType: FRAME_NEW_CONNECTION_ID,
+      });
+    }
+    this.#retiring.set(sequence, true);
+    this.#due++;
+  }
+
+  get hasFrames(): boolean {
+    return this.#due > 0;
+  }
+
+  writeFrames(buf: Uint8Array, pos: number, limit: number, records: RecordSink): number {
+    if (this.#due === 0) return pos;
+    for (const [sequence, due] of this.#retiring) {
+      if (!due) continue;
+      if (pos + 1 + varintLength(sequence) > limit) break;
+      pos = writeNumberFrame(buf, pos, FRAME_RETIRE_CONNECTION_ID, sequence);
+      records.addRecord(REC_RETIRE_CONNECTION_ID, sequence, 0, 0);
+      this.#retiring.set(sequence, false);
+      this.#due--;
+    }
+    return pos;
+  }
+
+  onAcked(sequence: number): void {
+    if (this.#retiring.get(sequence) === true) this.#due--;
+    this.#retiring.delete(sequence);
+  }
+
+  /** rfc9000#13.3 RETIRE_CONNECTION_ID frames are retransmitted if the packet containing them is lost. */
+  onLost(sequence: number): void {
+    if (this.#retiring.get(sequence) !== false) return;
+    this.#retiring.set(sequence, true);
+    this.#due++;
+  }
+
+  /** The connection is gone: no token ends it any more. */
+  removeAll(): void {
+    for (const entry of this.#active) {
+      if (entry.used && entry.token !== null) this.#host.removeResetToken(entry.token);
+      entry.token = null;
+    }
+  }
+}
+
+function newCidError(what: string): TransportError {
+  return new TransportError(PROTOCOL_VIOLATION, `NEW_CONNECTION_ID ${what}`, {
+    frameType: FRAME_NEW_CONNECTION_ID,
+  });
+}

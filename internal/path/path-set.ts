@@ -1,0 +1,224 @@
+// Which path a connection uses when its peer's address changes: rfc9000#9.
+
+import type { Address } from "../protocol/address.ts";
+import type { Role } from "../protocol/constants.ts";
+import { MAX_PATHS } from "../protocol/limits.ts";
+import type { RandomSource } from "../protocol/random.ts";
+import { Path } from "./path.ts";
+
+/** What the connection does about its paths. */
+export interface PathSetHost {
+  /** Migration is possible: the handshake is confirmed. */
+  readonly handshakeConfirmed: boolean;
+  /** The larger of the current PTO and that of a path with the initial RTT, in ms. */
+  pathPto(): number;
+  /**
+   * `path` is now where packets go. `peerChangedCid` says that the peer uses another connection ID of ours there:
+   * it moved on purpose, and we should use another of its (rfc9000#9.5).
+   */
+  pathActivated(path: Path, previous: Path, peerChangedCid: boolean): void;
+  /** The active path is validated; where `reset`, congestion control and RTT start anew (rfc9000#9.4). */
+  pathValidated(path: Path, reset: boolean): void;
+  /** Validation gave up on `path`. */
+  pathAbandoned(path: Path): void;
+  /** rfc9000#9.3.2 no validated path is left: the connection ends silently. */
+  noViablePath(): void;
+  /** A path frame is due, or `timeout()` changed. */
+  pathsChanged(): void;
+}
+
+export interface PathSetOptions {
+  readonly role: Role;
+  readonly remote: Address;
+  readonly local: Address | null;
+  readonly mtu: number;
+  /** The address is known to be the peer's: at a client, and at a server that got its token back. */
+  readonly validated: boolean;
+  /** We sent disable_active_migration. */
+  readonly migrationDisabled: boolean;
+  readonly random: RandomSource;
+  readonly host: PathSetHost;
+}
+
+/** The paths of one connection: one active, a few that are known or under validation. */
+export class PathSet {
+  readonly #role: Role;
+  readonly #host: PathSetHost;
+  readonly #random: RandomSource;
+  readonly #migrationDisabled: boolean;
+  readonly #mtu: number;
+  #active: Path;
+  #paths: Path[];
+  /** From where an unauthenticated datagram came last: joins the paths with its first packet that opens. */
+  #candidate: Path | null = null;
+  /** The path of the congestion controller's and the RTT's measurements. */
+  #measured: Path;
+  /** Where to go back to when the active path fails, rfc9000#9.3.2. */
+  #fallback: Path | null = null;
+
+  constructor(options: PathSetOptions) {
+    this.#role = options.role;
+    this.#host = options.host;
+    this.#random = options.random;
+    this.#migrationDisabled = options.migrationDisabled;
+    this.#mtu = options.mtu;
+    this.#active = new Path(options.remote, options.local, options.mtu, options.validated, options.random);
+    this.#measured = this.#active;
+    this.#paths = [this.#active];
+  }
+
+  get active(): Path {
+    return this.#active;
+  }
+
+  get all(): readonly Path[] {
+    return this.#paths;
+  }
+
+  /**
+   * A datagram came. Counts it for its path's amplification limit, before anything in it is authenticated.
+   * @returns null where it is to be dropped as "unexpected_address".
+   */
+  onDatagram(remote: Address, local: Address | null, bytes: number): Path | null {
+    const active = this.#active;
+    // The hot case: one object for one address while it is in use.
+    const path =
+      active.remote === remote && active.local === local ? active : this.#findOrMeet(remote, local, bytes);
+    if (path !== null && !path.validated) path.onReceived(bytes);
+    return path;
+  }
+
+  #findOrMeet(remote: Address, local: Address | null, _bytes: number): Path | null {
+    const known = this.find(remote, local);
+    if (known !== null) return known;
+    // rfc9000#9 if a client receives packets from an unknown server address, the client MUST discard these packets.
+    if (this.#role === "client") return null;
+    // rfc9000#9 the design of QUIC relies on endpoints retaining a stable address for the duration of the handshake.
+    if (!this.#host.handshakeConfirmed) return null;
+    // rfc9000#9 an endpoint that has sent disable_active_migration, but detects that a peer has nonetheless migrated
+    // MUST either drop the incoming packets on that path without generating a Stateless Reset or proceed with path
+    // validation. A new port alone is a NAT's doing, not the peer's.
+    if (this.#migrationDisabled && remote.ip !== this.#active.remote.ip) return null;
+    this.#candidate = new Path(remote, local, this.#mtu, false, this.#random);
+    return this.#candidate;
+  }
+
+  /** The path of these addresses, null where there is none. */
+  find(remote: Address, local: Address | null): Path | null {
+    if (this.#active.matches(remote, local)) return this.#active;
+    for (const path of this.#paths) if (path.matches(remote, local)) return path;
+    return this.#candidate !== null && this.#candidate.matches(remote, local) ? this.#candidate : null;
+  }
+
+  /**
+   * A packet that opened came on `path`; its `dcidSequence` is set.
+   * @param largest it has the highest number of its space.
+   * @param probing it has probing frames only, rfc9000#9.1.
+   */
+  onPacket(path: Path, largest: boolean, probing: boolean, now: number): void {
+    if (path === this.#active || this.#role === "client") return;
+    if (path === this.#candidate) {
+      this.#candidate = null;
+      this.#remember(path);
+    }
+    if (path.validation.state !== "running" && !path.validated) this.#validate(path, now);
+    // rfc9000#9.3 an endpoint only changes the address to which it sends packets in response to the highest-numbered
+    // non-probing packet.
+    if (!largest || probing) return;
+    const previous = this.#active;
+    this.#active = path;
+    if (previous.validated) {
+      this.#fallback = previous;
+      // rfc9000#9.3.3 in response to an apparent migration, endpoints MUST validate the previously active path using a
+      // PATH_CHALLENGE frame: a peer that is still there answers with non-probing packets and wins the path back.
+      if (previous.validation.state !== "running") this.#validate(previous, now);
+    }
+    this.#host.pathActivated(path, previous, path.dcidSequence !== previous.dcidSequence);
+    if (path.validated) this.#confirm(path);
+    this.#host.pathsChanged();
+  }
+
+  /** A PATH_RESPONSE. False where nothing waited for it. */
+  onResponse(buf: Uint8Array, start: number): boolean {
+    for (const path of this.#paths) {
+      const answer = path.validation.onResponse(buf, start);
+      if (answer === "none") continue;
+      path.validate();
+      if (answer === "path" && path === this.#active) this.#confirm(path);
+      this.#host.pathsChanged();
+      return true;
+    }
+    return false;
+  }
+
+  /** rfc9000#9.4 on confirming a peer's ownership of its new address, an endpoint MUST immediately reset the congestion
+   * controller and round-trip time estimator for the new path, unless the only change is the port number. */
+  #confirm(path: Path): void {
+    const reset = path.remote.ip !== this.#measured.remote.ip;
+    this.#measured = path;
+    this.#fallback = null;
+    this.#host.pathValidated(path, reset);
+  }
+
+  /** Validates a path now: also for an address the connection learned otherwise. */
+  #validate(path: Path, now: number): void {
+    path.validation.start(now, this.#host.pathPto());
+    this.#host.pathsChanged();
+  }
+
+  #remember(path: Path): void {
+    if (this.#paths.length >= MAX_PATHS) {
+      const at = this.#paths.findIndex((old) => old !== this.#active && old !== this.#fallback);
+      this.#paths.splice(at, 1);
+    }
+    this.#paths.push(path);
+  }
+
+  /** A path with path frames due and leave to send them, null where there is none. */
+  nextWithFrames(): Path | null {
+    for (const path of this.#paths) {
+      if (path.hasFrames && path.sendBudget() >= MIN_PATH_DATAGRAM) return path;
+    }
+    return null;
+  }
+
+  timeout(): number {
+    let next = Infinity;
+    for (const path of this.#paths) next = Math.min(next, path.validation.timeout());
+    return next;
+  }
+
+  onTimeout(now: number): void {
+    for (const path of [...this.#paths]) {
+      if (path.validation.timeout() > now) continue;
+      path.validation.onTimeout(now);
+      if (path.validation.state === "failed") this.#failed(path);
+      this.#host.pathsChanged();
+    }
+  }
+
+  #failed(path: Path): void {
+    this.#host.pathAbandoned(path);
+    if (path !== this.#active) {
+      // rfc9000#9.3.3 the old path does not answer any more: the peer has really moved.
+      if (path === this.#fallback && this.#active.validated) this.#fallback = null;
+      if (path !== this.#fallback) this.#paths = this.#paths.filter((other) => other !== path);
+      return;
+    }
+    if (path.validated) return;
+    // rfc9000#9.3.2 if path validation fails, the endpoint MUST revert to using the last validated peer address; without
+    // one it MUST close the connection silently by discarding all connection state.
+    const fallback = this.#fallback;
+    if (fallback === null) {
+      this.#host.noViablePath();
+      return;
+    }
+    this.#active = fallback;
+    this.#fallback = null;
+    this.#paths = this.#paths.filter((other) => other !== path);
+    this.#host.pathActivated(fallback, path, fallback.dcidSequence !== path.dcidSequence);
+  }
+}
+
+/** Below it no packet with a path frame fits: header, packet number, frame and tag with a 20-byte connection ID. */
+const MIN_PATH_DATAGRAM = 64;

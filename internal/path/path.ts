@@ -1,0 +1,101 @@
+// One network path: a pair of addresses with what is known about it.
+
+import { sameAddress, type Address } from "../protocol/address.ts";
+import { FRAME_PATH_RESPONSE } from "../protocol/constants.ts";
+import { MAX_QUEUED_PATH_RESPONSES } from "../protocol/limits.ts";
+import type { RandomSource } from "../protocol/random.ts";
+import { REC_PATH_CHALLENGE } from "../recovery/sent-packets.ts";
+import { Amplification } from "./amplification.ts";
+import type { RecordSink } from "./connection-ids.ts";
+import { CHALLENGE_LENGTH, PATH_FRAME_LENGTH, PathValidation } from "./validation.ts";
+
+/** A path of one connection. */
+export class Path {
+  readonly remote: Address;
+  /** Our address on it, null where the platform does not tell. */
+  readonly local: Address | null;
+  /** Largest datagram we send on it. */
+  mtu: number;
+  /** Sequence number of our connection ID that the peer's latest packet on this path was sent to. */
+  dcidSequence = 0;
+  readonly validation: PathValidation;
+  readonly #amplification: Amplification;
+  readonly #responses: Uint8Array[] = [];
+
+  /** @param validated at a client from the start: it chose the address itself. */
+  constructor(remote: Address, local: Address | null, mtu: number, validated: boolean, random: RandomSource) {
+    this.remote = remote;
+    this.local = local;
+    this.mtu = mtu;
+    this.#amplification = new Amplification(validated);
+    this.validation = new PathValidation(random);
+  }
+
+  /** Whether the peer is known to be at `remote`. */
+  get validated(): boolean {
+    return this.#amplification.validated;
+  }
+
+  /** The peer has proved that it gets what is sent there: a Handshake packet, a token or a PATH_RESPONSE of its. */
+  validate(): void {
+    this.#amplification.validate();
+  }
+
+  /** Bytes that may leave now under rfc9000#8.1, Infinity when validated. */
+  sendBudget(): number {
+    return this.#amplification.budget();
+  }
+
+  onReceived(bytes: number): void {
+    this.#amplification.onReceived(bytes);
+  }
+
+  onSent(bytes: number): void {
+    this.#amplification.onSent(bytes);
+  }
+
+  /** Addresses that are not known match any. */
+  matches(remote: Address, local: Address | null): boolean {
+    if (!sameAddress(this.remote, remote)) return false;
+    return local === null || this.local === null || sameAddress(this.local, local);
+  }
+
+  /**
+   * rfc9000#8.2.2 on receiving a PATH_CHALLENGE frame, an endpoint MUST respond by echoing the data in a PATH_RESPONSE
+   * frame, on the path where it was received. More than the queue holds are not answered: the peer sends new ones.
+   */
+  onChallenge(buf: Uint8Array, start: number): void {
+    if (this.#responses.length >= MAX_QUEUED_PATH_RESPONSES) return;
+    this.#responses.push(buf.slice(start, start + CHALLENGE_LENGTH));
+  }
+
+  get hasFrames(): boolean {
+    return this.#responses.length > 0 || this.validation.challengeDue;
+  }
+
+  /**
+   * Writes the PATH_RESPONSE and PATH_CHALLENGE frames that are due, as far as they fit.
+   * rfc9000#8.2.2 an endpoint MUST NOT send more than one PATH_RESPONSE frame in response to one PATH_CHALLENGE frame.
+   * @param expanded the datagram will have at least 1,200 bytes.
+   */
+  writeFrames(
+    buf: Uint8Array,
+    pos: number,
+    limit: number,
+    expanded: boolean,
+    records: RecordSink,
+    now: number,
+  ): number {
+    while (this.#responses.length > 0 && pos + PATH_FRAME_LENGTH <= limit) {
+      buf[pos] = FRAME_PATH_RESPONSE;
+      buf.set(this.#responses.shift()!, pos + 1);
+      pos += PATH_FRAME_LENGTH;
+    }
+    if (this.validation.challengeDue && pos + PATH_FRAME_LENGTH <= limit) {
+      pos = this.validation.writeChallenge(buf, pos, expanded, now);
+      // Lost challenges are not repeated, new ones are made; the record is for traces and statistics.
+      records.addRecord(REC_PATH_CHALLENGE, 0, 0, 0);
+    }
+    return pos;
+  }
+}
