@@ -85,6 +85,8 @@ export function toPem(label: string, der: Uint8Array): string {
 
 /** Whether bytes are PEM text rather than DER (which begins with 0x30, "0"; a PEM file with "-" or a comment). */
 export function looksLikePem(bytes: Uint8Array): boolean {
+  // A DER SEQUENCE with a long length: its second byte is no ASCII.
+  if (bytes[0] === 0x30 && bytes[1]! >= 0x80) return false;
   const marker = "-----BEGIN ";
   outer: for (let i = 0; i + marker.length <= bytes.length && i < 65_536; i++) {
     for (let j = 0; j < marker.length; j++) if (bytes[i + j] !== marker.charCodeAt(j)) continue outer;
