@@ -166,3 +166,8 @@ export const LATE_TIMER = 50;
 
 /** Granularity of the timers that pacing rides on, ms: Node's. */
 export const PACING_TIMER_GRANULARITY = 1;
+
+/** A PTO never backs off further, ms: a peer that comes back is noticed within a minute. */
+export const MAX_PTO = 60_000;
+/** A packet number is skipped about every so many packets at first, doubling each time. Stops: optimistic ACKs, rfc9000#21.4. */
+export const SKIPPED_NUMBER_PERIOD = 256;
