@@ -1,0 +1,138 @@
+// What goes in and out of the TLS machines (client.ts, server.ts).
+
+import type { CryptoProvider, GroupName, SignatureName, SigningKey } from "../crypto/provider.ts";
+import type { CipherSuite } from "../crypto/suites.ts";
+import type { AlertName, Level, Role } from "../protocol/constants.ts";
+import type { RandomSource } from "../protocol/random.ts";
+
+/** A private key that is elsewhere: signatures are asked for with a `sign` request. */
+export interface RemoteKey {
+  readonly remote: true;
+  /** The CertificateVerify schemes it can sign, the preferred one first. */
+  readonly schemes: readonly SignatureName[];
+}
+
+/** A certificate chain and the key of its leaf. */
+export interface Identity {
+  /** DER, leaf first. */
+  readonly chain: readonly Uint8Array[];
+  readonly key: SigningKey | RemoteKey;
+}
+
+/** What came of verifying the peer's certificate chain. */
+export type VerifyResult =
+  /** `authorizationError`: why the chain would not have been accepted, had the user not said to go on regardless. */
+  | { readonly ok: true; readonly authorizationError?: string }
+  /** `certificateReason` as `node:tls` names them: `CERT_HAS_EXPIRED`, … */
+  | {
+      readonly ok: false;
+      readonly alert: AlertName;
+      readonly reason: string;
+      readonly certificateReason: string;
+    };
+
+/** Decides about the peer's chain (DER, leaf first) at once. `serverName` is null at a server. */
+export type VerifyChain = (
+  chain: readonly Uint8Array[],
+  serverName: string | null,
+  wallNow: number,
+) => VerifyResult;
+
+/** What a ClientHello says, for choosing an identity. Numbers are code points as they came, GREASE and all. */
+export interface ClientHelloInfo {
+  readonly serverName: string | null;
+  /** Protocols offered, decoded as UTF-8. */
+  readonly alpn: readonly string[];
+  readonly cipherSuites: readonly number[];
+  readonly groups: readonly number[];
+  readonly signatureSchemes: readonly number[];
+  readonly supportedVersions: readonly number[];
+}
+
+/** The machine has stopped until `provide(request.id, …)`; what the answer is stands at each kind. */
+export type PendingRequest =
+  /** `Identity`, or null for none (the handshake fails). */
+  | { readonly id: number; readonly kind: "identity"; readonly clientHello: ClientHelloInfo }
+  /** The signature over `data` as it goes on the wire (ECDSA in DER), or null: the handshake fails. */
+  | {
+      readonly id: number;
+      readonly kind: "sign";
+      readonly scheme: SignatureName;
+      readonly data: Uint8Array;
+      readonly identity: Identity;
+    }
+  /** `VerifyResult`. `role` is our own. */
+  | {
+      readonly id: number;
+      readonly kind: "verify";
+      readonly chain: readonly Uint8Array[];
+      readonly serverName: string | null;
+      readonly role: Role;
+    };
+
+/** The answer to a `PendingRequest`, by its kind. */
+export type PendingAnswer = Identity | Uint8Array | VerifyResult | null;
+
+/** A NewSessionTicket as it came, rfc8446#4.6.1. */
+export interface SessionTicket {
+  /** Seconds. */
+  readonly lifetime: number;
+  readonly ageAdd: number;
+  readonly nonce: Uint8Array;
+  readonly ticket: Uint8Array;
+  /** The server takes 0-RTT with it. */
+  readonly earlyData: boolean;
+}
+
+/** What the machines call. Implemented by the connection. */
+export interface TlsSink {
+  /** Whole handshake messages, to be sent at `level`. The callee keeps the bytes. */
+  sendCrypto(level: Level, bytes: Uint8Array): void;
+  /** The callee must not keep the arrays: they are zeroed after. null: that direction is not (yet) to be installed. */
+  installSecrets(level: Level, suite: CipherSuite, read: Uint8Array | null, write: Uint8Array | null): void;
+  /** The peer's quic_transport_parameters; may throw TransportError. Not authenticated before the handshake completes. */
+  peerTransportParameters(bytes: Uint8Array): void;
+  pending(request: PendingRequest): void;
+  handshakeComplete(): void;
+  /** Only called with `keyLog`. */
+  keyLog(label: string, clientRandom: Uint8Array, secret: Uint8Array): void;
+  /** Client: a ticket came. */
+  sessionTicket(ticket: SessionTicket): void;
+}
+
+interface TlsOptions {
+  readonly provider: CryptoProvider;
+  readonly random: RandomSource;
+  /** The preferred one first. Default: what the provider can do. */
+  readonly suites?: readonly CipherSuite[];
+  readonly groups?: readonly GroupName[];
+  /** Schemes accepted from the peer. Schemes that only certificates use (rsa_pkcs1_…) may be among them. */
+  readonly signatures?: readonly SignatureName[];
+  /** Protocols, the preferred one first. QUIC has none without: rfc9001#8.1. */
+  readonly alpn: readonly string[];
+  readonly verify: VerifyChain | "pending";
+  readonly keyLog: boolean;
+}
+
+export interface TlsClientOptions extends TlsOptions {
+  /**
+   * How many groups, from the first on, get a key share in the first ClientHello. Default: 1, and 2 where the first is
+   * a hybrid, which many servers do not know: a HelloRetryRequest costs a round trip.
+   */
+  readonly keyShares?: number;
+  /** What the certificate must be for; also sent as SNI unless it is an IP address. */
+  readonly serverName: string | null;
+  /** Encoded, as they go into the extension. */
+  readonly transportParameters: Uint8Array;
+  /** For servers that ask for a certificate. */
+  readonly identity?: Identity | null;
+}
+
+export interface TlsServerOptions extends TlsOptions {
+  /** A function is called after `peerTransportParameters`. */
+  readonly transportParameters: Uint8Array | (() => Uint8Array);
+  readonly identity: Identity | ((hello: ClientHelloInfo) => Identity | null) | "pending";
+  readonly clientAuth: "none" | "request" | "require";
+  /** Our order of suites decides, not the client's. Default true. */
+  readonly honorCipherOrder?: boolean;
+}
