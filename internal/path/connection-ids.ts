@@ -14,18 +14,18 @@ import {
   MAX_PENDING_RETIREMENTS,
   MAX_REMEMBERED_RETIREMENTS,
   MAX_RETIRED_CONNECTION_IDS,
+  MIN_STATELESS_RESET,
   RETIRED_CONNECTION_ID_TIME,
 } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
-import { REC_NEW_CONNECTION_ID, REC_RETIRE_CONNECTION_ID } from "../recovery/sent-packets.ts";
+import {
+  REC_NEW_CONNECTION_ID,
+  REC_RETIRE_CONNECTION_ID,
+  type RecordSink,
+} from "../recovery/sent-packets.ts";
 import { newConnectionIdLength, writeNewConnectionId, writeNumberFrame } from "../wire/frame-writers.ts";
 import { varintLength } from "../wire/varint.ts";
-import type { ResetTokenSource } from "./reset-token.ts";
-
-/** Where what was written into a packet is noted for its ACK or loss. */
-export interface RecordSink {
-  addRecord(kind: number, a: number, b: number, c: number): void;
-}
+import { RESET_TOKEN_LENGTH, type ResetTokenSource } from "./reset-token.ts";
 
 /** Chooses the connection IDs of one endpoint; all have one length, so that short headers can be parsed. */
 export interface CidGenerator {
@@ -444,6 +444,30 @@ export class RemoteCids {
     if (this.#retiring.get(sequence) !== false) return;
     this.#retiring.set(sequence, true);
     this.#due++;
+  }
+
+  /**
+   * Whether the datagram that ends at `end` ends in the token of a connection ID in use: for datagrams that reached the
+   * connection and did not open. rfc9000#10.3.1 the comparison MUST be performed when the first packet in an incoming
+   * datagram cannot be decrypted, and without leaking information about the value of the token.
+   */
+  isStatelessReset(buf: Uint8Array, start: number, end: number): boolean {
+    if (end - start < MIN_STATELESS_RESET) return false;
+    let found = false;
+    for (const entry of this.#active) {
+      if (!entry.used || entry.token === null) continue;
+      let difference = 0;
+      for (let i = 0; i < RESET_TOKEN_LENGTH; i++) {
+        difference |= entry.token[i]! ^ buf[end - RESET_TOKEN_LENGTH + i]!;
+      }
+      if (difference === 0) found = true;
+    }
+    return found;
+  }
+
+  /** The token in use, null where the peer gave none: to be registered anew when the peer's address changes. */
+  get currentResetToken(): Uint8Array | null {
+    return this.#active.find((entry) => entry.sequence === this.currentSequence)?.token ?? null;
   }
 
   /** The connection is gone: no token ends it any more. */

@@ -4,9 +4,8 @@ import { sameAddress, type Address } from "../protocol/address.ts";
 import { FRAME_PATH_RESPONSE } from "../protocol/constants.ts";
 import { MAX_QUEUED_PATH_RESPONSES } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
-import { REC_PATH_CHALLENGE } from "../recovery/sent-packets.ts";
+import { REC_PATH_CHALLENGE, type RecordSink } from "../recovery/sent-packets.ts";
 import { Amplification } from "./amplification.ts";
-import type { RecordSink } from "./connection-ids.ts";
 import { CHALLENGE_LENGTH, PATH_FRAME_LENGTH, PathValidation } from "./validation.ts";
 
 /** A path of one connection. */
