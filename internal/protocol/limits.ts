@@ -130,6 +130,12 @@ export const STATELESS_ANSWERS_BURST = 200;
 /** rfc9000#10.3: shorter datagrams cannot be told from valid packets. */
 export const MIN_STATELESS_RESET = 21;
 
+/** Size from which our own stateless resets look like any small packet, rfc9000#10.3. */
+export const TYPICAL_STATELESS_RESET = 43;
+
+/** Draws of a connection ID that is not in use. With 8 bytes the second never happens; with 1 it is the end of the space. */
+export const MAX_CONNECTION_ID_DRAWS = 64;
+
 /** Bytes of a reason phrase we send. Longer ones are cut: the frame must fit one packet. */
 export const MAX_REASON_PHRASE = 512;
 
@@ -171,3 +177,16 @@ export const PACING_TIMER_GRANULARITY = 1;
 export const MAX_PTO = 60_000;
 /** A packet number is skipped about every so many packets at first, doubling each time. Stops: optimistic ACKs, rfc9000#21.4. */
 export const SKIPPED_NUMBER_PERIOD = 256;
+
+/** RSA keys, bits of the modulus: the CA/Browser Forum's minimum, and what verifies in some ms. Stops: CPU by key size. */
+export const MIN_RSA_BITS = 2048;
+export const MAX_RSA_BITS = 8192;
+/** RSA public exponents, bits: all in use are 65537 or less. Stops: CPU by exponent size. */
+export const MAX_RSA_EXPONENT_BITS = 32;
+
+/** 1-RTT packets sealed before our first key update, soon so that the rare path is well trodden, and between later ones. */
+export const FIRST_KEY_UPDATE = 100;
+export const KEY_UPDATE_INTERVAL = 100_000;
+
+/** Draws for a private scalar: one in 2^32 misses at most, so that more than this is a broken source. Stops: a hang. */
+export const MAX_SCALAR_DRAWS = 64;

@@ -1,0 +1,610 @@
+// Many connections on one socket: rfc9000#5.2. Datagrams in, datagrams out, one timer, one stream of events.
+
+import { cidGenerator, type CidGenerator } from "../path/connection-ids.ts";
+import { RESET_TOKEN_LENGTH, resetTokenSource } from "../path/reset-token.ts";
+import type { Address } from "../protocol/address.ts";
+import type { RxBatch, TxBatch } from "../protocol/batch.ts";
+import { bytesEqual, constantTimeEqual } from "../protocol/bytes.ts";
+import {
+  CONNECTION_REFUSED,
+  PACKET_INITIAL,
+  PACKET_ONE_RTT,
+  PACKET_VERSION_NEGOTIATION,
+  VERSION_1,
+  VERSION_NEGOTIATION,
+  type PacketType,
+} from "../protocol/constants.ts";
+import { InvalidOptionError, QuicError, TransportError } from "../protocol/errors.ts";
+import {
+  ACCEPT_QUEUE,
+  MAX_CONNECTION_ID_DRAWS,
+  MAX_CONNECTION_ID_LENGTH,
+  MAX_CONNECTIONS,
+  MAX_HANDSHAKES,
+  MIN_DATAGRAM_SIZE,
+  MIN_INITIAL_DCID_LENGTH,
+  MIN_STATELESS_RESET,
+} from "../protocol/limits.ts";
+import type { DropReason, Tracer } from "../protocol/tracer.ts";
+import { FIXED_BIT, isLongHeader, LongHeader, parseInvariants, parseLongHeader } from "../wire/header.ts";
+import { Fifo } from "./fifo.ts";
+import { Routes } from "./routing.ts";
+import { Slot, type SlotOwner } from "./slot.ts";
+import { StatelessAnswers, type AnswerResult } from "./stateless.ts";
+import { TimerHeap } from "./timer-heap.ts";
+import {
+  EndpointStats,
+  type ConnectionContext,
+  type ConnectionFactory,
+  type DialTarget,
+  type EndpointConnection,
+  type EndpointEvent,
+  type EndpointOptions,
+} from "./types.ts";
+
+/**
+ * An endpoint. Its owner calls the verbs: `receive` for what arrived, `handleTimeout` when `nextTimeout` has passed,
+ * then `pollEvent` until null and `transmit` until false.
+ */
+export class Endpoint<C extends EndpointConnection, D extends DialTarget, S> {
+  readonly stats = new EndpointStats();
+  readonly #factory: ConnectionFactory<C, D, S>;
+  readonly #versions: readonly number[];
+  readonly #tracer: Tracer | null;
+  readonly #context: ConnectionContext;
+  readonly #cidLength: number;
+  readonly #maxHandshakes: number;
+  readonly #maxConnections: number;
+  readonly #acceptQueue: number;
+  readonly #routes: Routes<Slot<C>>;
+  readonly #answers: StatelessAnswers;
+  readonly #slots = new Set<Slot<C>>();
+  readonly #timers = new TimerHeap<Slot<C>>();
+  readonly #transmits = new Fifo<Slot<C>>();
+  readonly #eventful = new Fifo<Slot<C>>();
+  #dirtyTimers: Slot<C>[] = [];
+  readonly #header = new LongHeader();
+  readonly #owner: SlotOwner<C>;
+  #server: { readonly options: S } | null = null;
+  #handshakes = 0;
+  /** Accepted and not yet taken by the application. */
+  #waiting = 0;
+  #now = 0;
+  #wallNow = 0;
+
+  constructor(options: EndpointOptions, factory: ConnectionFactory<C, D, S>) {
+    const { provider, random } = options;
+    const generator = options.cids ?? cidGenerator();
+    if (generator.length > MAX_CONNECTION_ID_LENGTH) {
+      throw new InvalidOptionError("cids", "connection IDs have at most 20 bytes in QUIC version 1");
+    }
+    this.#factory = factory;
+    this.#versions = options.versions ?? [VERSION_1];
+    this.#tracer = options.tracer ?? null;
+    this.#cidLength = generator.length;
+    this.#maxHandshakes = options.maxHandshakes ?? MAX_HANDSHAKES;
+    this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
+    this.#acceptQueue = options.acceptQueue ?? ACCEPT_QUEUE;
+    this.#routes = new Routes<Slot<C>>(random);
+    const resetKey = options.statelessResetKey ?? null;
+    this.#context = {
+      cids: this.#uniqueCids(generator),
+      resetToken: resetTokenSource(provider, resetKey, random),
+    };
+    this.#answers = new StatelessAnswers({
+      provider,
+      random,
+      versions: this.#versions,
+      cidLength: generator.length,
+      resetKey,
+      tracer: this.#tracer,
+      stats: this.stats,
+    });
+    this.#owner = this.#makeOwner();
+  }
+
+  /** Connections with state, those that are closing included. */
+  get connectionCount(): number {
+    return this.#slots.size;
+  }
+
+  get handshakeCount(): number {
+    return this.#handshakes;
+  }
+
+  get isListening(): boolean {
+    return this.#server !== null;
+  }
+
+  /** Whether `transmit` would give something. */
+  get wantsTransmit(): boolean {
+    return this.#answers.waiting || this.#transmits.size > 0;
+  }
+
+  // Connections
+
+  dial(options: D, now: number, wallNow: number): C {
+    const { remote } = options;
+    const local = options.local ?? null;
+    if (remote.port === 0) throw new InvalidOptionError("remote", "port 0 is nobody's port");
+    if (this.#slots.size >= this.#maxConnections) {
+      throw new QuicError("ERR_QUIC_INVALID_STATE", "This transport holds as many connections as it may.", {
+        temporary: true,
+      });
+    }
+    if (this.#cidLength === 0 && this.#routes.byAddress(remote, local) !== null) {
+      // rfc9000#5.1 endpoints that use zero-length connection IDs tell connections apart by addresses alone: multiple
+      // connections with the same local IP address and port to one peer cannot be.
+      throw new QuicError(
+        "ERR_QUIC_INVALID_STATE",
+        `With zero-length connection IDs there can be one connection to ${remote.key}; use connection IDs.`,
+      );
+    }
+    this.#now = now;
+    this.#wallNow = wallNow;
+    const slot = new Slot<C>(this.#owner, "client", remote, local);
+    let connection: C;
+    try {
+      connection = this.#factory.connect(options, this.#context, slot, now, wallNow);
+    } catch (error) {
+      this.#removeRoutes(slot);
+      throw error;
+    }
+    this.#add(slot, connection);
+    if (this.#cidLength === 0) this.#routes.setAddress(remote, local, slot);
+    this.stats.connectionsDialed++;
+    this.#settle();
+    return connection;
+  }
+
+  listen(options: S): void {
+    if (this.#cidLength === 0) {
+      throw new InvalidOptionError("cids", "a server needs connection IDs to tell its clients apart");
+    }
+    if (this.#server !== null) {
+      throw new QuicError(
+        "ERR_QUIC_LISTENER_BUSY",
+        "This transport listens already; close that listener first.",
+      );
+    }
+    this.#server = { options };
+  }
+
+  /** New connections are refused from now on; those that exist stay. */
+  stopListening(): void {
+    this.#server = null;
+  }
+
+  /** The application took (or dropped) a connection that was announced as accepted: there is room for another. */
+  acceptTaken(): void {
+    if (this.#waiting > 0) this.#waiting--;
+  }
+
+  /** Ends every connection; the verbs go on until `connectionCount` is 0. */
+  closeAll(error: QuicError, now: number): void {
+    this.#now = now;
+    this.#server = null;
+    for (const slot of [...this.#slots]) {
+      slot.connection.closeWith(error, now);
+      this.#after(slot);
+    }
+    this.#settle();
+  }
+
+  /** Forgets everything at once, sending nothing. */
+  destroy(): void {
+    this.#server = null;
+    for (const slot of [...this.#slots]) {
+      slot.connection.dispose();
+      this.#reap(slot);
+    }
+    this.#eventful.clear();
+    this.#transmits.clear();
+    this.#dirtyTimers = [];
+  }
+
+  // The verbs
+
+  /** Takes a batch. Consecutive datagrams for one connection reach it in one call. */
+  receive(rx: RxBatch, now: number, wallNow: number): void {
+    this.#now = now;
+    this.#wallNow = wallNow;
+    const count = rx.count;
+    let run: Slot<C> | null = null;
+    let from = 0;
+    for (let i = 0; i < count; i++) {
+      this.stats.datagramsReceived++;
+      this.stats.bytesReceived += rx.length[i]!;
+      const slot = this.#route(rx, i);
+      if (slot === run) continue;
+      if (run !== null) this.#deliver(run, rx, from, i);
+      run = slot;
+      from = i;
+    }
+    if (run !== null) this.#deliver(run, rx, from, count);
+    this.#settle();
+  }
+
+  /** Fills `tx`: answers without connection first, then each connection in turn. True when more waits. */
+  transmit(tx: TxBatch, now: number): boolean {
+    this.#now = now;
+    const before = tx.count;
+    let more = this.#answers.transmit(tx);
+    if (!more) {
+      // One turn each and then a new batch: a connection that always has more cannot keep the others waiting.
+      for (let turns = this.#transmits.size; turns > 0; turns--) {
+        if (!tx.hasRoom(MIN_DATAGRAM_SIZE)) break;
+        const slot = this.#transmits.shift()!;
+        slot.wantsTransmit = false;
+        if (slot.reaped) continue;
+        if (slot.connection.transmit(tx, now) && !slot.wantsTransmit) this.#owner.queueTransmit(slot);
+        this.#owner.queueTimer(slot);
+        this.#after(slot);
+      }
+      more = this.#transmits.size > 0;
+    }
+    for (let i = before; i < tx.count; i++) {
+      this.stats.datagramsSent += Math.ceil(tx.length[i]! / tx.segmentSize[i]!);
+      this.stats.bytesSent += tx.length[i]!;
+    }
+    this.#settle();
+    // An empty batch that stays empty has nothing to be sent for, whatever a connection says.
+    return more && tx.count > 0;
+  }
+
+  /** Absolute monotonic ms of the next deadline, Infinity for none. */
+  nextTimeout(): number {
+    this.#settle();
+    return this.#timers.next;
+  }
+
+  handleTimeout(now: number, wallNow: number): void {
+    this.#now = now;
+    this.#wallNow = wallNow;
+    this.#settle();
+    // Each connection once: one that stays due gets its turn in the next call.
+    let due: Slot<C>[] | null = null;
+    while (this.#timers.next <= now) {
+      const slot = this.#timers.first!;
+      this.#timers.remove(slot);
+      (due ??= []).push(slot);
+    }
+    if (due === null) return;
+    for (const slot of due) {
+      if (slot.reaped) continue;
+      slot.connection.handleTimeout(now, wallNow);
+      if (!slot.timerDirty) this.#owner.queueTimer(slot);
+      this.#after(slot);
+    }
+    this.#settle();
+  }
+
+  /** The next event, connection by connection; null when there is none. */
+  pollEvent(): EndpointEvent<C> | null {
+    for (;;) {
+      const slot = this.#eventful.peek();
+      if (slot === undefined) return null;
+      const { connection } = slot;
+      const event = slot.held ?? connection.pollEvent();
+      if (event === null) {
+        this.#eventful.shift();
+        slot.eventful = false;
+        continue;
+      }
+      if (slot.held !== null) slot.held = null;
+      else if (event.type === "handshake_complete" && this.#complete(slot)) {
+        slot.held = event;
+        return { connection, event: { type: "accepted" } };
+      }
+      return { connection, event };
+    }
+  }
+
+  /** A server's handshake is complete: it is announced, or refused where nobody takes them. */
+  #complete(slot: Slot<C>): boolean {
+    this.#endHandshake(slot);
+    if (slot.role !== "server") return false;
+    if (this.#waiting >= this.#acceptQueue) {
+      this.stats.connectionsRefused++;
+      slot.connection.closeWith(
+        new TransportError(CONNECTION_REFUSED, "the server is busy: its accept queue is full"),
+        this.#now,
+      );
+      this.#after(slot);
+      return false;
+    }
+    this.#waiting++;
+    this.stats.connectionsAccepted++;
+    return true;
+  }
+
+  // Routing
+
+  /** Whose datagram `i` is; null where it is dropped, answered or a reset. */
+  #route(rx: RxBatch, i: number): Slot<C> | null {
+    const buf = rx.slab;
+    const start = rx.offset[i]!;
+    const length = rx.length[i]!;
+    const remote = rx.remote[i]!;
+    const local = rx.local[i] ?? null;
+    if (remote === null || remote.port === 0) return this.#drop("invalid_source", null, length);
+    if (length === 0) return this.#drop("invalid_header", null, length);
+    const cidLength = this.#cidLength;
+    if (!isLongHeader(buf[start]!)) {
+      // rfc9000#10.3 endpoints MUST discard packets that are too small to be valid QUIC packets; short header packets
+      // smaller than 21 bytes are never valid.
+      if (length < Math.max(MIN_STATELESS_RESET, 1 + cidLength)) {
+        return this.#drop("invalid_header", PACKET_ONE_RTT, length);
+      }
+      const slot =
+        cidLength === 0 ? this.#routes.byAddress(remote, local) : this.#routes.get(buf, start + 1, cidLength);
+      if (slot !== null) return slot;
+      if (this.#recogniseReset(buf, start, length, remote)) return null;
+      return this.#unknownShort(buf, start, length, remote, local);
+    }
+    const header = this.#header;
+    if (!parseInvariants(buf, start, start + length, header)) {
+      return this.#drop("invalid_header", null, length);
+    }
+    // rfc9000#5.2 packets are matched by Destination Connection ID, of whatever version they are; the connection drops
+    // those that are not of its own.
+    const slot =
+      cidLength === 0 && header.dcidLength === 0
+        ? this.#routes.byAddress(remote, local)
+        : this.#routes.get(buf, header.dcidOffset, header.dcidLength);
+    if (slot !== null) return slot;
+    // rfc9000#10.3 endpoints MUST treat any packet ending in a valid stateless reset token as a Stateless Reset.
+    if (this.#recogniseReset(buf, start, length, remote)) return null;
+    return this.#unknownLong(buf, start, length, remote, local);
+  }
+
+  /**
+   * rfc9000#10.3.1 the comparison MUST be performed when the first packet in an incoming datagram cannot be associated
+   * with a connection. (Where it does not open, the connection compares.)
+   */
+  #recogniseReset(buf: Uint8Array, start: number, length: number, remote: Address): boolean {
+    if (length < MIN_STATELESS_RESET) return false;
+    const slot = this.#routes.findReset(buf, start + length - RESET_TOKEN_LENGTH, remote);
+    if (slot === null) return false;
+    this.stats.statelessResetsReceived++;
+    slot.connection.onStatelessReset(this.#now);
+    this.#owner.queueTimer(slot);
+    this.#after(slot);
+    return true;
+  }
+
+  #unknownShort(
+    buf: Uint8Array,
+    start: number,
+    length: number,
+    remote: Address,
+    local: Address | null,
+  ): null {
+    const result = this.#answers.reset(buf, start, length, remote, local, this.#now);
+    return this.#drop(reasonOf(result, "unknown_connection_id"), PACKET_ONE_RTT, length);
+  }
+
+  #unknownLong(
+    buf: Uint8Array,
+    start: number,
+    length: number,
+    remote: Address,
+    local: Address | null,
+  ): Slot<C> | null {
+    const header = this.#header;
+    // rfc9000#6.1 an endpoint MUST NOT send a Version Negotiation packet in response to a Version Negotiation packet.
+    if (header.version === VERSION_NEGOTIATION) {
+      return this.#drop("unknown_connection_id", PACKET_VERSION_NEGOTIATION, length);
+    }
+    if (this.#server === null) return this.#notListening(length);
+    if (!this.#versions.includes(header.version)) {
+      // rfc9000#5.2.2 servers MUST drop smaller packets that specify unsupported versions.
+      if (length < MIN_DATAGRAM_SIZE) return this.#drop("unsupported_version", null, length);
+      const result = this.#answers.negotiateVersion(buf, header, remote, local, this.#now);
+      return this.#drop(reasonOf(result, "unsupported_version"), null, length);
+    }
+    if (!parseLongHeader(buf, start, start + length, header) || (buf[start]! & FIXED_BIT) === 0) {
+      return this.#drop("invalid_header", null, length);
+    }
+    // rfc9000#5.2.2 clients are not able to send Handshake packets prior to receiving a server response, so servers
+    // SHOULD ignore any such packets. 0-RTT packets ahead of their Initial are dropped as well: a MAY not used.
+    if (header.type !== PACKET_INITIAL) return this.#drop("unknown_connection_id", header.type, length);
+    return this.#initial(buf, length, remote, local);
+  }
+
+  #notListening(length: number): null {
+    return this.#drop("not_listening", null, length);
+  }
+
+  /** A client's first packet, well-formed and of a version we speak. */
+  #initial(buf: Uint8Array, length: number, remote: Address, local: Address | null): Slot<C> | null {
+    const header = this.#header;
+    // rfc9000#14.1 a server MUST discard an Initial packet that is carried in a UDP datagram with a payload that is
+    // smaller than the smallest allowed maximum datagram size of 1200 bytes.
+    if (length < MIN_DATAGRAM_SIZE) return this.#drop("initial_too_small", PACKET_INITIAL, length);
+    // rfc9000#7.2 this Destination Connection ID MUST be at least 8 bytes in length.
+    if (header.dcidLength < MIN_INITIAL_DCID_LENGTH) {
+      return this.#drop("invalid_header", PACKET_INITIAL, length, "destination connection ID under 8 bytes");
+    }
+    if (
+      this.#handshakes >= this.#maxHandshakes ||
+      this.#slots.size >= this.#maxConnections ||
+      this.#waiting >= this.#acceptQueue
+    ) {
+      this.stats.connectionsRefused++;
+      const result = this.#answers.refuse(buf, header, remote, local, this.#now);
+      return this.#drop(reasonOf(result, "server_busy"), PACKET_INITIAL, length);
+    }
+    const originalDcid = buf.slice(header.dcidOffset, header.dcidOffset + header.dcidLength);
+    const initial = {
+      version: header.version,
+      originalDcid,
+      peerScid: buf.slice(header.scidOffset, header.scidOffset + header.scidLength),
+      token: buf.slice(header.tokenOffset, header.tokenOffset + header.tokenLength),
+      remote,
+      local,
+    };
+    const slot = new Slot<C>(this.#owner, "server", remote, local);
+    // The client sends there until it has heard from us: what is behind this datagram must find the way as well.
+    slot.addCid(originalDcid);
+    try {
+      const { options } = this.#server!;
+      this.#add(slot, this.#factory.accept(options, initial, this.#context, slot, this.#now, this.#wallNow));
+    } catch {
+      // What a client can cause here is a defect of ours; it must not stop the others.
+      this.#removeRoutes(slot);
+      return this.#drop("connection_error", PACKET_INITIAL, length);
+    }
+    this.#handshakes++;
+    return slot;
+  }
+
+  #deliver(slot: Slot<C>, rx: RxBatch, from: number, to: number): void {
+    if (slot.reaped) {
+      for (let i = from; i < to; i++) this.#drop("connection_closing", null, rx.length[i]!);
+      return;
+    }
+    const { connection } = slot;
+    connection.receive(rx, from, to, this.#now, this.#wallNow);
+    this.#owner.queueTimer(slot);
+    if (slot.fresh) {
+      if (connection.stats.packetsReceived === 0) {
+        // Not one packet authenticated: nobody spoke QUIC to us, and no state is owed.
+        for (let i = from; i < to; i++) this.#drop("decryption_failed", PACKET_INITIAL, rx.length[i]!);
+        connection.dispose();
+        slot.handshaking = false;
+        this.#handshakes--;
+        this.#reap(slot);
+        return;
+      }
+      slot.fresh = false;
+    }
+    this.#after(slot);
+  }
+
+  #drop(reason: DropReason, packetType: PacketType | null, size: number, detail?: string): null {
+    this.stats.dropped[reason] = (this.stats.dropped[reason] ?? 0) + 1;
+    if (this.#tracer !== null) {
+      this.#tracer.record({
+        name: "packet_dropped",
+        time: this.#now,
+        reason,
+        packetType,
+        size,
+        ...(detail === undefined ? {} : { detail }),
+      });
+    }
+    return null;
+  }
+
+  // Slots
+
+  #add(slot: Slot<C>, connection: C): void {
+    slot.attach(connection);
+    this.#slots.add(slot);
+    if (!slot.timerDirty) this.#owner.queueTimer(slot);
+  }
+
+  /** After any verb on a connection: it may have ended. */
+  #after(slot: Slot<C>): void {
+    if (!slot.reaped && slot.connection.isClosed) this.#reap(slot);
+  }
+
+  /** Takes a connection out; what it still has to tell stays in the queue of events. */
+  #reap(slot: Slot<C>): void {
+    if (slot.reaped) return;
+    this.#endHandshake(slot);
+    this.#removeRoutes(slot);
+    slot.reaped = true;
+    this.#timers.remove(slot);
+    this.#slots.delete(slot);
+  }
+
+  #endHandshake(slot: Slot<C>): void {
+    if (!slot.handshaking) return;
+    slot.handshaking = false;
+    this.#handshakes--;
+  }
+
+  #removeRoutes(slot: Slot<C>): void {
+    for (const cid of slot.cids) this.#routes.delete(cid);
+    slot.cids.length = 0;
+    for (const { token, remote } of slot.resets) this.#routes.deleteReset(token, remote, slot);
+    slot.resets.length = 0;
+    this.#routes.deleteAddress(slot.remote, slot);
+  }
+
+  /** Reads the timers that may have changed: once per verb and connection, however often they changed. */
+  #settle(): void {
+    if (this.#dirtyTimers.length === 0) return;
+    for (const slot of this.#dirtyTimers) {
+      slot.timerDirty = false;
+      if (!slot.reaped) this.#timers.set(slot, slot.connection.timeout());
+    }
+    this.#dirtyTimers.length = 0;
+  }
+
+  #makeOwner(): SlotOwner<C> {
+    const routes = this.#routes;
+    return {
+      route: (cid, slot) => {
+        if (cid.length === 0) return;
+        const owner = routes.get(cid, 0, cid.length);
+        if (owner !== null) return;
+        routes.set(cid, slot);
+        slot.cids.push(cid);
+      },
+      unroute: (cid, slot) => {
+        const at = slot.cids.findIndex((own) => bytesEqual(own, cid));
+        if (at < 0) return;
+        slot.cids.splice(at, 1);
+        routes.delete(cid);
+      },
+      routeReset: (token, remote, slot) => {
+        routes.addReset(token, remote, slot);
+        slot.resets.push({ token, remote });
+      },
+      unrouteReset: (token, remote, slot) => {
+        const at = slot.resets.findIndex(
+          (own) => own.remote.key === remote.key && constantTimeEqual(own.token, token),
+        );
+        if (at < 0) return;
+        slot.resets.splice(at, 1);
+        routes.deleteReset(token, remote, slot);
+      },
+      queueTransmit: (slot) => {
+        slot.wantsTransmit = true;
+        this.#transmits.push(slot);
+      },
+      queueTimer: (slot) => {
+        if (slot.timerDirty) return;
+        slot.timerDirty = true;
+        this.#dirtyTimers.push(slot);
+      },
+      queueEvents: (slot) => {
+        slot.eventful = true;
+        this.#eventful.push(slot);
+      },
+    };
+  }
+
+  /** Connection IDs that are drawn again on collision, so that no two connections share one. */
+  #uniqueCids(generator: CidGenerator): CidGenerator {
+    const routes = this.#routes;
+    return {
+      length: generator.length,
+      generate: (random) => {
+        for (let draw = 0; draw < MAX_CONNECTION_ID_DRAWS; draw++) {
+          const cid = generator.generate(random);
+          if (cid.length === 0 || !routes.has(cid)) return cid;
+        }
+        throw new QuicError("ERR_QUIC_INVALID_STATE", "No unused connection ID is left; make them longer.");
+      },
+    };
+  }
+}
+
+/** Under which reason a packet is counted that was, or was not, answered. */
+function reasonOf(result: AnswerResult, usual: DropReason): DropReason {
+  return result === "rate_limited" || result === "invalid_source" ? result : usual;
+}

@@ -1,0 +1,203 @@
+// Answers that need no connection: Version Negotiation, stateless reset, refusals. All are rate limited, none is larger
+// than what caused it allows.
+
+import type { CryptoProvider } from "../crypto/provider.ts";
+import { PacketProtection } from "../handshake/protection.ts";
+import { deriveResetToken } from "../path/reset-token.ts";
+import { sameAddress, type Address } from "../protocol/address.ts";
+import { NOT_ECT, type TxBatch } from "../protocol/batch.ts";
+import { CONNECTION_REFUSED, INITIAL, PACKET_INITIAL } from "../protocol/constants.ts";
+import {
+  MIN_DATAGRAM_SIZE,
+  MIN_STATELESS_RESET,
+  STATELESS_ANSWERS_BURST,
+  STATELESS_ANSWERS_PER_SECOND,
+  TYPICAL_STATELESS_RESET,
+} from "../protocol/limits.ts";
+import type { RandomSource } from "../protocol/random.ts";
+import type { Tracer } from "../protocol/tracer.ts";
+import { writeConnectionClose } from "../wire/frame-writers.ts";
+import {
+  encodeStatelessReset,
+  encodeVersionNegotiation,
+  patchLength,
+  writeLongHeader,
+  type LongHeader,
+} from "../wire/header.ts";
+import { Fifo } from "./fifo.ts";
+import { TokenBucket } from "./token-bucket.ts";
+import type { EndpointStats, StatelessKind } from "./types.ts";
+
+interface Answer {
+  readonly bytes: Uint8Array;
+  readonly remote: Address;
+  readonly local: Address | null;
+}
+
+/** What became of a wish to answer. */
+export type AnswerResult = "queued" | "rate_limited" | "invalid_source" | "none";
+
+export interface StatelessOptions {
+  readonly provider: CryptoProvider;
+  readonly random: RandomSource;
+  readonly versions: readonly number[];
+  readonly cidLength: number;
+  readonly resetKey: Uint8Array | null;
+  readonly tracer: Tracer | null;
+  readonly stats: EndpointStats;
+}
+
+/** Makes and queues them. */
+export class StatelessAnswers {
+  readonly #options: StatelessOptions;
+  readonly #queue = new Fifo<Answer>();
+  // A bucket each, so that a flood of one kind does not silence the others.
+  readonly #buckets: { readonly [kind in StatelessKind]: TokenBucket } = {
+    version_negotiation: new TokenBucket(STATELESS_ANSWERS_PER_SECOND, STATELESS_ANSWERS_BURST),
+    stateless_reset: new TokenBucket(STATELESS_ANSWERS_PER_SECOND, STATELESS_ANSWERS_BURST),
+    connection_close: new TokenBucket(STATELESS_ANSWERS_PER_SECOND, STATELESS_ANSWERS_BURST),
+  };
+
+  constructor(options: StatelessOptions) {
+    this.#options = options;
+  }
+
+  get waiting(): boolean {
+    return this.#queue.size > 0;
+  }
+
+  /**
+   * Answers a packet of an unknown version. The caller has seen to its size: rfc9000#5.2.2 servers MUST drop smaller
+   * packets that specify unsupported versions.
+   */
+  negotiateVersion(
+    buf: Uint8Array,
+    header: LongHeader,
+    remote: Address,
+    local: Address | null,
+    now: number,
+  ): AnswerResult {
+    const denied = this.#denied("version_negotiation", remote, local, now);
+    if (denied !== null) return denied;
+    const versions = [...this.#options.versions];
+    const bits = new Uint8Array(6);
+    this.#options.random(bits);
+    // rfc9000#6.3 endpoints MAY add reserved versions to any field where unknown or unsupported versions are ignored,
+    // to test that a peer correctly ignores the value; rfc9000#15 0x?a?a?a?a. Never the client's own: it would take the
+    // packet for a forgery (rfc9000#6.2).
+    let reserved = 0;
+    for (let i = 0; i < 4; i++) reserved = ((reserved << 8) | (bits[i]! & 0xf0) | 0x0a) >>> 0;
+    if (reserved === header.version) reserved = (reserved ^ 0x10000000) >>> 0;
+    versions.splice(bits[4]! % (versions.length + 1), 0, reserved);
+    // rfc9000#17.2.1 the server MUST include the value from the Source Connection ID field of the packet it receives in
+    // the Destination Connection ID field, and the other way round.
+    const bytes = encodeVersionNegotiation(
+      buf.subarray(header.scidOffset, header.scidOffset + header.scidLength),
+      buf.subarray(header.dcidOffset, header.dcidOffset + header.dcidLength),
+      versions,
+      bits[5]!,
+    );
+    return this.#push("version_negotiation", bytes, remote, local, now);
+  }
+
+  /** Answers a short header packet of `size` bytes at `start` whose connection nobody knows. */
+  reset(
+    buf: Uint8Array,
+    start: number,
+    size: number,
+    remote: Address,
+    local: Address | null,
+    now: number,
+  ): AnswerResult {
+    const { resetKey, cidLength, random, provider } = this.#options;
+    // rfc9000#10.3.3 an endpoint MUST ensure that every Stateless Reset that it sends is smaller than the packet that
+    // triggered it; so that of two endpoints that reset each other one falls silent.
+    const largest = size - 1;
+    if (resetKey === null || cidLength === 0 || largest < MIN_STATELESS_RESET) return "none";
+    const denied = this.#denied("stateless_reset", remote, local, now);
+    if (denied !== null) return denied;
+    // rfc9000#10.3 in response to a packet that is 43 bytes or shorter SHOULD send one that is one byte shorter. Longer
+    // ones vary in size as small packets do.
+    const spread = new Uint8Array(1);
+    random(spread);
+    const length = Math.min(largest, TYPICAL_STATELESS_RESET + (spread[0]! & 0x1f));
+    const cid = buf.slice(start + 1, start + 1 + cidLength);
+    const bytes = encodeStatelessReset(deriveResetToken(provider, resetKey, cid), length, random);
+    return this.#push("stateless_reset", bytes, remote, local, now);
+  }
+
+  /**
+   * rfc9000#5.2.2 if a server refuses to accept a new connection, it SHOULD send an Initial packet containing a
+   * CONNECTION_CLOSE frame with error code CONNECTION_REFUSED. Made with the Initial keys of the packet refused, and
+   * forgotten: it is not ack-eliciting, so it needs neither 1,200 bytes nor an answer.
+   */
+  refuse(
+    buf: Uint8Array,
+    header: LongHeader,
+    remote: Address,
+    local: Address | null,
+    now: number,
+  ): AnswerResult {
+    const denied = this.#denied("connection_close", remote, local, now);
+    if (denied !== null) return denied;
+    const { provider, random } = this.#options;
+    const dcid = buf.slice(header.dcidOffset, header.dcidOffset + header.dcidLength);
+    const peer = buf.slice(header.scidOffset, header.scidOffset + header.scidLength);
+    const scid = new Uint8Array(8);
+    random(scid);
+    const protection = new PacketProtection(provider, "server", header.version);
+    try {
+      protection.installInitial(header.version, dcid);
+      const out = new Uint8Array(128);
+      const pnOffset = writeLongHeader(out, 0, PACKET_INITIAL, header.version, peer, scid, NO_TOKEN, 1, 0);
+      let end = writeConnectionClose(out, pnOffset + 1, 100, false, CONNECTION_REFUSED, 0, NO_TOKEN);
+      // rfc9001#5.4.2 packet number and payload make at least four bytes, so that there is a sample to mask with.
+      while (end < pnOffset + 4) end++;
+      patchLength(out, pnOffset, end + 16 - pnOffset);
+      protection.seal(INITIAL, out, 0, pnOffset, 1, end, 0);
+      protection.maskPending();
+      return this.#push("connection_close", out.slice(0, end + 16), remote, local, now);
+    } finally {
+      protection.disposeAll();
+    }
+  }
+
+  /** Moves what fits into the batch; true when more waits. */
+  transmit(tx: TxBatch): boolean {
+    for (;;) {
+      const answer = this.#queue.peek();
+      if (answer === undefined) return false;
+      const { bytes, remote, local } = answer;
+      if (!tx.hasRoom(bytes.length)) return true;
+      tx.slab.set(bytes, tx.used);
+      tx.commit(bytes.length, bytes.length, remote, local, NOT_ECT);
+      this.#queue.shift();
+    }
+  }
+
+  #denied(kind: StatelessKind, remote: Address, local: Address | null, now: number): AnswerResult | null {
+    // An answer to ourselves would come back as a question.
+    if (local !== null && sameAddress(remote, local)) return "invalid_source";
+    // Not sent for long, they would pile up: the queue holds a burst and no more.
+    if (this.#queue.size >= STATELESS_ANSWERS_BURST) return "rate_limited";
+    return this.#buckets[kind].take(now) ? null : "rate_limited";
+  }
+
+  #push(
+    kind: StatelessKind,
+    bytes: Uint8Array,
+    remote: Address,
+    local: Address | null,
+    now: number,
+  ): AnswerResult {
+    if (bytes.length > MIN_DATAGRAM_SIZE) return "none";
+    this.#queue.push({ bytes, remote, local });
+    this.#options.stats.statelessSent[kind]++;
+    if (this.#options.tracer !== null) {
+      this.#options.tracer.record({ name: "stateless_sent", time: now, kind, remote: remote.key });
+    }
+    return "queued";
+  }
+}
+
+const NO_TOKEN = new Uint8Array(0);

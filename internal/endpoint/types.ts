@@ -1,0 +1,115 @@
+// What an endpoint expects of its connections and of its owner. The endpoint knows connections by this interface alone,
+// so that its own tests need no handshake.
+
+import type { ConnectionHost } from "../connection/core.ts";
+import type { ConnectionEvent } from "../connection/events.ts";
+import type { CryptoProvider } from "../crypto/provider.ts";
+import type { CidGenerator } from "../path/connection-ids.ts";
+import type { ResetTokenSource } from "../path/reset-token.ts";
+import type { Address } from "../protocol/address.ts";
+import type { RxBatch, TxBatch } from "../protocol/batch.ts";
+import type { QuicError } from "../protocol/errors.ts";
+import type { RandomSource } from "../protocol/random.ts";
+import type { DropReason, Tracer } from "../protocol/tracer.ts";
+
+/** One connection as its endpoint sees it. */
+export interface EndpointConnection {
+  /** A run of datagrams [from, to) that are all for it, from any addresses. */
+  receive(rx: RxBatch, from: number, to: number, now: number, wallNow: number): void;
+  /** Fills entries of `tx`, a bounded number of them. True when there is more to send at once. */
+  transmit(tx: TxBatch, now: number): boolean;
+  /** Absolute monotonic ms, Infinity for none. */
+  timeout(): number;
+  handleTimeout(now: number, wallNow: number): void;
+  pollEvent(): ConnectionEvent | null;
+  /** A datagram from the peer's address ended in its stateless reset token. */
+  onStatelessReset(now: number): void;
+  /** Ends it with an error of ours, as if the application had asked for it. */
+  closeWith(error: QuicError, now: number): void;
+  /** Frees keys and forgets everything, sending nothing. Idempotent. */
+  dispose(): void;
+  /** Nothing is left of it but events to poll. */
+  readonly isClosed: boolean;
+  readonly stats: { readonly packetsReceived: number };
+}
+
+/** What a new connection gets from its endpoint. */
+export interface ConnectionContext {
+  /** Our connection IDs: none that is in use is drawn twice. */
+  readonly cids: CidGenerator;
+  readonly resetToken: ResetTokenSource;
+}
+
+/** The first Initial of a client, as far as the endpoint looks into it. */
+export interface ClientInitial {
+  readonly version: number;
+  /** The client's random first DCID. */
+  readonly originalDcid: Uint8Array;
+  readonly peerScid: Uint8Array;
+  /** Empty where it brought none. */
+  readonly token: Uint8Array;
+  readonly remote: Address;
+  readonly local: Address | null;
+}
+
+/** Where a connection is dialed to. */
+export interface DialTarget {
+  readonly remote: Address;
+  readonly local?: Address | null;
+}
+
+/** Makes connections: `D` are the options of dialing, `S` those of a server. */
+export interface ConnectionFactory<C extends EndpointConnection, D extends DialTarget, S> {
+  connect(options: D, context: ConnectionContext, host: ConnectionHost<C>, now: number, wallNow: number): C;
+  accept(
+    options: S,
+    initial: ClientInitial,
+    context: ConnectionContext,
+    host: ConnectionHost<C>,
+    now: number,
+    wallNow: number,
+  ): C;
+}
+
+export interface EndpointOptions {
+  readonly provider: CryptoProvider;
+  readonly random: RandomSource;
+  /** Versions we accept, the preferred one first. */
+  readonly versions?: readonly number[];
+  /** Our connection IDs; 8 random bytes by default. Of length 0 an endpoint can only dial. */
+  readonly cids?: CidGenerator;
+  /** Makes reset tokens that survive the loss of all state, and answers packets of unknown connections with them. */
+  readonly statelessResetKey?: Uint8Array | null;
+  readonly maxHandshakes?: number;
+  readonly maxConnections?: number;
+  readonly acceptQueue?: number;
+  readonly tracer?: Tracer | null;
+}
+
+/** Something happened: `accepted` once per server connection, before any other event but those of its handshake. */
+export interface EndpointEvent<C> {
+  readonly connection: C;
+  readonly event: ConnectionEvent | { readonly type: "accepted" };
+}
+
+/** Kinds of answers without state. */
+export type StatelessKind = "version_negotiation" | "stateless_reset" | "connection_close";
+
+/** Counters of one endpoint; a snapshot is a copy. What a connection drops itself is in its own statistics. */
+export class EndpointStats {
+  datagramsReceived = 0;
+  bytesReceived = 0;
+  datagramsSent = 0;
+  bytesSent = 0;
+  connectionsDialed = 0;
+  connectionsAccepted = 0;
+  connectionsRefused = 0;
+  statelessResetsReceived = 0;
+  readonly statelessSent: { [kind in StatelessKind]: number } = {
+    version_negotiation: 0,
+    stateless_reset: 0,
+    connection_close: 0,
+  };
+  /** Datagrams dropped, by reason. */
+  readonly dropped: { [reason in DropReason]?: number } = {};
+}
