@@ -1,0 +1,63 @@
+// How much the peer may send: rfc9000#4.1, with a window that grows while the application keeps up (as quic-go's does).
+
+/** A receive window, of a stream or of the connection. Offsets and sizes in bytes. */
+export class ReceiveWindow {
+  /** What the peer was told: it may send up to this offset. */
+  limit: number;
+  /** Bytes between what was consumed and the next limit. */
+  size: number;
+  readonly #max: number;
+  /** Highest offset received (stream) or sum of those (connection). */
+  received = 0;
+  /** Consumed by the application, or given up for it. */
+  consumed = 0;
+  #epochStart = 0;
+  #epochOffset = 0;
+
+  constructor(initial: number, max: number) {
+    this.limit = initial;
+    this.size = initial;
+    this.#max = max;
+  }
+
+  /** Whether `total` bytes received would break the limit. */
+  exceeds(total: number): boolean {
+    return total > this.limit;
+  }
+
+  /** The application took `n` bytes. True when the peer should hear of a new limit. */
+  consume(n: number): boolean {
+    this.consumed += n;
+    return this.updateDue;
+  }
+
+  /** A quarter of the window is used: late enough to be rare, early enough that the sender does not stall. */
+  get updateDue(): boolean {
+    return this.limit - this.consumed <= this.size * 0.75;
+  }
+
+  /**
+   * The next limit. Where more than half of a window was consumed in less than four round trips' share, the window
+   * doubles: the path carries more than it allows.
+   * @returns whether the window grew.
+   */
+  advance(now: number, rtt: number): boolean {
+    let grew = false;
+    const inEpoch = this.consumed - this.#epochOffset;
+    if (inEpoch > this.size / 2) {
+      if (rtt > 0 && this.size < this.#max && now - this.#epochStart < 4 * (inEpoch / this.size) * rtt) {
+        this.size = Math.min(2 * this.size, this.#max);
+        grew = true;
+      }
+      this.#epochStart = now;
+      this.#epochOffset = this.consumed;
+    }
+    this.limit = Math.max(this.limit, this.consumed + this.size);
+    return grew;
+  }
+
+  /** The connection's window is kept larger than any stream's. */
+  ensure(size: number): void {
+    if (size > this.size) this.size = Math.min(size, this.#max);
+  }
+}

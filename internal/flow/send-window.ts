@@ -1,0 +1,32 @@
+// How much we may send: rfc9000#4.1.
+
+/** The peer's limit for a stream or the connection. */
+export class SendWindow {
+  limit = 0;
+  used = 0;
+  /** The limit at which a BLOCKED frame was sent last, so that there is one for each limit: rfc9000#4.1 */
+  #blockedAt = -1;
+
+  get available(): number {
+    return this.limit - this.used;
+  }
+
+  /** rfc9000#4.1 a sender MUST ignore limits that do not increase. True where this one does. */
+  raise(limit: number): boolean {
+    if (limit <= this.limit) return false;
+    this.limit = limit;
+    return true;
+  }
+
+  /** Whether a BLOCKED frame is due for the current limit; asked once per limit. */
+  blockedDue(): boolean {
+    if (this.available > 0 || this.#blockedAt === this.limit) return false;
+    this.#blockedAt = this.limit;
+    return true;
+  }
+
+  /** The BLOCKED frame was lost: it is due again, if still true. */
+  blockedLost(): void {
+    this.#blockedAt = -1;
+  }
+}

@@ -1,0 +1,100 @@
+// CRYPTO data of the three levels: rfc9000#7.5, rfc9000#19.6. The buffers are those of streams; there is no flow
+// control, a bound instead.
+
+import { CRYPTO_BUFFER_EXCEEDED, FRAME_CRYPTO, type Space } from "../protocol/constants.ts";
+import { TransportError } from "../protocol/errors.ts";
+import { CRYPTO_BUFFER } from "../protocol/limits.ts";
+import { REC_CRYPTO, type RecordSink } from "../recovery/sent-packets.ts";
+import { cryptoHeaderLength, writeCryptoHeader } from "../wire/frame-writers.ts";
+import { RangeSet } from "./range-set.ts";
+import { Reassembly } from "./reassembly.ts";
+import { SendBuffer } from "./send-buffer.ts";
+
+class CryptoLevel {
+  readonly out = new SendBuffer();
+  readonly lost = new RangeSet();
+  next = 0;
+  readonly in = new Reassembly();
+  discarded = false;
+}
+
+/** The handshake's byte streams, one per level. */
+export class CryptoStreams {
+  readonly #levels = [new CryptoLevel(), new CryptoLevel(), new CryptoLevel()] as const;
+
+  /** Queues a handshake message; the bytes are kept. */
+  send(level: Space, bytes: Uint8Array): void {
+    if (!this.#levels[level].discarded) this.#levels[level].out.append(bytes, 0, bytes.length, true);
+  }
+
+  hasData(level: Space): boolean {
+    const { out, lost, next } = this.#levels[level];
+    return next < out.end || !lost.isEmpty;
+  }
+
+  /** CRYPTO frames below `limit`. */
+  writeFrames(level: Space, buf: Uint8Array, pos: number, limit: number, records: RecordSink): number {
+    const state = this.#levels[level];
+    while (this.hasData(level)) {
+      const again = !state.lost.isEmpty;
+      const offset = again ? state.lost.start(0) : state.next;
+      const end = again ? state.lost.end(0) : state.out.end;
+      const room = limit - pos - cryptoHeaderLength(offset, limit - pos);
+      const length = Math.min(end - offset, room);
+      if (length <= 0) break;
+      pos = writeCryptoHeader(buf, pos, offset, length);
+      state.out.copyTo(buf, pos, offset, length);
+      pos += length;
+      records.addRecord(REC_CRYPTO, offset, length, 0);
+      if (again) state.lost.remove(offset, offset + length);
+      else state.next = offset + length;
+    }
+    return pos;
+  }
+
+  /**
+   * A CRYPTO frame.
+   * @throws {TransportError} CRYPTO_BUFFER_EXCEEDED where it is further ahead than we buffer: rfc9000#7.5.
+   */
+  receive(level: Space, offset: number, buf: Uint8Array, start: number, length: number): void {
+    const { in: data, discarded } = this.#levels[level];
+    if (discarded) return;
+    if (offset + length > data.read + CRYPTO_BUFFER || !data.insert(offset, buf, start, length, Infinity)) {
+      throw new TransportError(CRYPTO_BUFFER_EXCEEDED, "CRYPTO data is too far ahead", {
+        frameType: FRAME_CRYPTO,
+      });
+    }
+  }
+
+  /** What is contiguous and unread, null where nothing is. */
+  read(level: Space): Uint8Array | null {
+    const { in: data } = this.#levels[level];
+    const { available } = data;
+    if (available === 0) return null;
+    const out = new Uint8Array(available);
+    data.readInto(out);
+    return out;
+  }
+
+  onAcked(level: Space, offset: number, length: number): void {
+    const state = this.#levels[level];
+    state.out.acked(offset, length);
+    state.lost.remove(offset, offset + length);
+  }
+
+  onLost(level: Space, offset: number, length: number): void {
+    const state = this.#levels[level];
+    if (state.discarded) return;
+    state.lost.add(offset, offset + length);
+    state.out.withoutAcked(state.lost);
+  }
+
+  discard(level: Space): void {
+    const state = this.#levels[level];
+    state.discarded = true;
+    state.out.clear();
+    state.next = state.out.end;
+    state.lost.clear();
+    state.in.clear();
+  }
+}

@@ -1,0 +1,131 @@
+// Bytes written and not acknowledged: kept in blocks, read by range when they are sent or sent again.
+
+import { RangeSet } from "./range-set.ts";
+
+const BLOCK = 65536;
+
+interface Block {
+  readonly start: number;
+  bytes: Uint8Array;
+  /** Bytes in use; the rest of a block of ours takes the next writes. */
+  length: number;
+  readonly ours: boolean;
+}
+
+export class SendBuffer {
+  #blocks: Block[] = [];
+  #head = 0;
+  /** Everything below was acknowledged. */
+  base = 0;
+  /** One past the last byte written. */
+  end = 0;
+  readonly #acked = new RangeSet();
+  /** Block that was read last: sequential sending finds its block at once. */
+  #cursor = 0;
+
+  /** Bytes held. */
+  get size(): number {
+    return this.end - this.base;
+  }
+
+  /** Appends `length` bytes of `data` from `from`, copying them unless `owned`. */
+  append(data: Uint8Array, from: number, length: number, owned: boolean): void {
+    if (owned) {
+      this.#blocks.push({ start: this.end, bytes: data.subarray(from, from + length), length, ours: false });
+      this.end += length;
+      return;
+    }
+    let left = length;
+    let at = from;
+    while (left > 0) {
+      let block = this.#blocks[this.#blocks.length - 1];
+      if (block === undefined || !block.ours || block.length === block.bytes.length) {
+        // Small messages get small blocks; a bulk write fills whole ones.
+        const size = left >= BLOCK ? BLOCK : Math.min(BLOCK, Math.max(left, this.size === 0 ? 0 : 4096));
+        block = { start: this.end, bytes: new Uint8Array(size), length: 0, ours: true };
+        this.#blocks.push(block);
+      }
+      const n = Math.min(left, block.bytes.length - block.length);
+      block.bytes.set(at === 0 && n === data.length ? data : data.subarray(at, at + n), block.length);
+      block.length += n;
+      this.end += n;
+      at += n;
+      left -= n;
+    }
+  }
+
+  /** Copies [offset, offset + length) to `buf` at `pos`. */
+  copyTo(buf: Uint8Array, pos: number, offset: number, length: number): void {
+    let i = this.#find(offset);
+    while (length > 0) {
+      const block = this.#blocks[i++]!;
+      const from = offset - block.start;
+      const n = Math.min(length, block.length - from);
+      buf.set(block.bytes.subarray(from, from + n), pos);
+      pos += n;
+      offset += n;
+      length -= n;
+    }
+  }
+
+  #find(offset: number): number {
+    let i = Math.max(this.#cursor, this.#head);
+    const blocks = this.#blocks;
+    if (i >= blocks.length || blocks[i]!.start > offset) {
+      let low = this.#head;
+      let high = blocks.length - 1;
+      while (low < high) {
+        const middle = (low + high + 1) >> 1;
+        if (blocks[middle]!.start <= offset) low = middle;
+        else high = middle - 1;
+      }
+      i = low;
+    }
+    while (offset >= blocks[i]!.start + blocks[i]!.length) i++;
+    this.#cursor = i;
+    return i;
+  }
+
+  /** [offset, offset + length) was acknowledged; blocks that are no longer needed go. */
+  acked(offset: number, length: number): void {
+    const end = offset + length;
+    if (end <= this.base) return;
+    if (offset <= this.base && this.#acked.isEmpty) this.base = end;
+    else {
+      this.#acked.add(Math.max(offset, this.base), end);
+      if (this.#acked.start(0) > this.base) return;
+      this.base = this.#acked.end(0);
+      this.#acked.remove(0, this.base);
+    }
+    const blocks = this.#blocks;
+    while (this.#head < blocks.length) {
+      const block = blocks[this.#head]!;
+      if (block.start + block.length > this.base) break;
+      // The last block of ours goes too: a settled stream holds no memory, and the next write gets a new one.
+      block.bytes = EMPTY;
+      block.length = 0;
+      this.#head++;
+    }
+    if (this.#head > 32 && this.#head * 2 > blocks.length) {
+      this.#blocks = blocks.slice(this.#head);
+      this.#cursor = Math.max(0, this.#cursor - this.#head);
+      this.#head = 0;
+    }
+  }
+
+  /** Ranges of [start, end) that were acknowledged out of order are taken out of `lost`. */
+  withoutAcked(lost: RangeSet): void {
+    lost.remove(0, this.base);
+    for (let i = 0; i < this.#acked.count; i++) lost.remove(this.#acked.start(i), this.#acked.end(i));
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#blocks = [];
+    this.#head = this.#cursor = 0;
+    this.#acked.clear();
+    this.base = this.end;
+  }
+}
+
+const EMPTY = new Uint8Array(0);

@@ -1,0 +1,267 @@
+// The sending half of a stream: rfc9000#3.1.
+
+import { SEND_BUFFER_PER_STREAM } from "../protocol/limits.ts";
+import { SendWindow } from "../flow/send-window.ts";
+import { streamHeaderLength, writeStreamHeader } from "../wire/frame-writers.ts";
+import { RangeSet } from "./range-set.ts";
+import { SendBuffer } from "./send-buffer.ts";
+
+/** What a half asks of the streams it belongs to. */
+export interface SendHost {
+  /** Something can be sent now. */
+  onSendable(half: SendHalf): void;
+  /** RESET_STREAM is due. */
+  onResetDue(half: SendHalf): void;
+  /** Nothing more to do here: acknowledged to the end, or reset and acknowledged. */
+  onSendDone(half: SendHalf): void;
+  /** Bytes all streams hold for sending, and their bound. */
+  sendBuffered: number;
+  readonly sendBufferLimit: number;
+}
+
+export type SendState = "ready" | "send" | "data_sent" | "data_received" | "reset_sent" | "reset_received";
+
+/** Bytes to the peer. */
+export class SendHalf {
+  readonly id: number;
+  readonly window = new SendWindow();
+  readonly #host: SendHost;
+  readonly #data = new SendBuffer();
+  readonly #lost = new RangeSet();
+  /** Next offset never sent. */
+  #next = 0;
+  #fin = false;
+  #finSent = false;
+  #finLost = false;
+  #finAcked = false;
+  #resetCode: bigint | null = null;
+  #resetAcked = false;
+  #stopCode: bigint | null = null;
+  #done = false;
+  /** A write found no room: tell when there is some. */
+  wantsRoom = false;
+  /** Control frames due, managed by the stream map. */
+  resetDue = false;
+  blockedDue = false;
+  /** In which queues it is, a bit for each. */
+  queued = 0;
+
+  /** What `writeFrame` wrote last. */
+  wroteOffset = 0;
+  wroteLength = 0;
+  wroteFin = false;
+  wroteNew = 0;
+
+  constructor(id: number, host: SendHost) {
+    this.id = id;
+    this.#host = host;
+  }
+
+  /** Bytes written and not acknowledged. */
+  get bufferedBytes(): number {
+    return this.#data.size;
+  }
+
+  /** Bytes that `write` takes now. */
+  get capacity(): number {
+    if (this.#fin || this.#resetCode !== null) return 0;
+    const own = SEND_BUFFER_PER_STREAM - this.#data.size;
+    const shared = this.#host.sendBufferLimit - this.#host.sendBuffered;
+    return Math.max(0, Math.min(own, shared));
+  }
+
+  /** Everything written, and the end where there is one, was acknowledged. */
+  get allAcked(): boolean {
+    return this.#data.size === 0 && (!this.#fin || this.#finAcked);
+  }
+
+  get resetCode(): bigint | null {
+    return this.#resetCode;
+  }
+
+  /** The peer's STOP_SENDING code, null without one. */
+  get stopCode(): bigint | null {
+    return this.#stopCode;
+  }
+
+  get isTerminal(): boolean {
+    return this.#done;
+  }
+
+  /** The size a RESET_STREAM announces: what was sent. rfc9000#4.5 */
+  get finalSize(): number {
+    return this.#next;
+  }
+
+  get state(): SendState {
+    if (this.#resetCode !== null) return this.#resetAcked ? "reset_received" : "reset_sent";
+    if (this.#finAcked && this.#data.size === 0) return "data_received";
+    if (this.#finSent) return "data_sent";
+    return this.#next > 0 ? "send" : "ready";
+  }
+
+  /** Takes up to the buffer's room of `data`; returns how much. 0 on a half that was finished or reset. */
+  write(data: Uint8Array, owned: boolean): number {
+    const n = Math.min(data.length, this.capacity);
+    if (n < data.length) this.wantsRoom = true;
+    if (n === 0) return 0;
+    this.#data.append(data, 0, n, owned);
+    this.#host.sendBuffered += n;
+    this.#host.onSendable(this);
+    return n;
+  }
+
+  /** The end comes after what was written. */
+  finish(): void {
+    if (this.#fin || this.#resetCode !== null) return;
+    this.#fin = true;
+    this.#host.onSendable(this);
+  }
+
+  /** Gives the stream up: RESET_STREAM. Nothing happens where all was acknowledged. rfc9000#3.1 */
+  reset(code: bigint): void {
+    if (this.#resetCode !== null || this.#done) return;
+    this.#resetCode = code;
+    this.#host.sendBuffered -= this.#data.size;
+    this.#data.clear();
+    this.#lost.clear();
+    this.resetDue = true;
+    this.#host.onResetDue(this);
+  }
+
+  /**
+   * rfc9000#3.5 an endpoint that receives a STOP_SENDING frame MUST send a RESET_STREAM frame if the stream is in the
+   * Ready or Send state; it SHOULD copy the error code.
+   */
+  onStopSending(code: bigint): boolean {
+    if (this.#stopCode !== null || this.#done) return false;
+    this.#stopCode = code;
+    this.reset(code);
+    return true;
+  }
+
+  /** Something to send again, or an end without data: needs no credit. */
+  get needsNoCredit(): boolean {
+    if (this.#resetCode !== null) return false;
+    return (
+      !this.#lost.isEmpty || this.#finLost || (this.#fin && !this.#finSent && this.#next === this.#data.end)
+    );
+  }
+
+  /** New data that the stream's own limit lets through. */
+  get hasNewData(): boolean {
+    return this.#resetCode === null && this.#next < this.#data.end && this.window.available > 0;
+  }
+
+  /** New data that only the peer's limit for this stream holds back. */
+  get isBlocked(): boolean {
+    return this.#resetCode === null && this.#next < this.#data.end && this.window.available <= 0;
+  }
+
+  /**
+   * Writes one STREAM frame below `limit`: lost data first, else new data within `credit` of the connection. Says what
+   * it wrote in `wrote…`; returns `pos` where nothing fits.
+   */
+  writeFrame(buf: Uint8Array, pos: number, limit: number, credit: number): number {
+    if (!this.#lost.isEmpty) {
+      const offset = this.#lost.start(0);
+      const end = this.#lost.end(0);
+      const after = this.#write(buf, pos, limit, offset, end - offset);
+      if (after === pos) return pos;
+      this.#lost.remove(offset, offset + this.wroteLength);
+      this.wroteNew = 0;
+      return after;
+    }
+    // An end that was lost alone goes again as an empty frame at the end.
+    const offset = this.#next;
+    const length = Math.min(this.#data.end - offset, this.window.available, credit);
+    if (length <= 0 && !(this.#finLost || (this.#fin && !this.#finSent && offset === this.#data.end)))
+      return pos;
+    const after = this.#write(buf, pos, limit, offset, Math.max(0, length));
+    if (after === pos) return pos;
+    this.#next = offset + this.wroteLength;
+    this.window.used = this.#next;
+    this.wroteNew = this.wroteLength;
+    return after;
+  }
+
+  #write(buf: Uint8Array, pos: number, limit: number, offset: number, wanted: number): number {
+    const { id } = this;
+    const room = limit - pos;
+    // Without a length the frame reaches to the end of the packet: no byte is left for padding, so fill it exactly.
+    let header = streamHeaderLength(id, offset, 0, false);
+    let withLength = false;
+    let length = room - header;
+    if (wanted < length) {
+      withLength = true;
+      header = streamHeaderLength(id, offset, wanted, true);
+      length = Math.min(wanted, room - header);
+    }
+    if (length < 0 || (length === 0 && wanted > 0)) return pos;
+    const fin = this.#fin && offset + length === this.#data.end;
+    pos = writeStreamHeader(buf, pos, id, offset, length, fin, withLength);
+    if (length > 0) this.#data.copyTo(buf, pos, offset, length);
+    if (fin) {
+      this.#finSent = true;
+      this.#finLost = false;
+    }
+    this.wroteOffset = offset;
+    this.wroteLength = length;
+    this.wroteFin = fin;
+    return pos + length;
+  }
+
+  /** A frame was acknowledged. True where a writer may go on or something ended. */
+  onAcked(offset: number, length: number, fin: boolean): boolean {
+    if (this.#resetCode !== null) return false;
+    if (length > 0) {
+      const before = this.#data.size;
+      this.#data.acked(offset, length);
+      this.#host.sendBuffered -= before - this.#data.size;
+      if (!this.#lost.isEmpty) this.#lost.remove(offset, offset + length);
+    }
+    if (fin) {
+      this.#finAcked = true;
+      this.#finLost = false;
+    }
+    if (this.#finAcked && this.#data.size === 0 && !this.#done) {
+      this.#done = true;
+      this.#host.onSendDone(this);
+    }
+    if (this.allAcked) return true;
+    if (!this.wantsRoom || this.capacity < SEND_BUFFER_PER_STREAM / 4) return false;
+    this.wantsRoom = false;
+    return true;
+  }
+
+  /** A frame was lost: what of it was not acknowledged meanwhile is due again. */
+  onLost(offset: number, length: number, fin: boolean): void {
+    if (this.#resetCode !== null || this.#done) return;
+    if (length > 0) {
+      this.#lost.add(offset, offset + length);
+      this.#data.withoutAcked(this.#lost);
+    }
+    if (fin && !this.#finAcked) this.#finLost = true;
+    this.#host.onSendable(this);
+  }
+
+  onResetAcked(): void {
+    this.#resetAcked = true;
+    if (this.#done) return;
+    this.#done = true;
+    this.#host.onSendDone(this);
+  }
+
+  onResetLost(): void {
+    if (this.#resetAcked) return;
+    this.resetDue = true;
+    this.#host.onResetDue(this);
+  }
+
+  /** The connection ended: memory goes. */
+  abandon(): void {
+    this.#host.sendBuffered -= this.#data.size;
+    this.#data.clear();
+    this.#lost.clear();
+  }
+}

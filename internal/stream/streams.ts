@@ -1,0 +1,417 @@
+// All streams of a connection: rfc9000#2, rfc9000#3, rfc9000#4. The connection uses it so:
+//
+//   onStream, onResetStream, onStopSending, onMax…, on…Blocked      frames as they arrive; throw TransportError
+//   hasControl / writeControl, hasData / writeStreamFrames          frames to send, records added for each
+//   onRecordAcked, onRecordLost                                     what became of them
+//   open(bidi)                                                      null without credit
+//   setPeerParameters, closeAll                                     at the handshake and at the end
+//
+// A stream leaves the map when both halves are over; an ID below the opened count that is not in the map is closed,
+// and late frames for it are ignored.
+
+import * as c from "../protocol/constants.ts";
+import { TransportError } from "../protocol/errors.ts";
+import { SEND_BUFFER_PER_CONNECTION } from "../protocol/limits.ts";
+import { ReceiveWindow } from "../flow/receive-window.ts";
+import { SendWindow } from "../flow/send-window.ts";
+import * as rec from "../recovery/sent-packets.ts";
+import type { RecordSink } from "../recovery/sent-packets.ts";
+import type { Tracer } from "../protocol/tracer.ts";
+import type { TransportParameters } from "../wire/transport-parameters.ts";
+import { PeerStreamLimit } from "./peer-stream-limit.ts";
+import { RecvHalf, type RecvHost } from "./recv.ts";
+import { RoundRobin } from "./scheduler.ts";
+import { SendHalf, type SendHost } from "./send.ts";
+import { StreamControl } from "./stream-control.ts";
+import { isBidi, isClientInitiated, SERVER_INITIATED, Stream, UNIDIRECTIONAL } from "./stream.ts";
+
+export type { RecordSink };
+
+/** What the streams ask of their connection. */
+export interface StreamHost {
+  readonly role: c.Role;
+  /** Monotonic ms of the verb in progress. */
+  readonly now: number;
+  /** Smoothed RTT in ms, 0 before the first sample. */
+  readonly smoothedRtt: number;
+  readonly tracer: Tracer | null;
+  onStreamOpened(stream: Stream): void;
+  onStreamReadable(stream: Stream): void;
+  onStreamWritable(stream: Stream): void;
+  /** The peer raised its limit on our streams. */
+  onCredit(bidi: boolean): void;
+  /** Something is to be sent. */
+  wantSend(): void;
+}
+
+export interface StreamLimits {
+  readonly initialStreamWindow: number;
+  readonly maxStreamWindow: number;
+  readonly initialConnectionWindow: number;
+  readonly maxConnectionWindow: number;
+  readonly maxIncomingStreams: number;
+  readonly maxIncomingUniStreams: number;
+}
+
+/** Streams we open, of one direction. */
+class OwnStreams {
+  opened = 0;
+  readonly limit = new SendWindow();
+}
+
+/** The streams of one connection. */
+export class StreamMap implements RecvHost, SendHost {
+  readonly #host: StreamHost;
+  readonly #limits: StreamLimits;
+  readonly #streams = new Map<number, Stream>();
+  readonly #ownBidi = new OwnStreams();
+  readonly #ownUni = new OwnStreams();
+  readonly #peerBidi: PeerStreamLimit;
+  readonly #peerUni: PeerStreamLimit;
+  readonly connectionWindow: ReceiveWindow;
+  readonly #sendWindow = new SendWindow();
+  /** Halves with something that needs no connection credit, and halves with new data. */
+  readonly #urgent = new RoundRobin(1);
+  readonly #sendable = new RoundRobin(2);
+  readonly #control: StreamControl;
+  #peer: TransportParameters | null = null;
+  #closed = false;
+  sendBuffered = 0;
+  readonly sendBufferLimit = SEND_BUFFER_PER_CONNECTION;
+
+  constructor(host: StreamHost, limits: StreamLimits) {
+    this.#host = host;
+    this.#limits = limits;
+    this.connectionWindow = new ReceiveWindow(limits.initialConnectionWindow, limits.maxConnectionWindow);
+    this.#peerBidi = new PeerStreamLimit(limits.maxIncomingStreams);
+    this.#peerUni = new PeerStreamLimit(limits.maxIncomingUniStreams);
+    this.#control = new StreamControl({
+      connectionWindow: this.connectionWindow,
+      sendWindow: this.#sendWindow,
+      peerBidi: this.#peerBidi,
+      peerUni: this.#peerUni,
+      ownBidi: this.#ownBidi.limit,
+      ownUni: this.#ownUni.limit,
+      now: () => host.now,
+      rtt: () => host.smoothedRtt,
+    });
+  }
+
+  get(id: number): Stream | undefined {
+    return this.#streams.get(id);
+  }
+
+  /** Streams that are not over. */
+  values(): IterableIterator<Stream> {
+    return this.#streams.values();
+  }
+
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  /** The peer's parameters are the limits of what we send: rfc9000#18.2. */
+  setPeerParameters(peer: TransportParameters): void {
+    this.#peer = peer;
+    this.#sendWindow.raise(peer.initialMaxData);
+    this.onMaxStreams(true, peer.initialMaxStreamsBidi);
+    this.onMaxStreams(false, peer.initialMaxStreamsUni);
+    for (const stream of this.#streams.values()) this.#applyLimit(stream);
+  }
+
+  /** Opens a stream, null where the peer's limit is reached: rfc9000#4.6 endpoints MUST NOT exceed it. */
+  open(bidi: boolean): Stream | null {
+    if (this.#closed) return null;
+    const own = bidi ? this.#ownBidi : this.#ownUni;
+    if (own.limit.available <= 0) {
+      if (this.#peer !== null) this.#control.streamsBlocked(bidi);
+      this.#host.wantSend();
+      return null;
+    }
+    const id =
+      4 * own.opened + (bidi ? 0 : UNIDIRECTIONAL) + (this.#host.role === "server" ? SERVER_INITIATED : 0);
+    own.opened++;
+    own.limit.used = own.opened;
+    const stream = this.#make(id, true, bidi);
+    this.#applyLimit(stream);
+    return stream;
+  }
+
+  /** Streams the peer still lets us open. */
+  available(bidi: boolean): number {
+    return Math.max(0, (bidi ? this.#ownBidi : this.#ownUni).limit.available);
+  }
+
+  #make(id: number, send: boolean, recv: boolean): Stream {
+    const { initialStreamWindow, maxStreamWindow } = this.#limits;
+    const stream = new Stream(
+      id,
+      send ? new SendHalf(id, this) : null,
+      recv ? new RecvHalf(id, new ReceiveWindow(initialStreamWindow, maxStreamWindow), this) : null,
+    );
+    this.#streams.set(id, stream);
+    return stream;
+  }
+
+  /** The peer's initial limit for this kind of stream, from its point of view: rfc9000#18.2. */
+  #applyLimit(stream: Stream): void {
+    const peer = this.#peer;
+    if (stream.send === null || peer === null) return;
+    const limit = !isBidi(stream.id)
+      ? peer.initialMaxStreamDataUni
+      : this.#isOwn(stream.id)
+        ? peer.initialMaxStreamDataBidiRemote
+        : peer.initialMaxStreamDataBidiLocal;
+    if (stream.send.window.raise(limit)) this.onSendable(stream.send);
+  }
+
+  #isOwn(id: number): boolean {
+    return isClientInitiated(id) === (this.#host.role === "client");
+  }
+
+  /**
+   * The stream a frame is about, opened where it is the peer's and new; undefined where it is closed already.
+   * @throws {TransportError} STREAM_LIMIT_ERROR, STREAM_STATE_ERROR.
+   */
+  #lookup(id: number, frameType: number): Stream | undefined {
+    const stream = this.#streams.get(id);
+    if (stream !== undefined) return stream;
+    const bidi = isBidi(id);
+    const index = Math.floor(id / 4);
+    if (this.#isOwn(id)) {
+      // rfc9000#19.8, 19.10, 19.5: a frame for a locally initiated stream that has not yet been created is a
+      // connection error of type STREAM_STATE_ERROR.
+      if (index < (bidi ? this.#ownBidi : this.#ownUni).opened) return undefined;
+      throw new TransportError(c.STREAM_STATE_ERROR, `stream ${id} was never opened`, { frameType });
+    }
+    const peer = bidi ? this.#peerBidi : this.#peerUni;
+    if (index < peer.opened) return undefined;
+    // rfc9000#4.6 an endpoint that receives a frame with a stream ID exceeding the limit MUST treat this as a
+    // connection error of type STREAM_LIMIT_ERROR.
+    if (index >= peer.limit) {
+      throw new TransportError(c.STREAM_LIMIT_ERROR, `stream ${id} exceeds the limit of ${peer.limit}`, {
+        frameType,
+      });
+    }
+    // rfc9000#3.2 before a stream is created, all streams of the same type with lower-numbered IDs MUST be created.
+    let opened: Stream | undefined;
+    const type = id % 4;
+    while (peer.opened <= index) {
+      opened = this.#make(4 * peer.opened + type, bidi, true);
+      peer.opened++;
+      this.#applyLimit(opened);
+      this.#host.onStreamOpened(opened);
+    }
+    return opened;
+  }
+
+  /** rfc9000#19.8: the receiving half of `id`. */
+  #receiving(id: number, frameType: number): Stream | undefined {
+    // rfc9000#19.8 receipt of STREAM (RESET_STREAM, STREAM_DATA_BLOCKED) for a send-only stream is STREAM_STATE_ERROR.
+    if (!isBidi(id) && this.#isOwn(id)) {
+      throw new TransportError(c.STREAM_STATE_ERROR, `stream ${id} is send-only`, { frameType });
+    }
+    return this.#lookup(id, frameType);
+  }
+
+  #sending(id: number, frameType: number): Stream | undefined {
+    // rfc9000#19.10 receipt of MAX_STREAM_DATA (STOP_SENDING) for a receive-only stream is STREAM_STATE_ERROR.
+    if (!isBidi(id) && !this.#isOwn(id)) {
+      throw new TransportError(c.STREAM_STATE_ERROR, `stream ${id} is receive-only`, { frameType });
+    }
+    return this.#lookup(id, frameType);
+  }
+
+  // Frames received
+
+  onStream(id: number, offset: number, fin: boolean, buf: Uint8Array, start: number, length: number): void {
+    const stream = this.#receiving(id, c.FRAME_STREAM);
+    if (stream === undefined || stream.recv!.isTerminal) return;
+    if (stream.recv!.onStream(offset, fin, buf, start, length)) this.#host.onStreamReadable(stream);
+  }
+
+  onResetStream(id: number, code: bigint, finalSize: number): void {
+    const stream = this.#receiving(id, c.FRAME_RESET_STREAM);
+    if (stream === undefined || stream.recv!.isTerminal) return;
+    if (stream.recv!.onReset(code, finalSize)) this.#host.onStreamReadable(stream);
+  }
+
+  onStopSending(id: number, code: bigint): void {
+    const stream = this.#sending(id, c.FRAME_STOP_SENDING);
+    if (stream?.send!.onStopSending(code) === true) this.#host.onStreamWritable(stream);
+  }
+
+  onMaxData(max: number): void {
+    if (this.#sendWindow.raise(Math.min(max, Number.MAX_SAFE_INTEGER))) this.#host.wantSend();
+  }
+
+  onMaxStreamData(id: number, max: number): void {
+    const send = this.#sending(id, c.FRAME_MAX_STREAM_DATA)?.send;
+    if (send === undefined || send === null) return;
+    if (send.window.raise(Math.min(max, Number.MAX_SAFE_INTEGER))) this.onSendable(send);
+  }
+
+  onMaxStreams(bidi: boolean, max: number): void {
+    if ((bidi ? this.#ownBidi : this.#ownUni).limit.raise(max)) this.#host.onCredit(bidi);
+  }
+
+  onStreamDataBlocked(id: number): void {
+    this.#receiving(id, c.FRAME_STREAM_DATA_BLOCKED);
+  }
+
+  // RecvHost
+
+  onConsumed(half: RecvHalf, n: number): void {
+    const { window } = half;
+    window.consumed += n;
+    const finalKnown = half.finalSize !== Infinity;
+    if (!finalKnown && half.stopCode === null && !half.windowUpdateDue && window.updateDue) {
+      half.windowUpdateDue = true;
+      this.#queueControl(half.id);
+    }
+    if (this.connectionWindow.consume(n) && this.#control.dataUpdate()) this.#host.wantSend();
+  }
+
+  onStop(half: RecvHalf): void {
+    half.stopDue = true;
+    this.#queueControl(half.id);
+  }
+
+  onRecvDone(half: RecvHalf): void {
+    this.#settle(half.id);
+  }
+
+  // SendHost
+
+  onSendable(half: SendHalf): void {
+    if (half.needsNoCredit) {
+      this.#urgent.push(half);
+    } else if (half.hasNewData) {
+      this.#sendable.push(half);
+    } else if (half.isBlocked && half.window.blockedDue()) {
+      half.blockedDue = true;
+      this.#queueControl(half.id);
+    }
+    this.#host.wantSend();
+  }
+
+  onResetDue(half: SendHalf): void {
+    this.#queueControl(half.id);
+  }
+
+  onSendDone(half: SendHalf): void {
+    this.#settle(half.id);
+  }
+
+  #queueControl(id: number): void {
+    const stream = this.#streams.get(id);
+    if (stream === undefined) return;
+    this.#control.queue(stream);
+    this.#host.wantSend();
+  }
+
+  /** A half is over: with both, the stream goes and the peer may open another. */
+  #settle(id: number): void {
+    const stream = this.#streams.get(id);
+    if (stream === undefined || !stream.isTerminal) return;
+    this.#streams.delete(id);
+    if (this.#isOwn(id)) return;
+    const peer = isBidi(id) ? this.#peerBidi : this.#peerUni;
+    if (peer.onClosed() && this.#control.streamsUpdate(isBidi(id))) this.#host.wantSend();
+  }
+
+  // Sending
+
+  get hasControl(): boolean {
+    return this.#control.hasFrames;
+  }
+
+  /** Stream data that flow control lets through. */
+  get hasData(): boolean {
+    return this.#urgent.length > 0 || (this.#sendable.length > 0 && this.#sendWindow.available > 0);
+  }
+
+  writeControl(buf: Uint8Array, pos: number, limit: number, records: RecordSink): number {
+    return this.#control.write(buf, pos, limit, records);
+  }
+
+  /** STREAM frames below `limit`: what was lost first, then each stream in turn. */
+  writeStreamFrames(buf: Uint8Array, pos: number, limit: number, records: RecordSink): number {
+    for (;;) {
+      const urgent = this.#urgent.peek();
+      const queue = urgent !== null ? this.#urgent : this.#sendable;
+      const half = urgent ?? this.#sendable.peek();
+      if (half === null) return pos;
+      const credit = this.#sendWindow.available;
+      if (urgent === null && credit <= 0) {
+        this.#blocked();
+        return pos;
+      }
+      if (!half.needsNoCredit && !half.hasNewData) {
+        // Reset, acknowledged or blocked meanwhile.
+        queue.shift();
+        this.onSendable(half);
+        continue;
+      }
+      const after = half.writeFrame(buf, pos, limit, Math.max(0, credit));
+      if (after === pos) return pos;
+      pos = after;
+      this.#sendWindow.used += half.wroteNew;
+      const kind = half.wroteFin ? rec.REC_STREAM_FIN : rec.REC_STREAM;
+      records.addRecord(kind, half.id, half.wroteOffset, half.wroteLength);
+      queue.shift();
+      this.onSendable(half);
+      if (limit - pos < MIN_STREAM_FRAME) return pos;
+    }
+  }
+
+  /** The connection's limit stops us: tell the peer once. rfc9000#4.1 */
+  #blocked(): void {
+    if (this.#sendWindow.blockedDue()) this.#control.dataBlocked();
+  }
+
+  // Fate of what was sent
+
+  onRecordAcked(kind: number, a: number, b: number, length: number): void {
+    switch (kind) {
+      case rec.REC_STREAM:
+      case rec.REC_STREAM_FIN: {
+        const stream = this.#streams.get(a);
+        if (stream?.send?.onAcked(b, length, kind === rec.REC_STREAM_FIN) === true)
+          this.#host.onStreamWritable(stream);
+        return;
+      }
+      case rec.REC_RESET_STREAM:
+        this.#streams.get(a)?.send?.onResetAcked();
+        return;
+    }
+  }
+
+  onRecordLost(kind: number, a: number, b: number, length: number): void {
+    switch (kind) {
+      case rec.REC_STREAM:
+      case rec.REC_STREAM_FIN:
+        this.#streams.get(a)?.send?.onLost(b, length, kind === rec.REC_STREAM_FIN);
+        return;
+      case rec.REC_RESET_STREAM:
+        this.#streams.get(a)?.send?.onResetLost();
+        return;
+      default: {
+        const id = this.#control.onLost(kind, a, this.#streams.get(a));
+        if (id >= 0) this.#queueControl(id);
+        this.#host.wantSend();
+      }
+    }
+  }
+
+  /** The connection ended: memory for sending goes; what was received stays readable. */
+  closeAll(): void {
+    this.#closed = true;
+    this.#urgent.clear();
+    this.#sendable.clear();
+    for (const stream of this.#streams.values()) stream.send?.abandon();
+  }
+}
+
+/** Less room than this is not worth a frame. */
+const MIN_STREAM_FRAME = 16;
