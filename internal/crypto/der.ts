@@ -3,6 +3,7 @@
 
 import { bytesEqual, concatBytes, fromHex, toHex } from "../protocol/bytes.ts";
 import type { HashName, KeyType } from "./provider.ts";
+import type { PssHash } from "./signatures.ts";
 
 /** One tag-length-value. */
 export interface Tlv {
@@ -90,7 +91,7 @@ interface Algorithm {
    * For "rsa-pss": the one hash its parameters allow (rfc4055#1.2: for the message and for MGF1), "any" where there are
    * no parameters, "none" where they name something TLS 1.3 does not have. "any" for all other kinds.
    */
-  readonly pssHash: HashName | "any" | "none";
+  readonly pssHash: PssHash;
   /** The AlgorithmIdentifier as it stands. */
   readonly raw: Uint8Array;
 }
@@ -170,7 +171,7 @@ export function readSpki(spki: Uint8Array): PublicKeyInfo | null {
 
 export interface PrivateKeyInfo {
   readonly kind: KeyType;
-  readonly pssHash: HashName | "any" | "none";
+  readonly pssHash: PssHash;
   readonly format: "pkcs8" | "sec1" | "pkcs1";
   /** The AlgorithmIdentifier, where the format has one. */
   readonly algorithm: Uint8Array | null;
