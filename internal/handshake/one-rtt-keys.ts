@@ -6,6 +6,12 @@ import { KEY_UPDATE_ERROR } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
 import { deriveAead, nextSecret } from "./packet-keys.ts";
 
+/** What became of a packet. */
+export const OPEN_FAILED = 0;
+export const OPENED = 1;
+/** Opened, and the peer uses the next keys from here on. */
+export const OPENED_UPDATE = 2;
+
 /**
  * Read keys of up to three generations: the current one, the previous one while late packets may come, the next one
  * made in advance so that a key update takes no longer than any packet (rfc9001#6.3, rfc9001#9.5).
@@ -14,6 +20,7 @@ export class OneRttKeys {
   readonly #provider: CryptoProvider;
   readonly #suite: CipherSuite;
   readonly #version: number;
+  /** Of the newest read keys that exist. */
   #readSecret: Uint8Array | null = null;
   #writeSecret: Uint8Array | null = null;
   #previous: PacketAead | null = null;
@@ -23,13 +30,18 @@ export class OneRttKeys {
   /** Key phase bit of what we send. */
   writePhase: 0 | 1 = 0;
   #readPhase: 0 | 1 = 0;
-  /** Lowest packet number received, and sent, with the current keys. */
-  #firstReceived = Infinity;
+  /** Lowest and highest packet number opened with the current keys. */
+  #lowestOpened = Infinity;
+  #highestOpened = -1;
+  /** The last packet opened was protected with the previous keys. */
+  #lastWasOld = false;
+  /** Lowest packet number sealed with the current keys. */
   #firstSent = Infinity;
-  /** A packet of ours with the current write keys was acknowledged: another update may begin, rfc9001#6.1. */
+  /** A packet of ours with the current write keys was acknowledged. */
   #confirmed = false;
   /** Packets sealed with the current write key, for the confidentiality limit. */
   sealed = 0;
+  /** Generation of the read keys. */
   updates = 0;
 
   constructor(provider: CryptoProvider, suite: CipherSuite, version: number) {
@@ -38,13 +50,10 @@ export class OneRttKeys {
     this.#version = version;
   }
 
-  get canOpen(): boolean {
-    return this.#current !== null;
-  }
-
   setRead(secret: Uint8Array): void {
     this.#readSecret = secret.slice();
     this.#current = this.#derive(secret);
+    this.#prepareNext();
   }
 
   setWrite(secret: Uint8Array): void {
@@ -56,7 +65,10 @@ export class OneRttKeys {
     return deriveAead(this.#provider, this.#suite, this.#version, secret);
   }
 
-  /** Opens one packet, choosing the key by phase and packet number. `updated` says that the peer moved on. */
+  /**
+   * Opens one packet, choosing the key by phase and packet number. There is one attempt per packet, and it costs the
+   * same whichever key it is, so that timing says nothing about the phase bit: rfc9001#9.5.
+   */
   open(
     buf: Uint8Array,
     start: number,
@@ -65,28 +77,39 @@ export class OneRttKeys {
     length: number,
     pn: number,
     phase: number,
-  ): "no" | "yes" | "updated" {
+  ): typeof OPEN_FAILED | typeof OPENED | typeof OPENED_UPDATE {
     if (phase === this.#readPhase) {
-      if (!this.#current!.open(buf, start, headerLength, payload, length, pn)) return "no";
-      if (pn < this.#firstReceived) this.#firstReceived = pn;
-      return "yes";
+      if (!this.#current!.open(buf, start, headerLength, payload, length, pn)) return OPEN_FAILED;
+      if (pn < this.#lowestOpened) this.#lowestOpened = pn;
+      if (pn > this.#highestOpened) this.#highestOpened = pn;
+      this.#lastWasOld = false;
+      return OPENED;
     }
-    // rfc9001#6.3 a packet with a lower number than any of the current phase is of the previous one.
-    if (pn < this.#firstReceived && this.#previous !== null) {
-      return this.#previous.open(buf, start, headerLength, payload, length, pn) ? "yes" : "no";
+    // rfc9001#6.5 a recovered packet number that is lower than any packet number from the current key phase uses the
+    // previous packet protection keys; a higher one requires the next ones.
+    if (this.#previous !== null && pn < this.#lowestOpened) {
+      if (!this.#previous.open(buf, start, headerLength, payload, length, pn)) return OPEN_FAILED;
+      this.#lastWasOld = true;
+      return OPENED;
     }
-    if (pn < this.#firstReceived && this.#firstReceived !== Infinity) return "no";
+    // Without previous keys a late packet fails here as well: the attempt is made all the same, for its time.
     this.#prepareNext();
-    if (!this.#next!.open(buf, start, headerLength, payload, length, pn)) return "no";
-    // rfc9001#6.2 an endpoint that receives a second update before its own update was acknowledged MAY treat it as
-    // KEY_UPDATE_ERROR: the peer cannot have seen our packets of this phase.
-    if (this.writePhase === this.#readPhase && this.updates > 0 && this.#firstSent === Infinity) {
+    if (!this.#next!.open(buf, start, headerLength, payload, length, pn)) return OPEN_FAILED;
+    // rfc9001#6.4 packets with higher packet numbers MUST be protected with either the same or newer keys than
+    // packets with lower packet numbers; the contrary MUST be treated as KEY_UPDATE_ERROR.
+    if (pn < this.#highestOpened) {
+      throw new TransportError(KEY_UPDATE_ERROR, "old keys used for a higher packet number than new ones");
+    }
+    // rfc9001#6.2 a second update before this side has sent any packet with updated keys: the peer has not awaited
+    // confirmation. An endpoint MAY treat such consecutive key updates as KEY_UPDATE_ERROR.
+    if (this.updates > 0 && this.writePhase === this.#readPhase && this.#firstSent === Infinity) {
       throw new TransportError(KEY_UPDATE_ERROR, "keys updated again before the last update was answered");
     }
     this.#advanceRead(pn);
-    // rfc9001#6.2 the endpoint MUST update its send keys in response, before it acknowledges the packet.
+    // rfc9001#6.2 the endpoint MUST update its send keys to the corresponding key phase in response, before sending an
+    // acknowledgment for the packet.
     if (this.writePhase !== this.#readPhase) this.#advanceWrite();
-    return "updated";
+    return OPENED_UPDATE;
   }
 
   #prepareNext(): void {
@@ -101,12 +124,17 @@ export class OneRttKeys {
     this.#previous?.dispose();
     this.#previous = this.#current;
     this.#current = this.#next;
+    // rfc9001#6.3 for a short period after a key update completes endpoints MAY defer generation of the next keys:
+    // `dropPrevious` makes them.
     this.#next = null;
     this.#readPhase = this.#readPhase === 0 ? 1 : 0;
-    this.#firstReceived = pn;
+    this.#lowestOpened = pn;
+    this.#highestOpened = pn;
+    this.#lastWasOld = false;
     this.updates++;
   }
 
+  /** rfc9001#6.4 keys used for protecting packets can be discarded immediately after switching to newer keys. */
   #advanceWrite(): void {
     const secret = nextSecret(this.#provider, this.#suite, this.#version, this.#writeSecret!);
     this.#writeSecret!.fill(0);
@@ -120,11 +148,17 @@ export class OneRttKeys {
   }
 
   /**
-   * rfc9001#6.1 an endpoint MUST NOT initiate a key update prior to having confirmed the handshake, nor a subsequent
-   * one unless it has received an acknowledgment for a packet of the current phase.
+   * rfc9001#6.1 an endpoint MUST NOT initiate a key update prior to having confirmed the handshake, and MUST NOT
+   * initiate a subsequent one unless it has received an acknowledgment for a packet of the current key phase. The
+   * acknowledgment is asked for the first time too: for a 1-RTT packet it confirms the handshake, rfc9001#4.1.2.
+   * rfc9001#6.5 endpoints SHOULD wait three times the PTO after the previous one: until the old keys are dropped.
    */
+  get mayInitiate(): boolean {
+    return this.#confirmed && this.#previous === null && this.writePhase === this.#readPhase;
+  }
+
   initiate(): boolean {
-    if (!this.#confirmed || this.writePhase !== this.#readPhase) return false;
+    if (!this.mayInitiate) return false;
     this.#advanceWrite();
     return true;
   }
@@ -133,13 +167,12 @@ export class OneRttKeys {
     if (this.#firstSent === Infinity) this.#firstSent = pn;
   }
 
-  /**
-   * rfc9001#6.2 an endpoint that receives an acknowledgment in a packet protected with old keys, for a packet
-   * protected with newer keys, MAY treat that as KEY_UPDATE_ERROR.
-   */
-  onAcked(largest: number, packetNumber: number): void {
+  /** The packet opened last acknowledges `largest`. */
+  onAcked(largest: number): void {
     if (largest < this.#firstSent) return;
-    if (this.writePhase !== this.#readPhase || packetNumber < this.#firstReceived) {
+    // rfc9001#6.2 an acknowledgment in a packet protected with old keys, where any acknowledged packet was protected
+    // with newer keys: an endpoint MAY treat that as KEY_UPDATE_ERROR.
+    if (this.#lastWasOld || this.writePhase !== this.#readPhase) {
       throw new TransportError(KEY_UPDATE_ERROR, "packet of new keys acknowledged with old keys");
     }
     this.#confirmed = true;
@@ -149,10 +182,11 @@ export class OneRttKeys {
     return this.#previous !== null;
   }
 
-  /** rfc9001#6.5 old read keys are kept for no more than three times the PTO. */
+  /** rfc9001#6.5 an endpoint SHOULD retain old read keys for no more than three times the PTO. */
   dropPrevious(): void {
     this.#previous?.dispose();
     this.#previous = null;
+    if (this.#readSecret !== null) this.#prepareNext();
   }
 
   dispose(): void {
@@ -160,5 +194,6 @@ export class OneRttKeys {
     this.#previous = this.#current = this.#next = this.write = null;
     this.#readSecret?.fill(0);
     this.#writeSecret?.fill(0);
+    this.#readSecret = this.#writeSecret = null;
   }
 }

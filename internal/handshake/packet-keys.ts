@@ -16,7 +16,14 @@ export function deriveAead(
   version: number,
   secret: Uint8Array,
 ): PacketAead {
-  const key = hkdfExpandLabel(provider, suite.hash, secret, label(version, "key"), undefined, suite.keyLength);
+  const key = hkdfExpandLabel(
+    provider,
+    suite.hash,
+    secret,
+    label(version, "key"),
+    undefined,
+    suite.keyLength,
+  );
   const iv = hkdfExpandLabel(provider, suite.hash, secret, label(version, "iv"), undefined, 12);
   const aead = provider.packetAead(suite.aead, key, iv);
   key.fill(0);

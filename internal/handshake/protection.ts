@@ -8,16 +8,23 @@ import { TransportError } from "../protocol/errors.ts";
 import {
   CONFIDENTIALITY_LIMIT_AES_GCM,
   CONFIDENTIALITY_LIMIT_CHACHA20,
+  FIRST_KEY_UPDATE,
   INTEGRITY_LIMIT_AES_GCM,
   INTEGRITY_LIMIT_CHACHA20,
+  KEY_UPDATE_INTERVAL,
 } from "../protocol/limits.ts";
 import { decodePacketNumber } from "../wire/packet-number.ts";
 import { initialSecrets } from "./initial.ts";
-import { OneRttKeys } from "./one-rtt-keys.ts";
+import { OneRttKeys, OPEN_FAILED, OPENED_UPDATE } from "./one-rtt-keys.ts";
 import { deriveAead, deriveHeaderProtector } from "./packet-keys.ts";
 
-const TAG = 16;
-/** The sample is taken as if the packet number had 4 bytes, rfc9001#5.4.2. */
+/** What sealing adds. */
+export const SEAL_OVERHEAD = 16;
+/**
+ * rfc9001#5.4.2 the sample is taken as if the packet number had 4 bytes, hence packet number and sealed payload
+ * together have at least so many bytes: a sender pads to that, a receiver discards what is shorter.
+ */
+export const MIN_PROTECTED = 4 + 16;
 const SAMPLE_AT = 4;
 const SAMPLE = 16;
 /** Packets whose masks are made in one call. */
@@ -28,41 +35,55 @@ interface LevelKeys {
   writeAead: PacketAead | null;
   readHp: HeaderProtector | null;
   writeHp: HeaderProtector | null;
+  confidentialityLimit: number;
+  /** Packets sealed; 1-RTT keys count per generation, in OneRttKeys. */
+  sealed: number;
   discarded: boolean;
 }
 
 function noKeys(): LevelKeys {
-  return { readAead: null, writeAead: null, readHp: null, writeHp: null, discarded: false };
+  return {
+    readAead: null,
+    writeAead: null,
+    readHp: null,
+    writeHp: null,
+    confidentialityLimit: CONFIDENTIALITY_LIMIT_AES_GCM,
+    sealed: 0,
+    discarded: false,
+  };
 }
 
 /** Keys and what is done with them. */
 export class PacketProtection {
+  readonly sealOverhead = SEAL_OVERHEAD;
   readonly #provider: CryptoProvider;
   readonly #role: Role;
-  #version: number;
+  /** Key labels and Initial salts depend on it; compatible version negotiation changes it, rfc9369#4.1. */
+  version: number;
   readonly #levels: readonly LevelKeys[] = [noKeys(), noKeys(), noKeys(), noKeys()];
   #oneRtt: OneRttKeys | null = null;
-  #confidentialityLimit = CONFIDENTIALITY_LIMIT_AES_GCM;
   #integrityLimit = INTEGRITY_LIMIT_AES_GCM;
   /** Packets that did not authenticate, over all keys: rfc9001#6.6. */
-  failedOpens = 0;
+  openFailed = 0;
 
-  /** Of the last header unmasked. */
+  /** Of the header read last. */
   pn = 0;
   pnLength = 0;
-  keyPhase: 0 | 1 = 0;
+  receivedKeyPhase: 0 | 1 = 0;
+  /** To be looked at once the packet is open, rfc9000#17.2. */
   reservedBitsSet = false;
-  /** The last packet opened made the peer's key update effective; the old read keys are to be dropped in 3 PTO. */
+  /** The packet opened last made a key update complete; the old read keys are to be dropped in 3 PTO. */
   peerUpdated = false;
 
   readonly #samples = new Uint8Array(SAMPLE * BATCH);
   readonly #masks = new Uint8Array(SAMPLE * BATCH);
-  readonly #mask = new Uint8Array(SAMPLE);
+  // One packet's: a whole array, so that the provider need not cut a piece.
   readonly #sample = new Uint8Array(SAMPLE);
+  readonly #mask = new Uint8Array(SAMPLE);
 
-  // Packets sealed and not masked yet.
+  // Packets sealed and not masked yet: all of one level and in one buffer.
   readonly #pendingStart = new Int32Array(BATCH);
-  readonly #pendingPn = new Int32Array(BATCH);
+  readonly #pendingPnOffset = new Int32Array(BATCH);
   readonly #pendingPnLength = new Uint8Array(BATCH);
   #pendingCount = 0;
   #pendingLevel: Level = INITIAL;
@@ -71,37 +92,40 @@ export class PacketProtection {
   constructor(provider: CryptoProvider, role: Role, version: number) {
     this.#provider = provider;
     this.#role = role;
-    this.#version = version;
+    this.version = version;
   }
 
-  /** Initial keys from the client's DCID, or again from a Retry's SCID: rfc9001#5.2. */
+  /** Initial keys from the client's first DCID, or again from a Retry's SCID: rfc9001#5.2. */
   installInitial(version: number, dcid: Uint8Array): void {
-    this.#version = version;
+    this.version = version;
     const { client, server } = initialSecrets(this.#provider, version, dcid);
     const [read, write] = this.#role === "client" ? [server, client] : [client, server];
+    if (this.#pendingCount > 0) this.maskPending();
     this.#dispose(INITIAL);
     this.install(INITIAL, AES_128_GCM_SHA256, read, write);
+    read.fill(0);
+    write.fill(0);
   }
 
   /** Keys of `level` from TLS's secrets, which are not kept. */
   install(level: Level, suite: CipherSuite, read: Uint8Array | null, write: Uint8Array | null): void {
     const keys = this.#levels[level]!;
     const provider = this.#provider;
-    const version = this.#version;
+    const version = this.version;
     if (level === APPLICATION) {
       const oneRtt = (this.#oneRtt ??= new OneRttKeys(provider, suite, version));
       if (read !== null) oneRtt.setRead(read);
       if (write !== null) oneRtt.setWrite(write);
-      if (suite.aead === "chacha20-poly1305") {
-        this.#confidentialityLimit = CONFIDENTIALITY_LIMIT_CHACHA20;
-        this.#integrityLimit = INTEGRITY_LIMIT_CHACHA20;
-      }
     } else {
       if (read !== null) keys.readAead = deriveAead(provider, suite, version, read);
       if (write !== null) keys.writeAead = deriveAead(provider, suite, version, write);
     }
     if (read !== null) keys.readHp = deriveHeaderProtector(provider, suite, version, read);
     if (write !== null) keys.writeHp = deriveHeaderProtector(provider, suite, version, write);
+    const chacha = suite.aead === "chacha20-poly1305";
+    keys.confidentialityLimit = chacha ? CONFIDENTIALITY_LIMIT_CHACHA20 : CONFIDENTIALITY_LIMIT_AES_GCM;
+    // rfc9001#6.6 for the selected AEAD; Initial packets are AES-GCM whatever is selected later.
+    if (level !== INITIAL) this.#integrityLimit = chacha ? INTEGRITY_LIMIT_CHACHA20 : INTEGRITY_LIMIT_AES_GCM;
   }
 
   canOpen(level: Level): boolean {
@@ -130,6 +154,7 @@ export class PacketProtection {
     keys.readHp?.dispose();
     keys.writeHp?.dispose();
     keys.readAead = keys.writeAead = keys.readHp = keys.writeHp = null;
+    keys.sealed = 0;
     if (level === APPLICATION) {
       this.#oneRtt?.dispose();
       this.#oneRtt = null;
@@ -145,31 +170,48 @@ export class PacketProtection {
   // Receiving
 
   /**
-   * Removes header protection in place and decodes the packet number: sets pn, pnLength, keyPhase, reservedBitsSet.
-   * False where the packet is too short to hold a sample (rfc9001#5.4.2).
+   * Removes header protection in place and decodes the packet number: sets pn, pnLength, receivedKeyPhase,
+   * reservedBitsSet. False where the packet is too short to hold a sample.
    */
-  unprotectHeader(level: Level, buf: Uint8Array, start: number, pnOffset: number, end: number, largest: number): boolean {
-    if (pnOffset + SAMPLE_AT + SAMPLE > end) return false;
+  unprotectHeader(
+    level: Level,
+    buf: Uint8Array,
+    start: number,
+    pnOffset: number,
+    end: number,
+    largest: number,
+  ): boolean {
+    // rfc9001#5.4.2 An endpoint MUST discard packets that are not long enough to contain a complete sample.
+    if (end - pnOffset < MIN_PROTECTED) return false;
     const sample = this.#sample;
     const at = pnOffset + SAMPLE_AT;
     for (let i = 0; i < SAMPLE; i++) sample[i] = buf[at + i]!;
     this.#levels[level]!.readHp!.masks(sample, 1, this.#mask);
-    this.#unmask(level, buf, start, pnOffset, this.#mask, 0);
+    unmask(level, buf, start, pnOffset, this.#mask, 0);
     this.readPacketNumber(level, buf, start, pnOffset, largest);
     return true;
   }
 
   /**
-   * Unmasks `n` 1-RTT headers with one call for their masks; a packet too short for a sample gets −1 in `pnOffsets`.
-   * Follow with `readPacketNumber` for each, in order.
+   * Unmasks the headers of `n` packets of one level in place, with one call for their masks; a packet too short for a
+   * sample gets −1 in `pnOffsets`. Then for each: `readPacketNumber`, `open`, in order, since the packet number that
+   * is the largest so far decides how the next is decoded.
    */
-  unprotectHeaders(buf: Uint8Array, starts: Int32Array, pnOffsets: Int32Array, ends: Int32Array, n: number): void {
+  unprotectHeaders(
+    level: Level,
+    buf: Uint8Array,
+    starts: Int32Array,
+    pnOffsets: Int32Array,
+    ends: Int32Array,
+    n: number,
+  ): void {
     const samples = this.#samples;
+    const masks = this.#masks;
     for (let from = 0; from < n; from += BATCH) {
       const to = Math.min(n, from + BATCH);
       let count = 0;
       for (let i = from; i < to; i++) {
-        if (pnOffsets[i]! + SAMPLE_AT + SAMPLE > ends[i]!) {
+        if (ends[i]! - pnOffsets[i]! < MIN_PROTECTED) {
           pnOffsets[i] = -1;
           continue;
         }
@@ -177,22 +219,16 @@ export class PacketProtection {
         const into = SAMPLE * count++;
         for (let k = 0; k < SAMPLE; k++) samples[into + k] = buf[at + k]!;
       }
-      this.#levels[APPLICATION]!.readHp!.masks(samples, count, this.#masks);
+      if (count === 0) continue;
+      this.#levels[level]!.readHp!.masks(samples, count, masks);
       count = 0;
       for (let i = from; i < to; i++) {
-        if (pnOffsets[i]! >= 0) this.#unmask(APPLICATION, buf, starts[i]!, pnOffsets[i]!, this.#masks, SAMPLE * count++);
+        if (pnOffsets[i]! >= 0) unmask(level, buf, starts[i]!, pnOffsets[i]!, masks, SAMPLE * count++);
       }
     }
   }
 
-  #unmask(level: Level, buf: Uint8Array, start: number, pnOffset: number, mask: Uint8Array, at: number): void {
-    // rfc9001#5.4.1 the four least significant bits of a long header, five of a short one.
-    buf[start]! ^= mask[at]! & (level === APPLICATION ? 0x1f : 0x0f);
-    const length = (buf[start]! & 0x03) + 1;
-    for (let i = 0; i < length; i++) buf[pnOffset + i]! ^= mask[at + 1 + i]!;
-  }
-
-  /** Reads an unmasked header: sets pn, pnLength, keyPhase, reservedBitsSet. */
+  /** Reads an unmasked header: sets pn, pnLength, receivedKeyPhase, reservedBitsSet. */
   readPacketNumber(level: Level, buf: Uint8Array, start: number, pnOffset: number, largest: number): void {
     const first = buf[start]!;
     const length = (first & 0x03) + 1;
@@ -200,12 +236,12 @@ export class PacketProtection {
     for (let i = 0; i < length; i++) truncated = truncated * 256 + buf[pnOffset + i]!;
     this.pnLength = length;
     this.pn = decodePacketNumber(largest, truncated, 8 * length);
-    this.keyPhase = (first & 0x04) === 0 ? 0 : 1;
+    this.receivedKeyPhase = (first & 0x04) === 0 ? 0 : 1;
     this.reservedBitsSet = (first & (level === APPLICATION ? 0x18 : 0x0c)) !== 0;
   }
 
   /**
-   * Opens the packet whose header was read last, in place. The payload begins at pnOffset + pnLength.
+   * Opens the packet whose header was read last, in place, once: the payload begins at pnOffset + pnLength.
    * @returns the payload's length, −1 where it does not authenticate.
    * @throws {TransportError} AEAD_LIMIT_REACHED, KEY_UPDATE_ERROR.
    */
@@ -213,19 +249,20 @@ export class PacketProtection {
     const payload = pnOffset + this.pnLength;
     const length = end - payload;
     const headerLength = payload - start;
-    let ok: boolean;
+    let opened: boolean;
     this.peerUpdated = false;
     if (level === APPLICATION) {
-      const outcome = this.#oneRtt!.open(buf, start, headerLength, payload, length, this.pn, this.keyPhase);
-      ok = outcome !== "no";
-      this.peerUpdated = outcome === "updated";
+      const phase = this.receivedKeyPhase;
+      const outcome = this.#oneRtt!.open(buf, start, headerLength, payload, length, this.pn, phase);
+      opened = outcome !== OPEN_FAILED;
+      this.peerUpdated = outcome === OPENED_UPDATE;
     } else {
-      ok = this.#levels[level]!.readAead!.open(buf, start, headerLength, payload, length, this.pn);
+      opened = this.#levels[level]!.readAead!.open(buf, start, headerLength, payload, length, this.pn);
     }
-    if (ok) return length - TAG;
-    // rfc9001#6.6 if the total number of received packets that fail authentication exceeds the integrity limit, the
-    // endpoint MUST immediately close the connection with AEAD_LIMIT_REACHED.
-    if (++this.failedOpens > this.#integrityLimit) {
+    if (opened) return length - SEAL_OVERHEAD;
+    // rfc9001#6.6 if the total number of received packets that fail authentication within the connection exceeds the
+    // integrity limit, the endpoint MUST immediately close the connection with AEAD_LIMIT_REACHED.
+    if (++this.openFailed > this.#integrityLimit) {
       throw new TransportError(AEAD_LIMIT_REACHED, "too many packets failed to authenticate");
     }
     return -1;
@@ -234,12 +271,19 @@ export class PacketProtection {
   // Sending
 
   /** Key phase bit for the next 1-RTT packet. */
-  get sendPhase(): 0 | 1 {
-    return this.#oneRtt?.writePhase ?? 0;
+  get keyPhase(): 0 | 1 {
+    return this.#oneRtt === null ? 0 : this.#oneRtt.writePhase;
+  }
+
+  /** Packets sealed with the current write key of `level`. */
+  sealed(level: Level): number {
+    if (level === APPLICATION) return this.#oneRtt?.sealed ?? 0;
+    return this.#levels[level]!.sealed;
   }
 
   /**
-   * Seals `buf[pnOffset + pnLength, end)` in place, tag behind it; the header is masked by `maskPending`.
+   * Seals `buf[pnOffset + pnLength, payloadEnd)` in place, tag behind it, and returns the end of that. The header is
+   * masked by `maskPending`; until then the bytes of the packet stay where they are.
    * @throws {TransportError} AEAD_LIMIT_REACHED.
    */
   seal(
@@ -248,31 +292,48 @@ export class PacketProtection {
     start: number,
     pnOffset: number,
     pnLength: number,
-    end: number,
+    payloadEnd: number,
     pn: number,
-  ): void {
-    if (this.#pendingCount === BATCH || (this.#pendingCount > 0 && this.#pendingLevel !== level)) this.maskPending();
-    const payload = pnOffset + pnLength;
-    let aead: PacketAead;
-    if (level === APPLICATION) {
-      const oneRtt = this.#oneRtt!;
-      // rfc9001#6.6 endpoints MUST initiate a key update before sending more protected packets than the
-      // confidentiality limit permits, and if that is not possible MUST stop using the connection.
-      if (++oneRtt.sealed > this.#confidentialityLimit) {
-        throw new TransportError(AEAD_LIMIT_REACHED, "confidentiality limit reached");
-      }
-      oneRtt.onSent(pn);
-      aead = oneRtt.write!;
-    } else {
-      aead = this.#levels[level]!.writeAead!;
+  ): number {
+    const end = payloadEnd + SEAL_OVERHEAD;
+    // rfc9001#5.4.2 the sender must have padded: the sample would reach behind the packet.
+    if (end - pnOffset < MIN_PROTECTED)
+      throw new RangeError("packet too short for a header protection sample");
+    if (
+      this.#pendingCount > 0 &&
+      (this.#pendingCount === BATCH || this.#pendingLevel !== level || this.#pendingBuf !== buf)
+    ) {
+      this.maskPending();
     }
-    aead.seal(buf, start, payload - start, payload, end - payload, pn);
+    const payload = pnOffset + pnLength;
+    this.#writeKey(level, pn).seal(buf, start, payload - start, payload, payloadEnd - payload, pn);
     const i = this.#pendingCount++;
     this.#pendingBuf = buf;
     this.#pendingLevel = level;
     this.#pendingStart[i] = start;
-    this.#pendingPn[i] = pnOffset;
+    this.#pendingPnOffset[i] = pnOffset;
     this.#pendingPnLength[i] = pnLength;
+    return end;
+  }
+
+  /**
+   * The key for one more packet.
+   * rfc9001#6.6 Endpoints MUST count the number of encrypted packets for each set of keys, and MUST stop using those
+   * keys at the confidentiality limit: where no key update came in time, the connection ends.
+   */
+  #writeKey(level: Level, pn: number): PacketAead {
+    const keys = this.#levels[level]!;
+    const oneRtt = level === APPLICATION ? this.#oneRtt! : null;
+    if ((oneRtt ?? keys).sealed >= keys.confidentialityLimit) {
+      throw new TransportError(AEAD_LIMIT_REACHED, "confidentiality limit reached");
+    }
+    if (oneRtt === null) {
+      keys.sealed++;
+      return keys.writeAead!;
+    }
+    oneRtt.sealed++;
+    oneRtt.onSent(pn);
+    return oneRtt.write!;
   }
 
   /** Applies header protection to everything sealed since the last call. */
@@ -281,45 +342,83 @@ export class PacketProtection {
     if (n === 0) return;
     this.#pendingCount = 0;
     const buf = this.#pendingBuf!;
-    const samples = this.#samples;
+    this.#pendingBuf = null;
+    const level = this.#pendingLevel;
+    const samples = n === 1 ? this.#sample : this.#samples;
+    const masks = n === 1 ? this.#mask : this.#masks;
     for (let i = 0; i < n; i++) {
-      const at = this.#pendingPn[i]! + SAMPLE_AT;
+      const at = this.#pendingPnOffset[i]! + SAMPLE_AT;
       for (let k = 0; k < SAMPLE; k++) samples[SAMPLE * i + k] = buf[at + k]!;
     }
-    const masks = this.#masks;
-    this.#levels[this.#pendingLevel]!.writeHp!.masks(samples, n, masks);
-    const bits = this.#pendingLevel === APPLICATION ? 0x1f : 0x0f;
+    this.#levels[level]!.writeHp!.masks(samples, n, masks);
     for (let i = 0; i < n; i++) {
       const at = SAMPLE * i;
-      buf[this.#pendingStart[i]!]! ^= masks[at]! & bits;
-      const pnOffset = this.#pendingPn[i]!;
-      for (let k = 0; k < this.#pendingPnLength[i]!; k++) buf[pnOffset + k]! ^= masks[at + 1 + k]!;
+      const pnOffset = this.#pendingPnOffset[i]!;
+      const pnLength = this.#pendingPnLength[i]!;
+      buf[this.#pendingStart[i]!]! ^= masks[at]! & protectedBits(level);
+      for (let k = 0; k < pnLength; k++) buf[pnOffset + k]! ^= masks[at + 1 + k]!;
     }
-    this.#pendingBuf = null;
   }
 
   // Key update
 
-  /** Updates our send keys, when the RFC allows it now. */
+  /** Updates our send keys; false while rfc9001#6.1 does not permit it. The next header carries the new `keyPhase`. */
   initiateKeyUpdate(): boolean {
     return this.#oneRtt?.initiate() ?? false;
   }
 
-  /** Whether the confidentiality limit asks for an update soon (at seven eighths of it). */
+  /**
+   * Whether it is time for, and permitted to, `initiateKeyUpdate()`.
+   * rfc9001#6.6 Endpoints MUST initiate a key update before sending more protected packets than the confidentiality
+   * limit permits: the interval leaves a wide margin below it.
+   */
   get updateDue(): boolean {
-    return this.#oneRtt !== null && this.#oneRtt.sealed > this.#confidentialityLimit * 0.875;
+    const oneRtt = this.#oneRtt;
+    if (oneRtt === null) return false;
+    return (
+      oneRtt.sealed >= (oneRtt.updates === 0 ? FIRST_KEY_UPDATE : KEY_UPDATE_INTERVAL) && oneRtt.mayInitiate
+    );
   }
 
+  /** Key updates that are complete. */
   get keyUpdates(): number {
     return this.#oneRtt?.updates ?? 0;
   }
 
-  /** An ACK in 1-RTT packet `packetNumber` covers `largest`. */
-  onAcked(largest: number, packetNumber: number): void {
-    this.#oneRtt?.onAcked(largest, packetNumber);
+  /**
+   * An ACK in the 1-RTT packet opened last covers `largest`.
+   * @throws {TransportError} KEY_UPDATE_ERROR.
+   */
+  onAcked(largest: number): void {
+    this.#oneRtt?.onAcked(largest);
   }
 
+  /** Old read keys are there: a timer of 3 PTO from `peerUpdated` on should end in `dropOldReadKeys()`. */
+  get hasOldReadKeys(): boolean {
+    return this.#oneRtt !== null && this.#oneRtt.hasPrevious;
+  }
+
+  /** Drops them; our own next key update waits for that. */
   dropOldReadKeys(): void {
     this.#oneRtt?.dropPrevious();
   }
+}
+
+/** rfc9001#5.4.1 the four least significant bits of a long header's first byte are protected, five of a short one's. */
+function protectedBits(level: Level): number {
+  return level === APPLICATION ? 0x1f : 0x0f;
+}
+
+function unmask(
+  level: Level,
+  buf: Uint8Array,
+  start: number,
+  pnOffset: number,
+  mask: Uint8Array,
+  at: number,
+): void {
+  buf[start]! ^= mask[at]! & protectedBits(level);
+  // The length is readable only now.
+  const length = (buf[start]! & 0x03) + 1;
+  for (let i = 0; i < length; i++) buf[pnOffset + i]! ^= mask[at + 1 + i]!;
 }
