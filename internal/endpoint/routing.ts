@@ -1,7 +1,10 @@
 // From a destination connection ID to whom it belongs, and from a reset token to whom it ends.
 
+import type { CidGenerator } from "../path/connection-ids.ts";
 import { sameAddress, type Address } from "../protocol/address.ts";
 import { constantTimeEqual, toHex } from "../protocol/bytes.ts";
+import { QuicError } from "../protocol/errors.ts";
+import { MAX_CONNECTION_ID_DRAWS } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
 
 /** Bytes of the connection IDs that the fast table takes. */
@@ -160,6 +163,20 @@ export class Routes<T extends object> {
   delete(cid: Uint8Array): void {
     if (cid.length === FAST_LENGTH) this.#fast.delete(cid, 0);
     else this.#others.delete(toHex(cid));
+  }
+
+  /** `generator` without the connection IDs that are in use: no two connections share one. */
+  unique(generator: CidGenerator): CidGenerator {
+    return {
+      length: generator.length,
+      generate: (random) => {
+        for (let draw = 0; draw < MAX_CONNECTION_ID_DRAWS; draw++) {
+          const cid = generator.generate(random);
+          if (cid.length === 0 || !this.has(cid)) return cid;
+        }
+        throw new QuicError("ERR_QUIC_INVALID_STATE", "No unused connection ID is left; make them longer.");
+      },
+    };
   }
 
   byAddress(remote: Address, local: Address | null): T | null {

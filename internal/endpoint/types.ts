@@ -72,7 +72,8 @@ export interface ConnectionFactory<C extends EndpointConnection, D extends DialT
 }
 
 export interface EndpointOptions {
-  readonly provider: CryptoProvider;
+  /** For reset tokens and refusals; node:crypto by default. */
+  readonly provider?: CryptoProvider;
   readonly random: RandomSource;
   /** Versions we accept, the preferred one first. */
   readonly versions?: readonly number[];
@@ -86,11 +87,10 @@ export interface EndpointOptions {
   readonly tracer?: Tracer | null;
 }
 
-/** Something happened: `accepted` once per server connection, before any other event but those of its handshake. */
-export interface EndpointEvent<C> {
-  readonly connection: C;
-  readonly event: ConnectionEvent | { readonly type: "accepted" };
-}
+/** Something happened. `accepted` comes once per server connection, when its handshake is complete. */
+export type EndpointEvent<C> =
+  | { readonly type: "accepted"; readonly connection: C }
+  | { readonly type: "connection"; readonly connection: C; readonly event: ConnectionEvent };
 
 /** Kinds of answers without state. */
 export type StatelessKind = "version_negotiation" | "stateless_reset" | "connection_close";

@@ -1,6 +1,7 @@
 // Many connections on one socket: rfc9000#5.2. Datagrams in, datagrams out, one timer, one stream of events.
 
-import { cidGenerator, type CidGenerator } from "../path/connection-ids.ts";
+import { nodeProvider } from "../crypto/node.ts";
+import { cidGenerator } from "../path/connection-ids.ts";
 import { RESET_TOKEN_LENGTH, resetTokenSource } from "../path/reset-token.ts";
 import type { Address } from "../protocol/address.ts";
 import type { RxBatch, TxBatch } from "../protocol/batch.ts";
@@ -17,7 +18,6 @@ import {
 import { InvalidOptionError, QuicError, TransportError } from "../protocol/errors.ts";
 import {
   ACCEPT_QUEUE,
-  MAX_CONNECTION_ID_DRAWS,
   MAX_CONNECTION_ID_LENGTH,
   MAX_CONNECTIONS,
   MAX_HANDSHAKES,
@@ -46,7 +46,7 @@ import {
  * An endpoint. Its owner calls the verbs: `receive` for what arrived, `handleTimeout` when `nextTimeout` has passed,
  * then `pollEvent` until null and `transmit` until false.
  */
-export class Endpoint<C extends EndpointConnection, D extends DialTarget, S> {
+export class EndpointCore<C extends EndpointConnection, D extends DialTarget, S> {
   readonly stats = new EndpointStats();
   readonly #factory: ConnectionFactory<C, D, S>;
   readonly #versions: readonly number[];
@@ -73,7 +73,8 @@ export class Endpoint<C extends EndpointConnection, D extends DialTarget, S> {
   #wallNow = 0;
 
   constructor(options: EndpointOptions, factory: ConnectionFactory<C, D, S>) {
-    const { provider, random } = options;
+    const { random } = options;
+    const provider = options.provider ?? nodeProvider();
     const generator = options.cids ?? cidGenerator();
     if (generator.length > MAX_CONNECTION_ID_LENGTH) {
       throw new InvalidOptionError("cids", "connection IDs have at most 20 bytes in QUIC version 1");
@@ -88,7 +89,7 @@ export class Endpoint<C extends EndpointConnection, D extends DialTarget, S> {
     this.#routes = new Routes<Slot<C>>(random);
     const resetKey = options.statelessResetKey ?? null;
     this.#context = {
-      cids: this.#uniqueCids(generator),
+      cids: this.#routes.unique(generator),
       resetToken: resetTokenSource(provider, resetKey, random),
     };
     this.#answers = new StatelessAnswers({
@@ -168,6 +169,8 @@ export class Endpoint<C extends EndpointConnection, D extends DialTarget, S> {
       );
     }
     this.#server = { options };
+    // What waited for another listener was that one's to end.
+    this.#waiting = 0;
   }
 
   /** New connections are refused from now on; those that exist stay. */
@@ -176,7 +179,7 @@ export class Endpoint<C extends EndpointConnection, D extends DialTarget, S> {
   }
 
   /** The application took (or dropped) a connection that was announced as accepted: there is room for another. */
-  acceptTaken(): void {
+  onAcceptTaken(): void {
     if (this.#waiting > 0) this.#waiting--;
   }
 
@@ -192,7 +195,7 @@ export class Endpoint<C extends EndpointConnection, D extends DialTarget, S> {
   }
 
   /** Forgets everything at once, sending nothing. */
-  destroy(): void {
+  dispose(): void {
     this.#server = null;
     for (const slot of [...this.#slots]) {
       slot.connection.dispose();
@@ -294,9 +297,9 @@ export class Endpoint<C extends EndpointConnection, D extends DialTarget, S> {
       if (slot.held !== null) slot.held = null;
       else if (event.type === "handshake_complete" && this.#complete(slot)) {
         slot.held = event;
-        return { connection, event: { type: "accepted" } };
+        return { type: "accepted", connection };
       }
-      return { connection, event };
+      return { type: "connection", connection, event };
     }
   }
 
@@ -396,7 +399,7 @@ export class Endpoint<C extends EndpointConnection, D extends DialTarget, S> {
     if (header.version === VERSION_NEGOTIATION) {
       return this.#drop("unknown_connection_id", PACKET_VERSION_NEGOTIATION, length);
     }
-    if (this.#server === null) return this.#notListening(length);
+    if (this.#server === null) return this.#drop("not_listening", null, length);
     if (!this.#versions.includes(header.version)) {
       // rfc9000#5.2.2 servers MUST drop smaller packets that specify unsupported versions.
       if (length < MIN_DATAGRAM_SIZE) return this.#drop("unsupported_version", null, length);
@@ -410,10 +413,6 @@ export class Endpoint<C extends EndpointConnection, D extends DialTarget, S> {
     // SHOULD ignore any such packets. 0-RTT packets ahead of their Initial are dropped as well: a MAY not used.
     if (header.type !== PACKET_INITIAL) return this.#drop("unknown_connection_id", header.type, length);
     return this.#initial(buf, length, remote, local);
-  }
-
-  #notListening(length: number): null {
-    return this.#drop("not_listening", null, length);
   }
 
   /** A client's first packet, well-formed and of a version we speak. */
@@ -584,21 +583,6 @@ export class Endpoint<C extends EndpointConnection, D extends DialTarget, S> {
       queueEvents: (slot) => {
         slot.eventful = true;
         this.#eventful.push(slot);
-      },
-    };
-  }
-
-  /** Connection IDs that are drawn again on collision, so that no two connections share one. */
-  #uniqueCids(generator: CidGenerator): CidGenerator {
-    const routes = this.#routes;
-    return {
-      length: generator.length,
-      generate: (random) => {
-        for (let draw = 0; draw < MAX_CONNECTION_ID_DRAWS; draw++) {
-          const cid = generator.generate(random);
-          if (cid.length === 0 || !routes.has(cid)) return cid;
-        }
-        throw new QuicError("ERR_QUIC_INVALID_STATE", "No unused connection ID is left; make them longer.");
       },
     };
   }
