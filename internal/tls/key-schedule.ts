@@ -1,0 +1,105 @@
+// The key schedule, rfc8446#7.1.
+
+import { hkdfExpandLabel } from "../crypto/hkdf.ts";
+import type { CryptoProvider, HashName } from "../crypto/provider.ts";
+import type { CipherSuite } from "../crypto/suites.ts";
+
+/** One pair of traffic secrets. Zero them after use. */
+export interface TrafficSecrets {
+  readonly client: Uint8Array;
+  readonly server: Uint8Array;
+}
+
+/**
+ * Early, handshake and master secret, one after the other: each `enter…` replaces (and zeroes) the one before, so what
+ * hangs off a secret is derived before going on.
+ */
+export class KeySchedule {
+  readonly #provider: CryptoProvider;
+  readonly #hash: HashName;
+  readonly #length: number;
+  readonly #emptyHash: Uint8Array;
+  /** The Early, Handshake or Master Secret, whichever is current. */
+  #secret: Uint8Array;
+
+  /** Starts with the Early Secret; `psk` null where there is none. */
+  constructor(provider: CryptoProvider, suite: CipherSuite, psk: Uint8Array | null = null) {
+    this.#provider = provider;
+    this.#hash = suite.hash;
+    this.#length = suite.hashLength;
+    this.#emptyHash = provider.hash(suite.hash, new Uint8Array(0));
+    // rfc8446#7.1 if a given secret is not available, then the 0-value consisting of a string of Hash.length bytes
+    // set to zeros is used
+    const zeros = new Uint8Array(this.#length);
+    this.#secret = provider.hkdfExtract(this.#hash, zeros, psk ?? zeros);
+  }
+
+  /** Derive-Secret(current secret, label, messages) with the messages' hash. */
+  derive(label: string, transcriptHash: Uint8Array): Uint8Array {
+    return this.#expand(this.#secret, label, transcriptHash);
+  }
+
+  /** Early Secret → Handshake Secret. Zeroes `shared`. */
+  enterHandshake(shared: Uint8Array): void {
+    this.#advance(shared);
+    shared.fill(0);
+  }
+
+  /** Handshake Secret → Master Secret. */
+  enterMaster(): void {
+    this.#advance(new Uint8Array(this.#length));
+  }
+
+  /** At the Handshake Secret, with the transcript up to ServerHello. */
+  handshakeTraffic(transcriptHash: Uint8Array): TrafficSecrets {
+    return {
+      client: this.derive("c hs traffic", transcriptHash),
+      server: this.derive("s hs traffic", transcriptHash),
+    };
+  }
+
+  /** At the Master Secret, with the transcript up to the server's Finished. */
+  applicationTraffic(transcriptHash: Uint8Array): TrafficSecrets {
+    return {
+      client: this.derive("c ap traffic", transcriptHash),
+      server: this.derive("s ap traffic", transcriptHash),
+    };
+  }
+
+  /** At the Master Secret, with the transcript up to the server's Finished. */
+  exporterMaster(transcriptHash: Uint8Array): Uint8Array {
+    return this.derive("exp master", transcriptHash);
+  }
+
+  /** verify_data of a Finished message, rfc8446#4.4.4. `base` is the traffic secret of its sender. */
+  finished(base: Uint8Array, transcriptHash: Uint8Array): Uint8Array {
+    const key = this.#expand(base, "finished", new Uint8Array(0));
+    const mac = this.#provider.hmac(this.#hash, key, transcriptHash);
+    key.fill(0);
+    return mac;
+  }
+
+  /** TLS-Exporter(label, context, length), rfc8446#7.5. */
+  export(master: Uint8Array, label: string, context: Uint8Array, length: number): Uint8Array {
+    const secret = this.#expand(master, label, this.#emptyHash);
+    const hashed = this.#provider.hash(this.#hash, context);
+    const out = hkdfExpandLabel(this.#provider, this.#hash, secret, "exporter", hashed, length);
+    secret.fill(0);
+    return out;
+  }
+
+  dispose(): void {
+    this.#secret.fill(0);
+  }
+
+  #advance(input: Uint8Array): void {
+    const salt = this.derive("derived", this.#emptyHash);
+    this.#secret.fill(0);
+    this.#secret = this.#provider.hkdfExtract(this.#hash, salt, input);
+    salt.fill(0);
+  }
+
+  #expand(secret: Uint8Array, label: string, context: Uint8Array): Uint8Array {
+    return hkdfExpandLabel(this.#provider, this.#hash, secret, label, context, this.#length);
+  }
+}
