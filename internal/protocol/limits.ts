@@ -190,3 +190,10 @@ export const KEY_UPDATE_INTERVAL = 100_000;
 
 /** Draws for a private scalar: one in 2^32 misses at most, so that more than this is a broken source. Stops: a hang. */
 export const MAX_SCALAR_DRAWS = 64;
+
+/** Parsed certificates remembered, and their bytes: servers of one operator share intermediates. Stops: memory by certificates. */
+export const CERTIFICATE_CACHE_ENTRIES = 512;
+export const CERTIFICATE_CACHE_BYTES = 2 * 1024 * 1024;
+
+/** Extensions of one certificate; those in use have about ten. Stops: CPU by extension lists. */
+export const MAX_CERTIFICATE_EXTENSIONS = 128;

@@ -8,9 +8,6 @@ const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 export const DER_UTC_TIME = 0x17;
 export const DER_GENERALIZED_TIME = 0x18;
 
-/** rfc5280#4.1.2.5: 99991231235959Z stands for "no well-defined expiration date". */
-export const TIME_NEVER = utcMs(9999, 12, 31, 23, 59, 59);
-
 /** Days since 1970-01-01 of a date in the Gregorian calendar. */
 function daysFromCivil(year: number, month: number, day: number): number {
   // Years that begin in March put the leap day last.
