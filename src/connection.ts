@@ -3,9 +3,10 @@
 import type { X509Certificate } from "node:crypto";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
+import type { StatisticsSnapshot } from "../internal/connection/stats.ts";
 import type { Stream as CoreStream } from "../internal/stream/stream.ts";
 import type { CryptoProvider } from "../internal/crypto/provider.ts";
-import type { PendingRequest } from "../internal/tls/types.ts";
+import type { PendingAnswer, PendingRequest } from "../internal/tls/types.ts";
 import { ApplicationError, InvalidOptionError, QuicError } from "../internal/protocol/errors.ts";
 import type { SocketDescription } from "../internal/udp/packet-conn.ts";
 import { monotonicNow } from "./driver.ts";
@@ -53,25 +54,8 @@ export interface ConnectionState {
   readonly socket: SocketDescription;
 }
 
-/** Counters and estimates; times in ms, sizes in bytes. */
-export interface ConnectionStatistics {
-  readonly packetsSent: number;
-  readonly packetsReceived: number;
-  readonly bytesSent: number;
-  readonly bytesReceived: number;
-  readonly datagramsSent: number;
-  readonly datagramsReceived: number;
-  readonly packetsLost: number;
-  readonly packetsDropped: number;
-  readonly duplicatePackets: number;
-  readonly smoothedRtt: number;
-  readonly minRtt: number;
-  readonly latestRtt: number;
-  readonly rttVariance: number;
-  readonly congestionWindow: number;
-  readonly bytesInFlight: number;
-  readonly handshakeDuration: number;
-}
+/** Counters and estimates at one moment; times in ms, sizes in bytes. */
+export type ConnectionStatistics = StatisticsSnapshot;
 
 /** Thrown by tryOpenStream where the peer's limit is reached. */
 export class StreamLimitReachedError extends QuicError {
@@ -269,9 +253,23 @@ export class Connection implements AsyncDisposable {
    */
   async close(options?: WaitOptions): Promise<void> {
     try {
-      await this.#core.whenDrained(options?.signal);
+      await this.#drained(options?.signal);
     } finally {
       this.closeWithError(0, "");
+    }
+  }
+
+  /** Every stream that was closed for writing has been acknowledged, or the connection is over. */
+  async #drained(signal?: AbortSignal): Promise<void> {
+    for (const stream of [...this.#core.streams.values()]) {
+      const sending = sidesOf(stream)?.sending;
+      if (sending?.closing !== true) continue;
+      try {
+        await sending.drained({ signal });
+      } catch (error) {
+        // A stream that was given up has nothing to wait for; an aborted wait ends all of it.
+        if (signal?.aborted === true) throw error;
+      }
     }
   }
 
@@ -293,28 +291,29 @@ export class Connection implements AsyncDisposable {
   /** What was negotiated. */
   connectionState(): ConnectionState {
     const core = this.#core;
-    const chain = core.peerChain;
+    const { tls } = core.handshake;
+    const chain = tls.peerChain;
     let parsed: X509Certificate[] | null = null;
     return {
       version: core.version,
-      alpnProtocol: core.alpn,
-      servername: core.serverName,
-      cipher: core.cipher,
-      group: core.group,
+      alpnProtocol: tls.alpn,
+      servername: tls.serverName,
+      cipher: tls.suite?.name ?? null,
+      group: tls.group,
       authorized: this.#authorization.authorized,
       authorizationError: this.#authorization.error,
       get peerCertificates() {
         return (parsed ??= x509(chain));
       },
-      handshakeComplete: core.isHandshakeComplete,
-      handshakeConfirmed: core.isHandshakeConfirmed,
+      handshakeComplete: core.handshakeComplete,
+      handshakeConfirmed: core.handshakeConfirmed,
       socket: this.#owner.describeSocket(),
     };
   }
 
   /** Keying material bound to this connection, rfc8446#7.5. */
   exportKeyingMaterial(length: number, label: string, context: Uint8Array = new Uint8Array(0)): Uint8Array {
-    return this.#core.exportKeyingMaterial(label, context, length);
+    return this.#core.handshake.tls.exportKeyingMaterial(label, context, length);
   }
 
   /** Counters and estimates. */
@@ -364,7 +363,7 @@ export class Connection implements AsyncDisposable {
 
   /** The user's asynchronous hooks. Their failure is an answer, never an unhandled rejection. */
   async #answer(request: PendingRequest): Promise<void> {
-    let result: unknown;
+    let result: PendingAnswer;
     switch (request.kind) {
       case "verify":
         result = await runVerifier(
@@ -397,7 +396,7 @@ export class Connection implements AsyncDisposable {
     this.#incoming.end(error);
     this.#incomingUni.end(error);
     for (const wake of [...this.#credit.bidi, ...this.#credit.uni]) wake();
-    for (const stream of this.#core.streams()) {
+    for (const stream of this.#core.streams.values()) {
       const sides = sidesOf(stream);
       sides?.receiving?.wake();
       sides?.sending?.wake();
@@ -406,8 +405,8 @@ export class Connection implements AsyncDisposable {
     this.#resolveClosed({
       error,
       remote: error.remote,
-      localError: this.#core.localError,
-      peerError: this.#core.peerError,
+      localError: this.#core.close.localError,
+      peerError: this.#core.close.peerError,
     });
     this.#owner.forget(this);
   }

@@ -41,6 +41,11 @@ export class SendStream implements AsyncDisposable {
     return this.#consumer !== null;
   }
 
+  /** @internal Closed for writing and not over yet. */
+  get closing(): boolean {
+    return this.#closed && this.#over() === null;
+  }
+
   /** Bytes that `tryWrite` would take now. */
   get capacity(): number {
     return this.#over() === null && !this.#closed ? this.#half.capacity : 0;

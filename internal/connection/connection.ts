@@ -1,45 +1,463 @@
 // One QUIC connection: the parts put together, and the verbs its owner calls. What the verbs do lives in the parts:
-// receive.ts, frames.ts, send.ts, handshake.ts, close.ts, paths.ts, control.ts, timers.ts.
+// receive.ts, frames.ts, send.ts, send-close.ts, handshake.ts, close.ts, idle.ts, fate.ts, control.ts, timers.ts.
 
-import { Pacer } from "../congestion/pacer.ts";
 import type { CongestionController } from "../congestion/controller.ts";
+import { Pacer } from "../congestion/pacer.ts";
 import { PacketProtection } from "../handshake/protection.ts";
-import { LocalCids, RemoteCids } from "../path/connection-ids.ts";
+import { LocalCids, RemoteCids, type CidGenerator } from "../path/connection-ids.ts";
+import { PathSet, type PathSetHost } from "../path/path-set.ts";
+import type { Path } from "../path/path.ts";
+import type { ResetTokenSource } from "../path/reset-token.ts";
 import type { Address } from "../protocol/address.ts";
 import type { RxBatch, TxBatch } from "../protocol/batch.ts";
+import { toHex } from "../protocol/bytes.ts";
 import {
   APPLICATION,
-  INITIAL,
   HANDSHAKE,
+  INITIAL,
   INTERNAL_ERROR,
+  NO_VIABLE_PATH,
   type Role,
-  type Space,
 } from "../protocol/constants.ts";
-import {
-  ApplicationError,
-  HandshakeTimeoutError,
-  IdleTimeoutError,
-  QuicError,
-  StatelessResetError,
-  TransportError,
-} from "../protocol/errors.ts";
+import { ApplicationError, QuicError, StatelessResetError, TransportError } from "../protocol/errors.ts";
 import type { Tracer } from "../protocol/tracer.ts";
 import { Recovery } from "../recovery/loss-recovery.ts";
 import { ReceivedPackets } from "../recovery/received-packets.ts";
-import { RttEstimator } from "../recovery/rtt.ts";
+import { INITIAL_RTT, RttEstimator } from "../recovery/rtt.ts";
 import { CryptoStreams } from "../stream/crypto-stream.ts";
 import type { Stream } from "../stream/stream.ts";
 import { StreamMap, type StreamHost } from "../stream/streams.ts";
+import type { PendingAnswer } from "../tls/types.ts";
 import type { TransportParameters } from "../wire/transport-parameters.ts";
 import { CloseMachine } from "./close.ts";
 import type { ConnectionConfig } from "./config.ts";
 import { ControlFrames } from "./control.ts";
 import type { ConnectionHost, Core } from "./core.ts";
 import { EventQueue, type ConnectionEvent } from "./events.ts";
+import { RecordFate } from "./fate.ts";
 import { FrameHandler } from "./frames.ts";
 import { HandshakeDriver, type SeenCids } from "./handshake.ts";
-import { Paths } from "./paths.ts";
+import { IdleTimer } from "./idle.ts";
 import { Receiver } from "./receive.ts";
 import { Sender } from "./send.ts";
-import { ConnectionStats } from "./stats.ts";
-import * as timer from "./timers.ts";
+import { SpecialPackets } from "./special-packets.ts";
+import { ConnectionStats, type StatisticsSnapshot, snapshot } from "./stats.ts";
+import { onTimers } from "./timeouts.ts";
+import { TIMER_ACK, TIMER_CLOSE, TIMER_HANDSHAKE, TIMER_LOSS, TIMER_PATH, Timers } from "./timers.ts";
+
+/** What every connection needs to exist; client.ts and server.ts fill it. */
+export interface ConnectionSetup {
+  readonly role: Role;
+  readonly config: ConnectionConfig;
+  readonly version: number;
+  readonly remote: Address;
+  readonly local: Address | null;
+  /** The peer's connection ID to send to at first. */
+  readonly peerCid: Uint8Array;
+  readonly seen: SeenCids;
+  readonly cids: CidGenerator;
+  readonly resetToken: ResetTokenSource;
+  /** Passed through to the owner. */
+  readonly userData: unknown;
+}
+
+/** A connection without I/O: feed it datagrams and time, take datagrams, deadlines and events from it. */
+export class Connection implements Core, StreamHost, PathSetHost {
+  readonly role: Role;
+  readonly config: ConnectionConfig;
+  readonly tracer: Tracer | null;
+  readonly version: number;
+  readonly #host: ConnectionHost<Connection>;
+  readonly seen: SeenCids;
+  now: number;
+  /** The owner's. */
+  userData: unknown;
+
+  readonly events = new EventQueue();
+  readonly timers = new Timers();
+  readonly close = new CloseMachine();
+  readonly stats = new ConnectionStats();
+  readonly protection: PacketProtection;
+  readonly rtt = new RttEstimator();
+  controller: CongestionController;
+  readonly pacer: Pacer;
+  readonly recovery: Recovery;
+  readonly received = [
+    new ReceivedPackets(INITIAL),
+    new ReceivedPackets(HANDSHAKE),
+    new ReceivedPackets(APPLICATION),
+  ];
+  readonly crypto = new CryptoStreams();
+  readonly streams: StreamMap;
+  readonly control: ControlFrames;
+  readonly localCids: LocalCids;
+  readonly remoteCids: RemoteCids;
+  readonly paths: PathSet;
+  readonly idle: IdleTimer;
+  readonly handshake: HandshakeDriver;
+  readonly sender: Sender;
+  readonly #receiver: Receiver;
+
+  peerParameters: TransportParameters | null = null;
+  handshakeComplete = false;
+  handshakeConfirmed = false;
+  #ended = false;
+
+  constructor(setup: ConnectionSetup, host: ConnectionHost<Connection>, now: number) {
+    const { config, role } = setup;
+    this.role = role;
+    this.config = config;
+    this.tracer = config.tracer;
+    this.version = setup.version;
+    this.now = now;
+    this.userData = setup.userData;
+    this.seen = setup.seen;
+    this.#host = host;
+    const { random } = config;
+    this.protection = new PacketProtection(config.provider, role, setup.version);
+    this.controller = config.congestionControl({ maxDatagramSize: config.datagramSize });
+    this.pacer = new Pacer(this.controller, this.rtt, config.datagramSize, config.pacing);
+    const fate = new RecordFate();
+    fate.attach(this);
+    this.recovery = new Recovery({
+      role,
+      rtt: this.rtt,
+      controller: this.controller,
+      random,
+      tracer: this.tracer,
+      fate,
+    });
+    this.streams = new StreamMap(this, config);
+    this.localCids = new LocalCids({
+      generator: setup.cids,
+      random,
+      resetToken: setup.resetToken,
+      host: { addCid: (cid) => host.addCid(cid, this), removeCid: (cid) => host.removeCid(cid) },
+      original: role === "server" ? setup.seen.original : null,
+    });
+    this.remoteCids = new RemoteCids({
+      initial: setup.peerCid,
+      limit: config.activeConnectionIdLimit,
+      host: {
+        addResetToken: (token) => host.addResetToken(token, this.paths.active.remote, this),
+        removeResetToken: (token) => host.removeResetToken(token, this.paths.active.remote),
+      },
+    });
+    this.control = new ControlFrames(this.localCids, this.remoteCids);
+    this.paths = new PathSet({
+      role,
+      remote: setup.remote,
+      local: setup.local,
+      mtu: config.datagramSize,
+      validated: role === "client",
+      migrationDisabled: config.disableActiveMigration,
+      random,
+      host: this,
+    });
+    this.idle = new IdleTimer(this.timers, config.maxIdleTimeout, config.keepAlivePeriod);
+    this.handshake = new HandshakeDriver(this, setup.seen);
+    this.sender = new Sender(this, this.handshake);
+    const special = new SpecialPackets(this, this.handshake, this.sender, setup.seen);
+    this.#receiver = new Receiver(this, this.handshake, new FrameHandler(this, this.handshake), special);
+    this.stats.handshakeStart = now;
+    this.timers.set(TIMER_HANDSHAKE, now + config.handshakeTimeout);
+    this.idle.onReceived(now, this.recovery.pto(INITIAL));
+    if (this.tracer !== null) {
+      this.tracer.record({
+        name: "connection_started",
+        time: now,
+        role,
+        local: setup.local?.key ?? null,
+        remote: setup.remote.key,
+        odcid: toHex(setup.seen.original),
+        version: setup.version,
+      });
+    }
+  }
+
+  // The verbs
+
+  /** Datagrams [from, to) of the batch, all for this connection. */
+  receive(rx: RxBatch, from: number, to: number, now: number, wallNow: number): void {
+    this.now = now;
+    if (this.#ended) return;
+    this.#receiver.receive(rx, from, to, now, wallNow);
+    this.#after();
+    // ACKs and answers leave in the check phase, whatever was received.
+    this.wake();
+  }
+
+  /** Fills `tx`. True when there is more to send at once. */
+  transmit(tx: TxBatch, now: number): boolean {
+    this.now = now;
+    if (this.#ended) return false;
+    let more = false;
+    try {
+      more = this.sender.transmit(tx, now);
+    } catch (error) {
+      // AEAD limits, and defects of ours: the connection ends, its owner lives.
+      this.fail(error);
+    }
+    this.#after();
+    return more;
+  }
+
+  timeout(): number {
+    return this.timers.next();
+  }
+
+  handleTimeout(now: number, wallNow: number): void {
+    this.now = now;
+    if (this.#ended) return;
+    try {
+      onTimers(this, now);
+    } catch (error) {
+      this.fail(error);
+    }
+    void wallNow;
+    this.#after();
+  }
+
+  pollEvent(): ConnectionEvent | null {
+    return this.events.poll();
+  }
+
+  /** Timers that follow from state are set anew after every verb. */
+  #after(): void {
+    if (this.close.isOpen) {
+      this.timers.set(TIMER_LOSS, this.recovery.timeout());
+      this.timers.set(TIMER_ACK, this.received[APPLICATION]!.ackDeadline);
+      this.timers.set(TIMER_PATH, this.paths.timeout());
+    } else if (this.close.state === "closed") this.#end();
+    this.#host.timerChanged(this);
+    if (!this.events.isEmpty) this.#host.hasEvents(this);
+  }
+
+  // Core
+
+  wake(): void {
+    if (!this.#ended) this.#host.wantTransmit(this);
+  }
+
+  setMaxUdpPayload(bytes: number): void {
+    const path = this.paths.active;
+    if (bytes >= path.mtu) return;
+    // rfc9000#18.2 max_udp_payload_size limits the size of UDP payloads that the endpoint is willing to receive.
+    path.mtu = bytes;
+    this.controller.setMaxDatagramSize(bytes);
+    this.pacer.setMaxDatagramSize(bytes);
+  }
+
+  fail(error: unknown): void {
+    if (!this.close.isOpen) return;
+    const known =
+      error instanceof QuicError
+        ? error
+        : new TransportError(INTERNAL_ERROR, "internal error", { cause: error });
+    this.close.closeLocally(known);
+    this.#closing();
+  }
+
+  closedByPeer(error: QuicError): void {
+    const was = this.close.state;
+    this.close.closedByPeer(error);
+    if (was === "open") this.#closing();
+  }
+
+  /** Ends without a word to the peer: idle timeout, handshake timeout. */
+  closeSilently(error: QuicError): void {
+    if (this.close.state === "closed") return;
+    const was = this.close.state;
+    this.close.closeSilently(error);
+    if (was === "open") this.#announceEnd();
+  }
+
+  /** rfc9000#10.2 closing and draining SHOULD persist for at least three times the PTO. */
+  #closing(): void {
+    this.timers.clearAll();
+    this.timers.set(TIMER_CLOSE, this.now + 3 * this.recovery.pto(APPLICATION));
+    this.#announceEnd();
+    this.wake();
+  }
+
+  #announceEnd(): void {
+    const error = this.close.error!;
+    this.streams.closeAll();
+    this.events.push({ type: "closed", error });
+    if (this.tracer !== null) {
+      this.tracer.record({
+        name: "connection_closed",
+        time: this.now,
+        remote: error.remote,
+        error: error.code,
+        errorCode: error.errorCode ?? null,
+        reason: error instanceof TransportError || error instanceof ApplicationError ? error.reason : "",
+        application: error instanceof ApplicationError,
+      });
+      this.tracer.record({
+        name: "connection_state_updated",
+        time: this.now,
+        state: this.close.state === "open" ? "closed" : this.close.state,
+      });
+    }
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.timers.clearAll();
+    this.localCids.removeAll();
+    this.remoteCids.removeAll();
+    this.handshake.dispose();
+    this.protection.disposeAll();
+    if (this.tracer !== null)
+      this.tracer.record({ name: "connection_state_updated", time: this.now, state: "closed" });
+  }
+
+  // StreamHost
+
+  get smoothedRtt(): number {
+    return this.rtt.hasSample ? this.rtt.smoothed : 0;
+  }
+
+  onStreamOpened(stream: Stream): void {
+    this.events.push({ type: "stream_opened", stream });
+  }
+
+  onStreamReadable(stream: Stream): void {
+    this.events.readable(stream);
+  }
+
+  onStreamWritable(stream: Stream): void {
+    this.events.writable(stream);
+  }
+
+  onCredit(bidi: boolean): void {
+    this.events.push({ type: "streams_available", bidi });
+  }
+
+  wantSend(): void {
+    this.wake();
+  }
+
+  // PathSetHost
+
+  pathPto(): number {
+    return Math.max(this.recovery.pto(APPLICATION), 3 * INITIAL_RTT);
+  }
+
+  pathActivated(path: Path, _previous: Path, peerChangedCid: boolean): void {
+    const token = this.remoteCids.currentResetToken;
+    if (token !== null) this.#host.addResetToken(token, path.remote, this);
+    // rfc9000#9.5 an endpoint that moves on purpose uses a new connection ID; so do we towards it.
+    if (peerChangedCid) this.remoteCids.rotate();
+    this.events.push({ type: "path_changed", remote: path.remote.key });
+    this.#tracePath(path, "active");
+  }
+
+  pathValidated(path: Path, reset: boolean): void {
+    if (reset) {
+      this.rtt.reset();
+      this.controller.onPersistentCongestion(this.now);
+    }
+    this.#tracePath(path, "validated");
+  }
+
+  pathAbandoned(path: Path): void {
+    this.#tracePath(path, "abandoned");
+  }
+
+  noViablePath(): void {
+    this.closeSilently(
+      new TransportError(NO_VIABLE_PATH, "no viable path: the peer's new address did not answer"),
+    );
+  }
+
+  pathsChanged(): void {
+    this.wake();
+  }
+
+  #tracePath(path: Path, state: "validated" | "abandoned" | "active"): void {
+    this.tracer?.record({
+      name: "path_updated",
+      time: this.now,
+      local: path.local?.key ?? null,
+      remote: path.remote.key,
+      state,
+    });
+  }
+
+  // For the endpoint
+
+  get isClosed(): boolean {
+    return this.#ended;
+  }
+
+  onStatelessReset(now: number): void {
+    this.now = now;
+    if (!this.close.isOpen) return;
+    // rfc9000#10.3.1 … MUST enter the draining period and not send any further packets on this connection.
+    this.close.closedByPeer(new StatelessResetError());
+    this.close.sendDue = false;
+    this.#closing();
+    this.#after();
+  }
+
+  closeWith(error: QuicError, now: number): void {
+    this.now = now;
+    this.fail(error);
+    this.#after();
+  }
+
+  dispose(): void {
+    this.close.end();
+    this.#end();
+  }
+
+  // For the application
+
+  /** A stream, null without credit or after the end. */
+  openStream(bidi: boolean): Stream | null {
+    return this.close.isOpen && this.handshakeComplete ? this.streams.open(bidi) : null;
+  }
+
+  /** Ends the connection with an application error code, rfc9000#10.2. */
+  closeWithError(code: bigint, reason: string, now: number): void {
+    this.closeWith(new ApplicationError(code, reason, false), now);
+  }
+
+  /** The answer to a `pending` event. */
+  provide(id: number, answer: PendingAnswer, now: number, wallNow: number): void {
+    this.now = now;
+    if (!this.close.isOpen) return;
+    try {
+      this.handshake.provide(id, answer, wallNow);
+      this.#receiver.resume(now, wallNow);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.#after();
+    this.wake();
+  }
+
+  /** An ack-eliciting packet leaves soon. */
+  ping(): void {
+    this.control.queuePing();
+    this.wake();
+  }
+
+  /** Updates our 1-RTT keys where rfc9001#6.1 allows it now. */
+  updateKeys(): boolean {
+    const updated = this.protection.initiateKeyUpdate();
+    if (updated) this.ping();
+    return updated;
+  }
+
+  get remote(): Address {
+    return this.paths.active.remote;
+  }
+
+  statistics(): StatisticsSnapshot {
+    return snapshot(this.stats, this.rtt, this.controller, this.recovery);
+  }
+}

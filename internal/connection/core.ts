@@ -18,7 +18,8 @@ import type { CloseMachine } from "./close.ts";
 import type { ConnectionConfig } from "./config.ts";
 import type { ControlFrames } from "./control.ts";
 import type { EventQueue } from "./events.ts";
-import type { Paths } from "./paths.ts";
+import type { PathSet } from "../path/path-set.ts";
+import type { IdleTimer } from "./idle.ts";
 import type { ConnectionStats } from "./stats.ts";
 import type { Timers } from "./timers.ts";
 
@@ -43,7 +44,7 @@ export interface Core {
   readonly role: Role;
   readonly config: ConnectionConfig;
   readonly tracer: Tracer | null;
-  version: number;
+  readonly version: number;
   /** Monotonic ms of the verb in progress, for parts that are called back without it. */
   now: number;
 
@@ -63,7 +64,8 @@ export interface Core {
   readonly control: ControlFrames;
   readonly localCids: LocalCids;
   readonly remoteCids: RemoteCids;
-  readonly paths: Paths;
+  readonly paths: PathSet;
+  readonly idle: IdleTimer;
 
   peerParameters: TransportParameters | null;
   handshakeComplete: boolean;
@@ -71,6 +73,12 @@ export interface Core {
 
   /** Ask the owner for a call of transmit. */
   wake(): void;
-  /** End the connection with an error of ours. */
-  fail(error: QuicError): void;
+  /** The largest datagram the peer takes. */
+  setMaxUdpPayload(bytes: number): void;
+  /** End the connection: a violation with its code, anything else as INTERNAL_ERROR. */
+  fail(error: unknown): void;
+  /** The peer lost its state and said so. */
+  onStatelessReset(now: number): void;
+  /** The peer ended it. */
+  closedByPeer(error: QuicError): void;
 }

@@ -1,6 +1,5 @@
 // What each frame does: the visitor that the wire parser drives. One object per connection, no allocation per frame.
 
-import type { Address } from "../protocol/address.ts";
 import {
   APPLICATION,
   FRAME_HANDSHAKE_DONE,
@@ -11,6 +10,7 @@ import {
 } from "../protocol/constants.ts";
 import { ApplicationError, TransportError } from "../protocol/errors.ts";
 import { fromUtf8 } from "../protocol/bytes.ts";
+import { FrameCollector } from "../wire/frame-objects.ts";
 import type { AckFrame, FrameVisitor } from "../wire/frames.ts";
 import type { Path } from "../path/path.ts";
 import type { Core } from "./core.ts";
@@ -51,12 +51,13 @@ export class FrameHandler implements FrameVisitor {
     core.wake();
   }
 
-  onResetStream(id: number, errorCode: number, errorCodeBig: bigint, finalSize: number): void {
-    this.#core.streams.onResetStream(id, errorCode, errorCodeBig, finalSize);
+  onResetStream(id: number, _errorCode: number, errorCodeBig: bigint, finalSize: number): void {
+    this.#core.streams.onResetStream(id, errorCodeBig, finalSize);
   }
 
-  onStopSending(id: number, errorCode: number, errorCodeBig: bigint): void {
-    this.#core.streams.onStopSending(id, errorCode, errorCodeBig);
+  onStopSending(id: number, _errorCode: number, errorCodeBig: bigint): void {
+    this.#core.streams.onStopSending(id, errorCodeBig);
+    this.#core.wake();
   }
 
   onCrypto(offset: number, buf: Uint8Array, start: number, length: number): void {
@@ -91,8 +92,8 @@ export class FrameHandler implements FrameVisitor {
 
   onDataBlocked(): void {}
 
-  onStreamDataBlocked(id: number, limit: number): void {
-    this.#core.streams.onStreamDataBlocked(id, limit);
+  onStreamDataBlocked(id: number): void {
+    this.#core.streams.onStreamDataBlocked(id);
   }
 
   onStreamsBlocked(): void {}
@@ -125,7 +126,7 @@ export class FrameHandler implements FrameVisitor {
   }
 
   onPathResponse(buf: Uint8Array, start: number): void {
-    this.#core.paths.onResponse(buf, start, this.#now);
+    this.#core.paths.onResponse(buf, start);
   }
 
   onConnectionClose(
@@ -135,12 +136,7 @@ export class FrameHandler implements FrameVisitor {
     reason: Uint8Array,
     application: boolean,
   ): void {
-    const text = fromUtf8(reason);
-    this.#core.closedByPeer(
-      application
-        ? new ApplicationError(errorCodeBig, text, true)
-        : new TransportError(errorCode, text, { frameType, remote: true, errorCodeBig }),
-    );
+    this.#core.closedByPeer(closeError(errorCode, errorCodeBig, frameType, reason, application));
   }
 
   onHandshakeDone(): void {
@@ -162,4 +158,36 @@ export class FrameHandler implements FrameVisitor {
   }
 }
 
-export type PeerAddress = Address;
+/** In the closing state only the peer's own CONNECTION_CLOSE matters: it ends the wait for it. rfc9000#10.2.1 */
+export class CloseWatcher extends FrameCollector {
+  readonly #onClose: (error: ApplicationError | TransportError) => void;
+
+  constructor(onClose: (error: ApplicationError | TransportError) => void) {
+    super();
+    this.#onClose = onClose;
+  }
+
+  override onConnectionClose(
+    code: number,
+    codeBig: bigint,
+    frameType: number,
+    reason: Uint8Array,
+    application: boolean,
+  ): void {
+    this.#onClose(closeError(code, codeBig, frameType, reason, application));
+  }
+}
+
+/** The typed error of a CONNECTION_CLOSE frame. */
+function closeError(
+  code: number,
+  codeBig: bigint,
+  frameType: number,
+  reason: Uint8Array,
+  application: boolean,
+): ApplicationError | TransportError {
+  const text = fromUtf8(reason);
+  return application
+    ? new ApplicationError(codeBig, text, true)
+    : new TransportError(code, text, { frameType, remote: true, errorCodeBig: codeBig });
+}

@@ -1,9 +1,8 @@
 // TLS and QUIC meet here: rfc9001#4. Secrets become keys, CRYPTO bytes flow both ways, transport parameters are
 // checked against the connection IDs that were seen on the wire, and keys go when they are no longer needed.
 
-import { toHex, bytesEqual, fromUtf8 } from "../protocol/bytes.ts";
+import { bytesEqual, toHex } from "../protocol/bytes.ts";
 import {
-  APPLICATION,
   HANDSHAKE,
   INITIAL,
   PROTOCOL_VIOLATION,
@@ -13,7 +12,7 @@ import {
 } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
 import type { CipherSuite } from "../crypto/suites.ts";
-import type { PendingRequest, TlsSink } from "../tls/types.ts";
+import type { PendingAnswer, PendingRequest, TlsSink } from "../tls/types.ts";
 import type { TlsClient } from "../tls/client.ts";
 import type { TlsServer } from "../tls/server.ts";
 import { decodeTransportParameters, type TransportParameters } from "../wire/transport-parameters.ts";
@@ -61,8 +60,8 @@ export class HandshakeDriver implements TlsSink {
     }
   }
 
-  provide(id: number, result: unknown, wallNow: number): void {
-    this.tls.provide(id, result as never, wallNow);
+  provide(id: number, answer: PendingAnswer, wallNow: number): void {
+    this.tls.provide(id, answer, wallNow);
   }
 
   // What TLS asks for.
@@ -138,6 +137,8 @@ export class HandshakeDriver implements TlsSink {
     if (core.peerParameters === null) throw new TransportError(PROTOCOL_VIOLATION, "no transport parameters");
     core.handshakeComplete = true;
     core.timers.clear(TIMER_HANDSHAKE);
+    core.idle.armKeepAlive(core.now);
+    core.stats.handshakeDuration = core.now - core.stats.handshakeStart;
     core.events.push({ type: "handshake_complete" });
     if (core.tracer !== null) {
       core.tracer.record({ name: "connection_state_updated", time: core.now, state: "handshake_complete" });
@@ -149,6 +150,7 @@ export class HandshakeDriver implements TlsSink {
       core.control.queueHandshakeDone();
       this.confirm();
     }
+    core.localCids.removeOriginal();
     core.localCids.issue(core.now);
     core.wake();
   }
@@ -158,7 +160,7 @@ export class HandshakeDriver implements TlsSink {
     const core = this.#core;
     if (core.handshakeConfirmed) return;
     core.handshakeConfirmed = true;
-    core.recovery.setHandshakeConfirmed();
+    core.recovery.setHandshakeConfirmed(core.now);
     core.events.push({ type: "handshake_confirmed" });
     if (core.tracer !== null) {
       core.tracer.record({ name: "connection_state_updated", time: core.now, state: "handshake_confirmed" });
@@ -199,7 +201,7 @@ function applyPeerParameters(core: Core, peer: TransportParameters): void {
   core.streams.setPeerParameters(peer);
   core.recovery.setPeerMaxAckDelay(peer.maxAckDelay);
   core.localCids.setPeerLimit(peer.activeConnectionIdLimit);
-  core.paths.setPeerMaxUdpPayload(peer.maxUdpPayloadSize);
+  core.setMaxUdpPayload(peer.maxUdpPayloadSize);
   if (core.role === "client") {
     // rfc9000#10.3 the token of the connection ID the server chose during the handshake; later ones come in frames.
     if (peer.statelessResetToken !== undefined)
@@ -212,7 +214,7 @@ function applyPeerParameters(core: Core, peer: TransportParameters): void {
       );
     }
   }
-  core.paths.setIdleTimeout(core.config.maxIdleTimeout, peer.maxIdleTimeout);
+  core.idle.negotiate(peer.maxIdleTimeout);
 }
 
 /** Parameters as traces show them: bytes in hexadecimal, and no reset token (it is a secret until used). */
@@ -226,10 +228,3 @@ export function traceParameters(parameters: TransportParameters): { [name: strin
   }
   return shown;
 }
-
-/** The text of a reason phrase from the peer. */
-export function reasonText(bytes: Uint8Array): string {
-  return fromUtf8(bytes);
-}
-
-void APPLICATION;

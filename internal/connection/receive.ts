@@ -7,8 +7,6 @@ import {
   APPLICATION,
   HANDSHAKE,
   INITIAL,
-  PACKET_HANDSHAKE,
-  PACKET_INITIAL,
   PACKET_ONE_RTT,
   PACKET_RETRY,
   PACKET_VERSION_NEGOTIATION,
@@ -27,10 +25,12 @@ import type { DropReason } from "../protocol/tracer.ts";
 import { describeFrames } from "../wire/frame-objects.ts";
 import { ACK_ELICITING, parseFrames, PROBING_ONLY } from "../wire/frames.ts";
 import { FIXED_BIT, isLongHeader, LongHeader, parseLongHeader } from "../wire/header.ts";
-import type { Path } from "../path/path.ts";
 import type { Core } from "./core.ts";
 import type { FrameHandler } from "./frames.ts";
+import { CloseWatcher } from "./frames.ts";
 import type { HandshakeDriver } from "./handshake.ts";
+import type { SpecialPackets } from "./special-packets.ts";
+import { TIMER_KEY_DISCARD } from "./timers.ts";
 
 /** A packet that came before its keys. */
 interface Waiting {
@@ -39,14 +39,6 @@ interface Waiting {
   readonly remote: Address;
   readonly local: Address | null;
   readonly ecn: number;
-}
-
-/** What the connection does with packets that are not just frames. */
-export interface SpecialPackets {
-  onVersionNegotiation(buf: Uint8Array, start: number, end: number): void;
-  onRetry(buf: Uint8Array, start: number, end: number, header: LongHeader): void;
-  /** Every packet that authenticated, before its frames: the peer's CID choice, address validation. */
-  onAuthenticated(space: Space, header: LongHeader | null, buf: Uint8Array): void;
 }
 
 const SPACE_OF_TYPE: readonly (Space | -1)[] = [INITIAL, -1, HANDSHAKE, -1, -1, APPLICATION];
@@ -61,12 +53,14 @@ export class Receiver {
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
   #wallNow = 0;
+  readonly #closeWatcher: CloseWatcher;
 
   constructor(core: Core, handshake: HandshakeDriver, frames: FrameHandler, special: SpecialPackets) {
     this.#core = core;
     this.#handshake = handshake;
     this.#frames = frames;
     this.#special = special;
+    this.#closeWatcher = new CloseWatcher((error) => core.closedByPeer(error));
   }
 
   /** Processes the run [from, to) of the batch. Never throws for what a peer did: the connection fails instead. */
@@ -81,7 +75,9 @@ export class Receiver {
       if (core.close.state !== "open") {
         // rfc9000#10.2.1 in the closing state only enough is kept to answer with CONNECTION_CLOSE.
         core.close.onPacketWhileClosing();
-        this.#onClosing(rx.slab, start, start + length, rx.remote[i]!, rx.local[i]!, now);
+        if (core.close.state === "closing") {
+          this.#guarded(rx.slab, start, start + length, rx.remote[i]!, rx.local[i] ?? null, rx.ecn[i]!, now);
+        } else this.drop("connection_closing", null, length, now);
         continue;
       }
       this.#datagram(rx.slab, start, start + length, rx.remote[i]!, rx.local[i] ?? null, rx.ecn[i]!, now);
@@ -139,7 +135,7 @@ export class Receiver {
     try {
       this.#packets(buf, start, end, remote, local, ecn, now);
     } catch (error) {
-      this.#core.failWith(error);
+      this.#core.fail(error);
     }
   }
 
@@ -166,7 +162,19 @@ export class Receiver {
           this.drop("coalesced_dcid_mismatch", PACKET_ONE_RTT, end - pos, now);
           return;
         }
-        this.#protected(buf, pos, pos + 1 + length, end, PACKET_ONE_RTT, null, remote, local, ecn, now);
+        this.#protected(
+          buf,
+          pos,
+          pos + 1 + length,
+          end,
+          PACKET_ONE_RTT,
+          null,
+          pos === start,
+          remote,
+          local,
+          ecn,
+          now,
+        );
         return;
       }
       if (!parseLongHeader(buf, pos, end, header)) {
@@ -208,8 +216,24 @@ export class Receiver {
           now,
         );
       } else {
-        this.#protected(buf, pos, header.pnOffset, packetEnd, header.type, header, remote, local, ecn, now);
-        if (!core.close.isOpen) return;
+        if (!this.#special.accepts(header, buf)) {
+          this.drop("unexpected_packet", header.type, packetEnd - pos, now);
+        } else {
+          this.#protected(
+            buf,
+            pos,
+            header.pnOffset,
+            packetEnd,
+            header.type,
+            header,
+            pos === start,
+            remote,
+            local,
+            ecn,
+            now,
+          );
+        }
+        if (core.close.state === "draining" || core.close.state === "closed") return;
       }
       pos = packetEnd;
     }
@@ -223,6 +247,7 @@ export class Receiver {
     end: number,
     type: PacketType,
     header: LongHeader | null,
+    first: boolean,
     remote: Address,
     local: Address | null,
     ecn: number,
@@ -250,8 +275,13 @@ export class Receiver {
     }
     const number = protection.pn;
     const payload = pnOffset + protection.pnLength;
+    const isReset = first && type === PACKET_ONE_RTT && core.remoteCids.isStatelessReset(buf, start, end);
     const length = protection.open(space, buf, start, pnOffset, end);
     if (length < 0) {
+      if (isReset) {
+        core.onStatelessReset(now);
+        return;
+      }
       this.drop("decryption_failed", type, size, now);
       return;
     }
@@ -268,16 +298,43 @@ export class Receiver {
     }
     core.stats.packetsReceived++;
     if (core.tracer !== null) this.#trace(buf, payload, payload + length, type, number, size, ecn, now);
+    if (core.close.state === "closing") {
+      parseFrames(buf, payload, payload + length, type, this.#closeWatcher);
+      return;
+    }
     this.#special.onAuthenticated(space, header, buf);
+    // rfc9001#6.5 old read keys are kept for no more than three times the PTO after a packet of the new ones came.
+    if (protection.peerUpdated) this.#onKeyUpdate(now);
 
     const path = core.paths.find(remote, local)!;
+    if (space === APPLICATION) {
+      const sequence = core.localCids.sequenceOf(buf, start + 1);
+      if (sequence >= 0) path.dcidSequence = sequence;
+    }
     const handler = this.#frames;
     handler.begin(space, path, now);
     const flags = parseFrames(buf, payload, payload + length, type, handler);
     const elicits = (flags & ACK_ELICITING) !== 0;
     received.onReceived(number, elicits, ecn, now);
-    core.paths.onPacket(path, number, number === received.largest, (flags & PROBING_ONLY) !== 0, now);
+    core.idle.onReceived(now, core.recovery.pto(APPLICATION));
+    if (space === APPLICATION)
+      core.paths.onPacket(path, number === received.largest, (flags & PROBING_ONLY) !== 0, now);
     if (handler.cryptoArrived) this.#handshake.onCrypto(space, this.#wallNow);
+  }
+
+  #onKeyUpdate(now: number): void {
+    const core = this.#core;
+    core.timers.set(TIMER_KEY_DISCARD, now + 3 * core.recovery.pto(APPLICATION));
+    if (core.tracer !== null) {
+      const common = {
+        name: "key_updated",
+        time: now,
+        level: APPLICATION,
+        trigger: "remote_update",
+      } as const;
+      core.tracer.record({ ...common, owner: "remote", phase: core.protection.keyUpdates });
+      core.tracer.record({ ...common, owner: "local", phase: core.protection.keyUpdates });
+    }
   }
 
   #wait(
@@ -305,18 +362,6 @@ export class Receiver {
     if (this.#core.tracer !== null) {
       this.#core.tracer.record({ name: "packet_buffered", time: now, packetType: type, size });
     }
-  }
-
-  /** In the closing state a CONNECTION_CLOSE of the peer's still moves us to draining. */
-  #onClosing(
-    _buf: Uint8Array,
-    start: number,
-    end: number,
-    _remote: Address,
-    _local: Address | null,
-    now: number,
-  ): void {
-    this.drop("connection_closing", null, end - start, now);
   }
 
   drop(reason: DropReason, type: PacketType | null, size: number, now: number): void {
@@ -359,6 +404,3 @@ function sameBytes(a: Uint8Array, at: number, b: Uint8Array, bt: number, length:
   for (let i = 0; i < length; i++) if (a[at + i] !== b[bt + i]) return false;
   return true;
 }
-
-void PACKET_INITIAL;
-void PACKET_HANDSHAKE;

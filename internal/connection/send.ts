@@ -13,7 +13,6 @@ import {
   PACKET_HANDSHAKE,
   PACKET_INITIAL,
   PACKET_ONE_RTT,
-  PACKET_TYPE_NAMES,
   type PacketType,
   type Space,
 } from "../protocol/constants.ts";
@@ -21,20 +20,18 @@ import { MAX_DATAGRAMS_PER_TRANSMIT, MIN_DATAGRAM_SIZE } from "../protocol/limit
 import { toHex } from "../protocol/bytes.ts";
 import { REC_ACK, REC_PING } from "../recovery/sent-packets.ts";
 import { describeFrames } from "../wire/frame-objects.ts";
-import { writeAck, writeConnectionClose } from "../wire/frame-writers.ts";
+import { writeAck } from "../wire/frame-writers.ts";
 import { patchLength, writeLongHeader, writeShortHeader } from "../wire/header.ts";
 import { encodePacketNumberLength } from "../wire/packet-number.ts";
-import type { CloseFrame } from "./close.ts";
 import type { Core } from "./core.ts";
 import type { HandshakeDriver } from "./handshake.ts";
 import type { Path } from "../path/path.ts";
+import { transmitClose } from "./send-close.ts";
 import { TIMER_PACING } from "./timers.ts";
 
 const TAG = 16;
 const PACKET_TYPES: readonly PacketType[] = [PACKET_INITIAL, PACKET_HANDSHAKE, PACKET_ONE_RTT];
 
-/** Nothing at all. */
-const KIND_NONE = 0;
 /** ACKs alone: not congestion controlled, rfc9002#7. */
 const KIND_ACK = 1;
 /** Anything. */
@@ -62,8 +59,8 @@ export class Sender {
   /** Set by #datagram: whether what was written may be followed by an equal one. */
   #ackEliciting = false;
   #datagramId = 0;
-  /** Monotonic ms of the first ack-eliciting packet since anything arrived; the idle timer restarts there. */
-  lastAckElicitingSent = -1;
+  /** Least size of the datagram being written. */
+  #padTo = 0;
 
   constructor(core: Core, handshake: HandshakeDriver) {
     this.#core = core;
@@ -78,7 +75,10 @@ export class Sender {
   /** Fills `tx`. True when there is more to send at once. */
   transmit(tx: TxBatch, now: number): boolean {
     const core = this.#core;
-    if (core.close.state !== "open") return this.#transmitClose(tx, now);
+    if (core.close.state !== "open") {
+      transmitClose(core, tx, this.#token ?? EMPTY, now);
+      return false;
+    }
     this.#transmitPathFrames(tx, now);
     const path = core.paths.active;
     let entryStart = tx.used;
@@ -98,7 +98,10 @@ export class Sender {
       const room = path.sendBudget();
       // rfc9000#8.1 before address validation an endpoint MUST NOT send more than three times what it received.
       // Less than a full Initial would not move the handshake: wait for more.
-      if (room < MIN_DATAGRAM_SIZE) break;
+      if (room < MIN_DATAGRAM_SIZE) {
+        core.recovery.setAmplificationBlocked(true, now);
+        break;
+      }
       const size = this.#datagram(tx.slab, at, Math.min(path.mtu, room), path, now);
       if (size === 0) break;
       path.onSent(size);
@@ -126,13 +129,74 @@ export class Sender {
     }
     if (entryLength > 0) tx.commit(entryLength, segment, path.remote, path.local, NOT_ECT);
     core.protection.maskPending();
+    // rfc9002#7.8 a sender that has nothing to send is limited by its application, not by the network.
+    if (!more) core.controller.setAppLimited(!core.streams.hasData);
     return more;
+  }
+
+  /**
+   * PATH_CHALLENGE and PATH_RESPONSE on paths other than the active one, a datagram each. rfc9000#8.2.2 the response
+   * goes where the challenge came from.
+   */
+  #transmitPathFrames(tx: TxBatch, now: number): void {
+    const core = this.#core;
+    if (!core.protection.canSeal(APPLICATION) || !core.handshakeComplete) return;
+    for (;;) {
+      const path = core.paths.nextWithFrames();
+      if (path === null || path === core.paths.active || !tx.hasRoom(path.mtu)) return;
+      const budget = path.sendBudget();
+      const start = tx.used;
+      const number = core.recovery.peekPacketNumber(APPLICATION);
+      const pnLength = encodePacketNumberLength(number, core.recovery.largestAcked(APPLICATION));
+      const pnOffset = writeShortHeader(
+        tx.slab,
+        start,
+        core.remoteCids.current,
+        core.protection.keyPhase,
+        false,
+        pnLength,
+        number,
+      );
+      const sent = core.recovery.sent(APPLICATION);
+      sent.begin(number);
+      const expanded = budget >= MIN_DATAGRAM_SIZE;
+      const limit = start + Math.min(budget, MIN_DATAGRAM_SIZE) - TAG;
+      let end = path.writeFrames(tx.slab, pnOffset + pnLength, limit, expanded, sent, now);
+      if (end === pnOffset + pnLength) {
+        sent.rollback();
+        return;
+      }
+      core.recovery.usePacketNumber(APPLICATION);
+      const packet = this.#open;
+      Object.assign(packet, {
+        space: APPLICATION,
+        start,
+        pnOffset,
+        pnLength,
+        number,
+        end,
+        ackEliciting: true,
+      });
+      if (expanded) {
+        tx.slab.fill(0, end, limit);
+        end = limit;
+      }
+      this.#seal(tx.slab, packet, end, now);
+      core.protection.maskPending();
+      const size = end + TAG - start;
+      path.onSent(size);
+      core.stats.datagramsSent++;
+      core.stats.bytesSent += size;
+      tx.commit(size, size, path.remote, path.local, NOT_ECT);
+    }
   }
 
   /** What may leave now: rfc9002#7, rfc9002#7.7. Sets the pacing timer when only time is missing. */
   #kind(now: number, size: number): number {
     const core = this.#core;
-    if (!core.controller.canSend(size)) return KIND_ACK;
+    // rfc9002#7 an endpoint MUST NOT send a packet if it would cause bytes_in_flight to be larger than the window.
+    if (core.recovery.bytesInFlight + size > core.controller.cwnd) return KIND_ACK;
+    if (core.recovery.sent(APPLICATION).isFull) return KIND_ACK;
     if (core.pacer.budget(now) < size) {
       if (core.streams.hasData) core.timers.set(TIMER_PACING, core.pacer.nextSendTime(now, size));
       return KIND_ACK;
@@ -147,32 +211,31 @@ export class Sender {
     const kind = this.#kind(now, size);
     let open: OpenPacket | null = null;
     let pos = start;
-    let padTo = 0;
+    this.#padTo = 0;
     this.#ackEliciting = false;
     for (let space: Space = INITIAL; space <= APPLICATION; space++) {
       if (!core.protection.canSeal(space as Space)) continue;
-      const packet = open === this.#open ? this.#spare : this.#open;
-      if (!this.#packet(buf, pos, limit, space as Space, kind, packet, now)) continue;
-      if (open !== null) this.#seal(buf, open, open.end, path, now);
+      const packet: OpenPacket = open === this.#open ? this.#spare : this.#open;
+      if (!this.#packet(buf, pos, limit, space as Space, kind, packet, path, now)) continue;
+      if (open !== null) this.#seal(buf, open, open.end, now);
       open = packet;
       pos = packet.end + TAG;
       // rfc9000#14.1 a client MUST expand all datagrams carrying Initial packets to 1,200 bytes; a server those
       // carrying ack-eliciting Initial packets.
-      if (space === INITIAL && (core.role === "client" || packet.ackEliciting)) padTo = MIN_DATAGRAM_SIZE;
+      if (space === INITIAL && (core.role === "client" || packet.ackEliciting)) {
+        this.#padTo = MIN_DATAGRAM_SIZE;
+      }
       if (limit - pos < 64) break;
     }
     if (open === null) return 0;
     let end = open.end;
-    if (end + TAG - start < padTo) {
-      const target = start + padTo - TAG;
+    if (end + TAG - start < this.#padTo) {
+      const target = start + this.#padTo - TAG;
       buf.fill(0, end, target);
       end = target;
     }
-    this.#seal(buf, open, end, path, now);
-    if (this.#ackEliciting && this.lastAckElicitingSent < 0) {
-      this.lastAckElicitingSent = now;
-      core.paths.restartIdleTimer(now);
-    }
+    this.#seal(buf, open, end, now);
+    if (this.#ackEliciting) core.idle.onElicitingSent(now, core.recovery.pto(APPLICATION));
     return end + TAG - start;
   }
 
@@ -186,6 +249,7 @@ export class Sender {
     space: Space,
     kind: number,
     packet: OpenPacket,
+    path: Path,
     now: number,
   ): boolean {
     const core = this.#core;
@@ -194,7 +258,7 @@ export class Sender {
     const probe = recovery.probesDue(space) > 0;
     const ackDue = received.shouldAckNow(now);
     const mayData = kind === KIND_ANY || probe;
-    if (!ackDue && !(mayData && (probe || this.#hasData(space)))) return false;
+    if (!ackDue && !(mayData && (probe || this.#hasData(space, path)))) return false;
 
     const number = recovery.peekPacketNumber(space);
     const pnLength = encodePacketNumberLength(number, recovery.largestAcked(space));
@@ -231,7 +295,7 @@ export class Sender {
     }
     if (mayData) {
       const before = pos;
-      pos = this.#writeFrames(buf, pos, end, space, now);
+      pos = this.#writeFrames(buf, pos, end, space, path, now);
       elicits = pos > before;
       if (!elicits && probe) {
         buf[pos++] = FRAME_PING;
@@ -259,20 +323,25 @@ export class Sender {
     return true;
   }
 
-  #hasData(space: Space): boolean {
+  #hasData(space: Space, path: Path): boolean {
     const core = this.#core;
     if (core.crypto.hasData(space)) return true;
     if (space !== APPLICATION) return false;
-    return core.control.hasFrames || core.streams.hasControl || core.streams.hasData;
+    return path.hasFrames || core.control.hasFrames || core.streams.hasControl || core.streams.hasData;
   }
 
-  #writeFrames(buf: Uint8Array, pos: number, end: number, space: Space, now: number): number {
+  #writeFrames(buf: Uint8Array, pos: number, end: number, space: Space, path: Path, now: number): number {
     const core = this.#core;
     const sent = core.recovery.sent(space);
     pos = core.crypto.writeFrames(space, buf, pos, end, sent);
     if (space !== APPLICATION) return pos;
-    pos = core.control.write(buf, pos, end, sent);
-    if (core.streams.hasControl) pos = core.streams.writeControl(buf, pos, end, sent, now);
+    if (path.hasFrames) {
+      // rfc9000#8.2.1 an endpoint MUST expand datagrams that contain a PATH_CHALLENGE frame to at least 1,200 bytes.
+      pos = path.writeFrames(buf, pos, end, true, sent, now);
+      this.#padTo = MIN_DATAGRAM_SIZE;
+    }
+    if (core.control.hasFrames) pos = core.control.write(buf, pos, end, sent);
+    if (core.streams.hasControl) pos = core.streams.writeControl(buf, pos, end, sent);
     if (core.streams.hasData) pos = core.streams.writeStreamFrames(buf, pos, end, sent);
     return pos;
   }
@@ -288,12 +357,12 @@ export class Sender {
       received.ackDelayRaw(now),
       received.ecnCounts,
     );
-    if (after > pos) received.onAckSent(now);
+    if (after > pos) received.onAckSent();
     return after;
   }
 
   /** Patches the length, seals, and tells recovery. `end` is the end of the payload with padding. */
-  #seal(buf: Uint8Array, packet: OpenPacket, end: number, path: Path, now: number): void {
+  #seal(buf: Uint8Array, packet: OpenPacket, end: number, now: number): void {
     const core = this.#core;
     const { space, start, pnOffset, pnLength, number } = packet;
     if (space !== APPLICATION) patchLength(buf, pnOffset, end + TAG - pnOffset);
@@ -320,22 +389,11 @@ export class Sender {
     core.stats.packetsSent++;
     // rfc9002#2 packets are in flight when they are ack-eliciting or contain a PADDING frame.
     const size = end + TAG - start;
-    core.recovery.onPacketSent(
-      space,
-      number,
-      now,
-      size,
-      packet.ackEliciting,
-      packet.ackEliciting || padded,
-      NOT_ECT,
-    );
-    if (packet.ackEliciting) core.pacer.onSent(now, size);
+    core.recovery.onPacketSent(space, now, size, packet.ackEliciting, packet.ackEliciting || padded, NOT_ECT);
+    if (packet.ackEliciting) core.pacer.onSent(size);
     // rfc9001#4.9.1 a client MUST discard Initial keys when it first sends a Handshake packet.
     if (space === HANDSHAKE && core.role === "client") this.#handshake.discard(INITIAL);
-    void path;
   }
 }
 
 const EMPTY = new Uint8Array(0);
-void PACKET_TYPE_NAMES;
-void writeConnectionClose;

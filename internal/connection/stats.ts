@@ -1,4 +1,8 @@
-/** Counters of one connection. Plain numbers, updated in place; a snapshot is a copy. */
+import type { CongestionController } from "../congestion/controller.ts";
+import type { Recovery } from "../recovery/loss-recovery.ts";
+import type { RttEstimator } from "../recovery/rtt.ts";
+
+/** Counters of one connection. Plain numbers, updated in place. */
 export class ConnectionStats {
   packetsSent = 0;
   packetsReceived = 0;
@@ -6,11 +10,61 @@ export class ConnectionStats {
   bytesReceived = 0;
   datagramsSent = 0;
   datagramsReceived = 0;
-  packetsLost = 0;
   packetsDropped = 0;
   packetsBuffered = 0;
   duplicatePackets = 0;
+  /** Monotonic ms. */
   handshakeStart = 0;
-  /** Monotonic ms from the first packet to the completed handshake, 0 until then. */
+  /** Ms from the first packet to the completed handshake, 0 until then. */
   handshakeDuration = 0;
+}
+
+/** Counters and estimates at one moment; times in ms, sizes in bytes. */
+export interface StatisticsSnapshot {
+  readonly packetsSent: number;
+  readonly packetsReceived: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly datagramsSent: number;
+  readonly datagramsReceived: number;
+  readonly packetsLost: number;
+  readonly spuriousLosses: number;
+  readonly packetsDropped: number;
+  readonly duplicatePackets: number;
+  readonly handshakeDuration: number;
+  readonly smoothedRtt: number;
+  readonly minRtt: number;
+  readonly latestRtt: number;
+  readonly rttVariance: number;
+  readonly ptoCount: number;
+  readonly congestionWindow: number;
+  readonly bytesInFlight: number;
+}
+
+export function snapshot(
+  stats: ConnectionStats,
+  rtt: RttEstimator,
+  controller: CongestionController,
+  recovery: Recovery,
+): StatisticsSnapshot {
+  return {
+    packetsSent: stats.packetsSent,
+    packetsReceived: stats.packetsReceived,
+    bytesSent: stats.bytesSent,
+    bytesReceived: stats.bytesReceived,
+    datagramsSent: stats.datagramsSent,
+    datagramsReceived: stats.datagramsReceived,
+    packetsLost: recovery.lostPackets,
+    spuriousLosses: recovery.spuriousLosses,
+    packetsDropped: stats.packetsDropped,
+    duplicatePackets: stats.duplicatePackets,
+    handshakeDuration: stats.handshakeDuration,
+    smoothedRtt: rtt.smoothed,
+    minRtt: rtt.min,
+    latestRtt: rtt.latest,
+    rttVariance: rtt.variance,
+    ptoCount: recovery.ptoCount,
+    congestionWindow: controller.cwnd,
+    bytesInFlight: recovery.bytesInFlight,
+  };
 }

@@ -1,0 +1,79 @@
+// Dialing: the client's side of a new connection. rfc9000#7
+
+import { randomBytes, randomInt } from "../protocol/random.ts";
+import type { Address } from "../protocol/address.ts";
+import type { CidGenerator } from "../path/connection-ids.ts";
+import type { ResetTokenSource } from "../path/reset-token.ts";
+import { MAX_CONNECTION_ID_LENGTH, MIN_INITIAL_DCID_LENGTH } from "../protocol/limits.ts";
+import { TlsClient } from "../tls/client.ts";
+import type { TlsClientOptions } from "../tls/types.ts";
+import { encodeTransportParameters } from "../wire/transport-parameters.ts";
+import type { ConnectionConfig } from "./config.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionHost } from "./core.ts";
+import { traceParameters } from "./handshake.ts";
+import { localParameters } from "./parameters.ts";
+
+/** What dialing needs. */
+export interface ClientConnectionOptions {
+  readonly remote: Address;
+  readonly local?: Address | null;
+  readonly config: ConnectionConfig;
+  readonly tls: Omit<TlsClientOptions, "provider" | "random" | "transportParameters" | "keyLog">;
+  readonly userData?: unknown;
+}
+
+/** Makes a connection and its first flight; `transmit` sends it. */
+export function connectClient(
+  options: ClientConnectionOptions,
+  context: { readonly cids: CidGenerator; readonly resetToken: ResetTokenSource },
+  host: ConnectionHost<Connection>,
+  now: number,
+  wallNow: number,
+): Connection {
+  const { config } = options;
+  const { random, provider } = config;
+  // rfc9000#7.2 this Destination Connection ID MUST be at least 8 bytes in length, and unpredictable.
+  const spread = MAX_CONNECTION_ID_LENGTH - MIN_INITIAL_DCID_LENGTH + 1;
+  const dcid = randomBytes(random, MIN_INITIAL_DCID_LENGTH + randomInt(random, spread));
+  const version = config.versions[0]!;
+  const connection = new Connection(
+    {
+      role: "client",
+      config,
+      version,
+      remote: options.remote,
+      local: options.local ?? null,
+      peerCid: dcid,
+      seen: { original: dcid, peerInitialScid: null, retryScid: null },
+      cids: context.cids,
+      resetToken: context.resetToken,
+      userData: options.userData,
+    },
+    host,
+    now,
+  );
+  const parameters = localParameters(config);
+  parameters.initialSourceConnectionId = connection.localCids.handshakeCid;
+  connection.tracer?.record({
+    name: "parameters_set",
+    time: now,
+    owner: "local",
+    parameters: traceParameters(parameters),
+  });
+  connection.protection.installInitial(version, dcid);
+  const tls = new TlsClient(
+    {
+      ...options.tls,
+      provider,
+      random,
+      keyLog: config.keyLog,
+      transportParameters: encodeTransportParameters(parameters, "client"),
+    },
+    connection.handshake,
+  );
+  connection.handshake.attach(tls);
+  tls.start(wallNow);
+  connection.wake();
+  return connection;
+}

@@ -1,0 +1,64 @@
+// What the acknowledgement or the loss of each kind of frame means: rfc9000#13.3.
+
+import type { Space } from "../protocol/constants.ts";
+import type { FrameFate } from "../recovery/loss-recovery.ts";
+import * as rec from "../recovery/sent-packets.ts";
+import type { Core } from "./core.ts";
+
+/** Sends each record to the part that wrote its frame. */
+export class RecordFate implements FrameFate {
+  #core: Core | null = null;
+
+  attach(core: Core): void {
+    this.#core = core;
+  }
+
+  onRecordAcked(space: Space, kind: number, a: number, b: number, c: number): void {
+    const core = this.#core!;
+    switch (kind) {
+      case rec.REC_ACK:
+        core.received[space]!.onAckOfAck(a);
+        return;
+      case rec.REC_CRYPTO:
+        core.crypto.onAcked(space, a, b);
+        return;
+      case rec.REC_RETIRE_CONNECTION_ID:
+        core.remoteCids.onAcked(a);
+        return;
+      case rec.REC_PING:
+      case rec.REC_PATH_CHALLENGE:
+      case rec.REC_HANDSHAKE_DONE:
+      case rec.REC_NEW_CONNECTION_ID:
+        return;
+      default:
+        core.streams.onRecordAcked(kind, a, b, c);
+    }
+  }
+
+  onRecordLost(space: Space, kind: number, a: number, b: number, c: number): void {
+    const core = this.#core!;
+    switch (kind) {
+      // rfc9000#13.3 ACK frames carry the most recent set; PING contains no information; PATH_CHALLENGE data is new
+      // each time: none of them is repeated.
+      case rec.REC_ACK:
+      case rec.REC_PING:
+      case rec.REC_PATH_CHALLENGE:
+        return;
+      case rec.REC_CRYPTO:
+        core.crypto.onLost(space, a, b);
+        return;
+      case rec.REC_RETIRE_CONNECTION_ID:
+        core.remoteCids.onLost(a);
+        return;
+      case rec.REC_NEW_CONNECTION_ID:
+        core.localCids.onLost(a);
+        return;
+      case rec.REC_HANDSHAKE_DONE:
+        // rfc9000#13.3 the HANDSHAKE_DONE frame MUST be retransmitted until it is acknowledged.
+        core.control.queueHandshakeDone();
+        return;
+      default:
+        core.streams.onRecordLost(kind, a, b, c);
+    }
+  }
+}

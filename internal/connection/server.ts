@@ -1,0 +1,85 @@
+// Accepting: the server's side of a new connection, made from a client's first Initial. rfc9000#7
+
+import type { Address } from "../protocol/address.ts";
+import type { CidGenerator } from "../path/connection-ids.ts";
+import type { ResetTokenSource } from "../path/reset-token.ts";
+import { TlsServer } from "../tls/server.ts";
+import type { TlsServerOptions } from "../tls/types.ts";
+import { encodeTransportParameters } from "../wire/transport-parameters.ts";
+import type { ConnectionConfig } from "./config.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionHost } from "./core.ts";
+import { traceParameters } from "./handshake.ts";
+import { localParameters } from "./parameters.ts";
+
+/** What a server does with its clients. */
+export interface ServerConnectionOptions {
+  readonly config: ConnectionConfig;
+  /** Per connection, so that a verifier may keep what it found; `userData` goes to the connection's owner. */
+  readonly tls: () => {
+    readonly options: Omit<TlsServerOptions, "provider" | "random" | "transportParameters" | "keyLog">;
+    readonly userData?: unknown;
+  };
+}
+
+/** A client's first Initial, as far as the endpoint looked. */
+export interface FirstInitial {
+  readonly version: number;
+  readonly originalDcid: Uint8Array;
+  readonly peerScid: Uint8Array;
+  readonly remote: Address;
+  readonly local: Address | null;
+}
+
+/** Makes the connection; the datagram with the Initial is given to `receive` next. */
+export function acceptServer(
+  options: ServerConnectionOptions,
+  initial: FirstInitial,
+  context: { readonly cids: CidGenerator; readonly resetToken: ResetTokenSource },
+  host: ConnectionHost<Connection>,
+  now: number,
+): Connection {
+  const { config } = options;
+  const { options: tlsOptions, userData } = options.tls();
+  const connection = new Connection(
+    {
+      role: "server",
+      config,
+      version: initial.version,
+      remote: initial.remote,
+      local: initial.local,
+      peerCid: initial.peerScid,
+      seen: { original: initial.originalDcid, peerInitialScid: initial.peerScid, retryScid: null },
+      cids: context.cids,
+      resetToken: context.resetToken,
+      userData,
+    },
+    host,
+    now,
+  );
+  connection.protection.installInitial(initial.version, initial.originalDcid);
+  const parameters = localParameters(config);
+  // rfc9000#7.3 the server includes the Destination Connection ID of the client's first Initial, and its own SCID.
+  parameters.originalDestinationConnectionId = initial.originalDcid;
+  parameters.initialSourceConnectionId = connection.localCids.handshakeCid;
+  parameters.statelessResetToken = connection.localCids.handshakeResetToken;
+  connection.tracer?.record({
+    name: "parameters_set",
+    time: now,
+    owner: "local",
+    parameters: traceParameters(parameters),
+  });
+  connection.handshake.attach(
+    new TlsServer(
+      {
+        ...tlsOptions,
+        provider: config.provider,
+        random: config.random,
+        keyLog: config.keyLog,
+        transportParameters: encodeTransportParameters(parameters, "server"),
+      },
+      connection.handshake,
+    ),
+  );
+  return connection;
+}

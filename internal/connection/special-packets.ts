@@ -1,0 +1,163 @@
+// Packets that change the handshake itself: Version Negotiation (rfc9000#6), Retry (rfc9000#17.2.5), and what the first
+// authenticated packets of each level settle (rfc9000#7.2, rfc9000#8.1, rfc9001#4.9).
+
+import { verifyRetry } from "../handshake/retry.ts";
+import { bytesEqual } from "../protocol/bytes.ts";
+import {
+  APPLICATION,
+  HANDSHAKE,
+  INITIAL,
+  PACKET_RETRY,
+  PACKET_VERSION_NEGOTIATION,
+  type PacketType,
+  type Space,
+} from "../protocol/constants.ts";
+import { VersionNegotiationError } from "../protocol/errors.ts";
+import type { DropReason } from "../protocol/tracer.ts";
+import { LongHeader, parseInvariants, parseVersionNegotiation } from "../wire/header.ts";
+import type { Connection } from "./connection.ts";
+import type { HandshakeDriver, SeenCids } from "./handshake.ts";
+import type { Sender } from "./send.ts";
+
+export class SpecialPackets {
+  readonly #connection: Connection;
+  readonly #handshake: HandshakeDriver;
+  readonly #sender: Sender;
+  readonly #seen: SeenCids;
+  /** Anything of the peer's authenticated. */
+  #heard = false;
+
+  constructor(connection: Connection, handshake: HandshakeDriver, sender: Sender, seen: SeenCids) {
+    this.#connection = connection;
+    this.#handshake = handshake;
+    this.#sender = sender;
+    this.#seen = seen;
+  }
+
+  /**
+   * rfc9000#7.2 once a client has received a valid Initial packet from the server, it MUST discard any subsequent packet
+   * it receives on that connection with a different Source Connection ID; a server likewise.
+   */
+  accepts(header: LongHeader, buf: Uint8Array): boolean {
+    const known = this.#seen.peerInitialScid;
+    if (known === null || !this.#heard) return true;
+    return bytesEqual(known, buf.subarray(header.scidOffset, header.scidOffset + header.scidLength));
+  }
+
+  /** Every packet that authenticated, before its frames. */
+  onAuthenticated(space: Space, header: LongHeader | null, buf: Uint8Array): void {
+    const connection = this.#connection;
+    if (!this.#heard) {
+      this.#heard = true;
+      if (connection.role === "client" && header !== null) {
+        // rfc9000#7.2 the client MUST change the Destination Connection ID to the Source Connection ID of the first
+        // packet it receives.
+        const scid = buf.slice(header.scidOffset, header.scidOffset + header.scidLength);
+        this.#seen.peerInitialScid = scid;
+        connection.remoteCids.setInitial(scid);
+      }
+    }
+    if (connection.role === "server" && space === HANDSHAKE) {
+      // rfc9000#8.1 once a server has successfully processed a Handshake packet from the client, it can consider the
+      // client address to have been validated.
+      connection.paths.active.validate();
+      // rfc9001#4.9.1 a server MUST discard Initial keys when it first successfully processes a Handshake packet.
+      this.#handshake.discard(INITIAL);
+    }
+    if (connection.role === "client" && space === APPLICATION) return;
+    if (connection.role === "server") connection.recovery.setAmplificationBlocked(false, connection.now);
+  }
+
+  /** rfc9000#6.2 */
+  onVersionNegotiation(buf: Uint8Array, start: number, end: number): void {
+    const connection = this.#connection;
+    const versions = parseVersionNegotiation(buf, start, end);
+    const header = new LongHeader();
+    parseInvariants(buf, start, end, header);
+    if (
+      connection.role === "server" ||
+      versions === null ||
+      // rfc9000#6.2 a client MUST discard any Version Negotiation packet if it has received and successfully processed
+      // any other packet.
+      this.#heard ||
+      this.#seen.retryScid !== null ||
+      // rfc9000#6.2 … or one that lists the version selected by the client.
+      versions.includes(connection.version) ||
+      !this.#answersUs(header, buf)
+    ) {
+      this.#drop("invalid_version_negotiation", PACKET_VERSION_NEGOTIATION, end - start);
+      return;
+    }
+    if (connection.tracer !== null) {
+      connection.tracer.record({
+        name: "version_information",
+        time: connection.now,
+        ours: connection.config.versions,
+        theirs: versions,
+        chosen: null,
+      });
+    }
+    // rfc9000#6.2 a client that supports only this version of QUIC MUST abandon the current connection attempt.
+    connection.closeSilently(new VersionNegotiationError(connection.config.versions, versions));
+  }
+
+  /** Both connection IDs echo ours: what an attacker off the path cannot know. rfc9000#17.2.1 */
+  #answersUs(header: LongHeader, buf: Uint8Array): boolean {
+    const { localCids, remoteCids } = this.#connection;
+    return (
+      bytesEqual(
+        localCids.handshakeCid,
+        buf.subarray(header.dcidOffset, header.dcidOffset + header.dcidLength),
+      ) &&
+      bytesEqual(remoteCids.current, buf.subarray(header.scidOffset, header.scidOffset + header.scidLength))
+    );
+  }
+
+  /** rfc9000#17.2.5.2 */
+  onRetry(buf: Uint8Array, start: number, end: number, header: LongHeader): void {
+    const connection = this.#connection;
+    const seen = this.#seen;
+    const scid = buf.slice(header.scidOffset, header.scidOffset + header.scidLength);
+    if (
+      connection.role === "server" ||
+      // rfc9000#17.2.5.2 a client MUST accept and process at most one Retry packet for each connection attempt; after
+      // the client has received and processed an Initial or Retry packet it MUST discard any subsequent Retry.
+      this.#heard ||
+      seen.retryScid !== null ||
+      // rfc9000#17.2.5.2 a client MUST discard a Retry packet with a zero-length Retry Token field.
+      header.tokenLength === 0 ||
+      // rfc9000#17.2.5.1 MUST NOT be equal to the Destination Connection ID field of the packet sent by the client.
+      bytesEqual(scid, seen.original) ||
+      // rfc9000#17.2.5.2 clients MUST discard Retry packets that have a Retry Integrity Tag that cannot be validated.
+      !verifyRetry(connection.config.provider, connection.version, seen.original, buf.subarray(start, end))
+    ) {
+      this.#drop("invalid_retry", PACKET_RETRY, end - start);
+      return;
+    }
+    seen.retryScid = scid;
+    connection.remoteCids.setInitial(scid);
+    // rfc9001#5.2 the secrets change with the Destination Connection ID of the Initial that follows a Retry.
+    connection.protection.installInitial(connection.version, scid);
+    this.#sender.setToken(buf.slice(header.tokenOffset, header.tokenOffset + header.tokenLength));
+    connection.recovery.resetInitial(connection.now);
+    if (connection.tracer !== null) {
+      connection.tracer.record({
+        name: "packet_received",
+        time: connection.now,
+        header: { type: PACKET_RETRY, number: 0 },
+        size: end - start,
+        frames: [],
+        ecn: 0,
+      });
+    }
+    connection.wake();
+  }
+
+  #drop(reason: DropReason, packetType: PacketType, size: number): void {
+    const connection = this.#connection;
+    connection.stats.packetsDropped++;
+    if (connection.tracer !== null) {
+      connection.tracer.record({ name: "packet_dropped", time: connection.now, reason, packetType, size });
+    }
+  }
+}
