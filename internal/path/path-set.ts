@@ -46,7 +46,8 @@ export class PathSet {
   readonly #host: PathSetHost;
   readonly #random: RandomSource;
   readonly #migrationDisabled: boolean;
-  readonly #mtu: number;
+  /** For new paths. */
+  #mtu: number;
   #active: Path;
   #paths: Path[];
   /** From where an unauthenticated datagram came last: joins the paths with its first packet that opens. */
@@ -73,6 +74,12 @@ export class PathSet {
 
   get all(): readonly Path[] {
     return this.#paths;
+  }
+
+  /** rfc9000#18.2 the peer's max_udp_payload_size: no datagram on any path is larger. */
+  limitMtu(bytes: number): void {
+    this.#mtu = Math.min(this.#mtu, bytes);
+    for (const path of this.#paths) path.mtu = Math.min(path.mtu, bytes);
   }
 
   /**

@@ -280,7 +280,7 @@ describe("connection IDs of the peer's", () => {
     for (let seed = 1; seed <= 50; seed++) {
       const int = seededInt(seed);
       const issued = local(seed);
-      const { cids, tokens } = remote(4, issued.cids.handshakeCid);
+      const { cids, tokens } = remote(4, new Uint8Array(issued.cids.handshakeCid));
       issued.cids.setPeerLimit(4);
       issued.cids.issue(0);
       for (let step = 0; step < 200; step++) {
@@ -311,6 +311,7 @@ describe("connection IDs of the peer's", () => {
   });
 });
 
+/** Takes NEW_CONNECTION_ID frames to where they belong. */
 class Forward extends FrameCollector {
   readonly #to: RemoteCids;
   constructor(to: RemoteCids) {
@@ -323,12 +324,13 @@ class Forward extends FrameCollector {
     buf: Uint8Array,
     at: number,
     length: number,
-    tokenAt: number,
   ): void {
+    // The token lies right behind the connection ID, rfc9000#19.15.
+    const tokenAt = at + length;
     this.#to.onNewConnectionId(
       sequence,
       retirePriorTo,
-      buf.slice(at, at + length),
+      buf.slice(at, tokenAt),
       buf.slice(tokenAt, tokenAt + 16),
     );
   }

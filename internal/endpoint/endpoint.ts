@@ -1,5 +1,8 @@
 // Many connections on one socket: rfc9000#5.2. Datagrams in, datagrams out, one timer, one stream of events.
 
+import type { ClientConnectionOptions } from "../connection/client.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { ServerConnectionOptions } from "../connection/server.ts";
 import { nodeProvider } from "../crypto/node.ts";
 import { cidGenerator } from "../path/connection-ids.ts";
 import { RESET_TOKEN_LENGTH, resetTokenSource } from "../path/reset-token.ts";
@@ -42,11 +45,17 @@ import {
   type EndpointOptions,
 } from "./types.ts";
 
+export { EndpointStats };
+
 /**
  * An endpoint. Its owner calls the verbs: `receive` for what arrived, `handleTimeout` when `nextTimeout` has passed,
  * then `pollEvent` until null and `transmit` until false.
  */
-export class EndpointCore<C extends EndpointConnection, D extends DialTarget, S> {
+export class Endpoint<
+  C extends EndpointConnection = Connection,
+  D extends DialTarget = ClientConnectionOptions,
+  S = ServerConnectionOptions,
+> {
   readonly stats = new EndpointStats();
   readonly #factory: ConnectionFactory<C, D, S>;
   readonly #versions: readonly number[];
