@@ -197,3 +197,6 @@ export const CERTIFICATE_CACHE_BYTES = 2 * 1024 * 1024;
 
 /** Extensions of one certificate; those in use have about ten. Stops: CPU by extension lists. */
 export const MAX_CERTIFICATE_EXTENSIONS = 128;
+
+/** Unknown transport parameters kept for traces. Stops: memory by thousands of greased ones held for a connection's life. */
+export const MAX_TRACED_PARAMETERS = 64;

@@ -5,6 +5,11 @@ import type { PacketType } from "../protocol/constants.ts";
 import type { TracedFrame } from "../protocol/tracer.ts";
 import { parseFrames, type AckFrame, type FrameVisitor } from "./frames.ts";
 
+/** Limits arrive as Infinity above 2^53−1, which JSON cannot say. */
+function shown(value: number): number {
+  return Math.min(value, Number.MAX_SAFE_INTEGER);
+}
+
 /** Collects what it visits, in qlog's names (qlog-quic-events). Stateless reset tokens stay out: they are secrets. */
 export class FrameCollector implements FrameVisitor {
   readonly frames: TracedFrame[] = [];
@@ -53,27 +58,29 @@ export class FrameCollector implements FrameVisitor {
   }
 
   onMaxData(maximum: number): void {
-    this.#add({ type: "max_data", maximum });
+    this.#add({ type: "max_data", maximum: shown(maximum) });
   }
 
   onMaxStreamData(streamId: number, maximum: number): void {
-    this.#add({ type: "max_stream_data", streamId, maximum });
+    this.#add({ type: "max_stream_data", streamId, maximum: shown(maximum) });
   }
 
   onMaxStreams(bidi: boolean, maximum: number): void {
-    this.#add({ type: "max_streams", streamType: bidi ? "bidirectional" : "unidirectional", maximum });
+    const streamType = bidi ? "bidirectional" : "unidirectional";
+    this.#add({ type: "max_streams", streamType, maximum: shown(maximum) });
   }
 
   onDataBlocked(limit: number): void {
-    this.#add({ type: "data_blocked", limit });
+    this.#add({ type: "data_blocked", limit: shown(limit) });
   }
 
   onStreamDataBlocked(streamId: number, limit: number): void {
-    this.#add({ type: "stream_data_blocked", streamId, limit });
+    this.#add({ type: "stream_data_blocked", streamId, limit: shown(limit) });
   }
 
   onStreamsBlocked(bidi: boolean, limit: number): void {
-    this.#add({ type: "streams_blocked", streamType: bidi ? "bidirectional" : "unidirectional", limit });
+    const streamType = bidi ? "bidirectional" : "unidirectional";
+    this.#add({ type: "streams_blocked", streamType, limit: shown(limit) });
   }
 
   onNewConnectionId(

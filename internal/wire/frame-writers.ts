@@ -2,7 +2,19 @@
 // the room, with the …Length functions where the size varies.
 
 import * as c from "../protocol/constants.ts";
-import { varintLength, writeVarint, writeVarintBig, writeVarintFixed } from "./varint.ts";
+import { varintLength, writeVarint, writeVarintBig } from "./varint.ts";
+
+/** `count` bytes of PADDING. */
+export function writePadding(buf: Uint8Array, pos: number, count: number): number {
+  buf.fill(c.FRAME_PADDING, pos, pos + count);
+  return pos + count;
+}
+
+/** PING and HANDSHAKE_DONE: a type and nothing else. */
+export function writeBareFrame(buf: Uint8Array, pos: number, type: number): number {
+  buf[pos] = type;
+  return pos + 1;
+}
 
 /** Bytes of a STREAM frame's header, its Length field included when `withLength`. */
 export function streamHeaderLength(id: number, offset: number, length: number, withLength: boolean): number {
@@ -66,7 +78,9 @@ export function writeAck(
   let size = 1 + varintLength(largest) + varintLength(delay) + 2 + varintLength(first) + ecnLength;
   if (pos + size > limit) return pos;
   let count = 1;
-  for (; count < rangeCount; count++) {
+  // Two bytes are set aside for the range count.
+  const most = Math.min(rangeCount, 0x4000);
+  for (; count < most; count++) {
     const gap = ranges[2 * count - 2]! - ranges[2 * count + 1]! - 2;
     const length = ranges[2 * count + 1]! - ranges[2 * count]!;
     const more = varintLength(gap) + varintLength(length);
@@ -90,6 +104,7 @@ export function writeAck(
   return pos;
 }
 
+/** The most a RESET_STREAM frame takes, whatever its error code. */
 export function resetStreamLength(id: number, finalSize: number): number {
   return 1 + varintLength(id) + 8 + varintLength(finalSize);
 }
@@ -107,10 +122,19 @@ export function writeResetStream(
   return writeVarint(buf, pos, finalSize);
 }
 
+/** The most a STOP_SENDING frame takes, whatever its error code. */
+export function stopSendingLength(id: number): number {
+  return 1 + varintLength(id) + 8;
+}
+
 export function writeStopSending(buf: Uint8Array, pos: number, id: number, code: bigint): number {
   buf[pos++] = c.FRAME_STOP_SENDING;
   pos = writeVarint(buf, pos, id);
   return writeVarintBig(buf, pos, code);
+}
+
+export function newTokenLength(tokenLength: number): number {
+  return 1 + varintLength(tokenLength) + tokenLength;
 }
 
 export function writeNewToken(buf: Uint8Array, pos: number, token: Uint8Array): number {
@@ -167,7 +191,10 @@ export function writePathFrame(buf: Uint8Array, pos: number, type: number, data:
   return pos + 8;
 }
 
-/** CONNECTION_CLOSE; the reason is cut to fit below `limit`. */
+/**
+ * CONNECTION_CLOSE. The reason is cut to fit below `limit`, between characters; the rest takes 21 bytes at most.
+ * @param frameType what caused it, 0 where unknown; the application's frame does not carry it.
+ */
 export function writeConnectionClose(
   buf: Uint8Array,
   pos: number,
@@ -180,16 +207,23 @@ export function writeConnectionClose(
   buf[pos++] = application ? c.FRAME_CONNECTION_CLOSE_APP : c.FRAME_CONNECTION_CLOSE;
   pos = writeVarintBig(buf, pos, BigInt(errorCode));
   if (!application) pos = writeVarint(buf, pos, frameType);
-  const room = Math.max(0, Math.min(reason.length, limit - pos - 2));
-  pos = room < 0x40 ? writeVarint(buf, pos, room) : writeVarintFixed(buf, pos, room, 2);
-  buf.set(reason.subarray(0, room), pos);
+  let room = Math.max(0, Math.min(reason.length, limit - pos - 2, 0x3fff));
+  // rfc9000#19.19 this SHOULD be a UTF-8 encoded string: bytes 10xxxxxx continue a character.
+  if (room < reason.length) while (room > 0 && (reason[room]! & 0xc0) === 0x80) room--;
+  pos = writeVarint(buf, pos, room);
+  for (let i = 0; i < room; i++) buf[pos + i] = reason[i]!;
   return pos + room;
 }
 
-/** DATAGRAM with a length, rfc9221#4. */
-export function writeDatagram(buf: Uint8Array, pos: number, data: Uint8Array): number {
-  buf[pos++] = c.FRAME_DATAGRAM_LEN;
-  pos = writeVarint(buf, pos, data.length);
+/** Bytes of a DATAGRAM frame around `length` bytes of data. */
+export function datagramHeaderLength(length: number, withLength: boolean): number {
+  return withLength ? 1 + varintLength(length) : 1;
+}
+
+/** DATAGRAM, rfc9221#4. Without a length it must be the last frame of its packet. */
+export function writeDatagram(buf: Uint8Array, pos: number, data: Uint8Array, withLength = true): number {
+  buf[pos++] = withLength ? c.FRAME_DATAGRAM_LEN : c.FRAME_DATAGRAM;
+  if (withLength) pos = writeVarint(buf, pos, data.length);
   buf.set(data, pos);
   return pos + data.length;
 }

@@ -4,9 +4,9 @@
 import * as c from "../protocol/constants.ts";
 import { clipCode, TransportError } from "../protocol/errors.ts";
 import { MAX_ACK_RANGES_READ, MAX_CONNECTION_ID_LENGTH, MAX_STREAM_COUNT } from "../protocol/limits.ts";
-import { Reader, TOO_BIG } from "./varint.ts";
+import { MAX_VARINT_BIG, Reader, TOO_BIG, varintBigAt } from "./varint.ts";
 
-/** What `parseFrames` says of a payload. */
+/** What `parseFrames` says of a payload: something other than ACK, PADDING and CONNECTION_CLOSE, rfc9000#13.2. */
 export const ACK_ELICITING = 1;
 /** Only PATH_CHALLENGE, PATH_RESPONSE, NEW_CONNECTION_ID and PADDING: rfc9000#9.1. */
 export const PROBING_ONLY = 2;
@@ -14,7 +14,7 @@ export const PROBING_ONLY = 2;
 /** An ACK frame in a reused object, valid during `onAck`. */
 export class AckFrame {
   largest = 0;
-  /** ACK Delay as it stands, not scaled by the exponent. */
+  /** ACK Delay as it stands, not scaled by the exponent; clipped to 2^53−1, as the ECN counts are. */
   delay = 0;
   rangeCount = 0;
   /** Pairs [smallest, largest], the highest range first. */
@@ -25,7 +25,10 @@ export class AckFrame {
   ce = 0;
 }
 
-/** What frames do. Every `buf` is the packet; copy what must outlive the call. */
+/**
+ * What frames do. Every `buf` is the packet; copy what must outlive the call. Which role may send a frame, whether its
+ * stream or connection ID exists and whether DATAGRAM was negotiated is for the visitor to know.
+ */
 export interface FrameVisitor {
   onPadding(count: number): void;
   onPing(): void;
@@ -71,18 +74,21 @@ const H = 1 << c.PACKET_HANDSHAKE;
 const Z = 1 << c.PACKET_ZERO_RTT;
 const O = 1 << c.PACKET_ONE_RTT;
 const ALLOWED = new Uint8Array(0x32);
+// rfc9000#12.5 a server MAY treat RETIRE_CONNECTION_ID in 0-RTT as an error; table 3 allows it, so it is taken.
 for (let type = c.FRAME_RESET_STREAM; type <= c.FRAME_PATH_RESPONSE; type++) ALLOWED[type] = Z | O;
 ALLOWED[c.FRAME_PADDING] = ALLOWED[c.FRAME_PING] = I | H | Z | O;
 ALLOWED[c.FRAME_ACK] = ALLOWED[c.FRAME_ACK_ECN] = I | H | O;
 ALLOWED[c.FRAME_CRYPTO] = I | H | O;
 ALLOWED[c.FRAME_NEW_TOKEN] = O;
-ALLOWED[c.FRAME_RETIRE_CONNECTION_ID] = Z | O;
 ALLOWED[c.FRAME_PATH_RESPONSE] = O;
+// rfc9000#12.5 CONNECTION_CLOSE frames signaling application errors MUST only appear in the application data space.
 ALLOWED[c.FRAME_CONNECTION_CLOSE] = I | H | Z | O;
 ALLOWED[c.FRAME_CONNECTION_CLOSE_APP] = Z | O;
 ALLOWED[c.FRAME_HANDSHAKE_DONE] = O;
 ALLOWED[c.FRAME_DATAGRAM] = ALLOWED[c.FRAME_DATAGRAM_LEN] = Z | O;
 
+// One cursor for all: every parser takes the position behind its frame before it calls the visitor, which may itself
+// parse other bytes (traces do).
 const reader = new Reader(new Uint8Array(0));
 const ack = new AckFrame();
 
@@ -148,6 +154,7 @@ export function parseFrames(
       pos = parseStream(buf, end, type, visitor);
       continue;
     }
+    // rfc9000#13.2 packets that contain frames other than ACK, PADDING and CONNECTION_CLOSE are ack-eliciting.
     if (type !== c.FRAME_ACK && type !== c.FRAME_ACK_ECN && !isClose(type)) eliciting = ACK_ELICITING;
     if (
       type !== c.FRAME_PATH_CHALLENGE &&
@@ -156,8 +163,7 @@ export function parseFrames(
     ) {
       probing = 0;
     }
-    parseOther(buf, type, visitor);
-    pos = r.pos;
+    pos = parseOther(buf, type, visitor);
   }
   return eliciting | probing;
 }
@@ -166,194 +172,200 @@ function isClose(type: number): boolean {
   return type === c.FRAME_CONNECTION_CLOSE || type === c.FRAME_CONNECTION_CLOSE_APP;
 }
 
-/** rfc9000#19.8 */
+/** rfc9000#19.8. Returns the position behind the frame, as all these do. */
 function parseStream(buf: Uint8Array, end: number, type: number, visitor: FrameVisitor): number {
   const r = reader;
   const id = r.varint();
+  const offsetAt = r.pos;
   const offset = (type & 0x04) !== 0 ? r.varint() : 0;
   const length = (type & 0x02) !== 0 ? r.varint() : end - r.pos;
-  if (r.failed || !(length <= end - r.pos)) throw encodingError(type, "STREAM frame is cut off");
-  const id_ = streamId(id, type);
-  checkEnd(offset, length, type);
+  if (r.failed || length > end - r.pos) throw cutOff(type);
   const start = r.pos;
-  const next = start + length;
-  visitor.onStream(id_, offset, (type & 0x01) !== 0, buf, start, length);
-  return next;
+  if (id === TOO_BIG) throw hugeStreamId(type);
+  if (offset + length > Number.MAX_SAFE_INTEGER) throw hugeOffset(buf, offsetAt, offset, length, type);
+  visitor.onStream(id, offset, (type & 0x01) !== 0, buf, start, length);
+  return start + length;
+}
+
+function cutOff(type: number): TransportError {
+  return encodingError(type, "frame is cut off");
 }
 
 /**
- * rfc9000#19.8 the largest offset delivered on a stream cannot exceed 2^62−1: receipt MUST be treated as
- * FRAME_ENCODING_ERROR or FLOW_CONTROL_ERROR. No window of ours reaches 2^53, so what exceeds that exceeds a limit too.
+ * rfc9000#19.8 the largest offset delivered on a stream cannot exceed 2^62-1. Receipt of a frame that exceeds this limit
+ * MUST be treated as FRAME_ENCODING_ERROR or FLOW_CONTROL_ERROR; rfc9000#19.6 FRAME_ENCODING_ERROR or
+ * CRYPTO_BUFFER_EXCEEDED. No window of ours reaches 2^53, so what is beyond that and valid exceeds a limit of ours.
  */
-function checkEnd(offset: number, length: number, type: number): void {
-  if (offset + length > Number.MAX_SAFE_INTEGER) {
-    throw new TransportError(
-      type === c.FRAME_CRYPTO ? c.FRAME_ENCODING_ERROR : c.FLOW_CONTROL_ERROR,
-      "offset is beyond any limit",
-      { frameType: type },
-    );
-  }
+function hugeOffset(
+  buf: Uint8Array,
+  offsetAt: number,
+  offset: number,
+  length: number,
+  type: number,
+): TransportError {
+  const exact = offset === TOO_BIG ? varintBigAt(buf, offsetAt) : BigInt(offset);
+  if (exact + BigInt(length) > MAX_VARINT_BIG) return encodingError(type, "offset is beyond 2^62-1");
+  return new TransportError(
+    type === c.FRAME_CRYPTO ? c.CRYPTO_BUFFER_EXCEEDED : c.FLOW_CONTROL_ERROR,
+    "offset is beyond any limit",
+    { frameType: type },
+  );
 }
 
 /** Stream IDs above 2^53−1 would need 2^51 streams: beyond any limit of ours, rfc9000#4.6. */
-function streamId(id: number, type: number): number {
-  if (id === TOO_BIG)
-    throw new TransportError(c.STREAM_LIMIT_ERROR, "stream ID is beyond any limit", { frameType: type });
-  return id;
+function hugeStreamId(type: number): TransportError {
+  return new TransportError(c.STREAM_LIMIT_ERROR, "stream ID is beyond any limit", { frameType: type });
 }
 
-function parseOther(buf: Uint8Array, type: number, visitor: FrameVisitor): void {
+function parseOther(buf: Uint8Array, type: number, visitor: FrameVisitor): number {
   const r = reader;
   switch (type) {
-    case c.FRAME_PING:
+    case c.FRAME_PING: {
+      const next = r.pos;
       visitor.onPing();
-      return;
+      return next;
+    }
     case c.FRAME_ACK:
     case c.FRAME_ACK_ECN: {
       parseAck(type);
       const next = r.pos;
-      const { end } = r;
       visitor.onAck(ack);
-      // The visitor may parse other bytes meanwhile (traces): the cursor is ours again.
-      r.reset(buf, next, end);
-      return;
+      return next;
     }
     case c.FRAME_CRYPTO: {
+      const offsetAt = r.pos;
       const offset = r.varint();
       const length = r.varint();
       const start = take(r, length, type);
-      checkEnd(offset, length, type);
-      keep(buf, () => visitor.onCrypto(offset, buf, start, length));
-      return;
+      if (offset + length > Number.MAX_SAFE_INTEGER) throw hugeOffset(buf, offsetAt, offset, length, type);
+      visitor.onCrypto(offset, buf, start, length);
+      return start + length;
     }
     case c.FRAME_NEW_TOKEN: {
       const length = r.varint();
       const start = take(r, length, type);
-      // rfc9000#19.7 a client MUST treat receipt of a NEW_TOKEN frame with an empty Token as FRAME_ENCODING_ERROR.
+      // rfc9000#19.7 a client MUST treat receipt of a NEW_TOKEN frame with an empty Token field as a connection error
+      // of type FRAME_ENCODING_ERROR.
       if (length === 0) throw encodingError(type, "empty token");
       visitor.onNewToken(buf, start, length);
-      return;
+      return start + length;
     }
     case c.FRAME_NEW_CONNECTION_ID:
-      parseNewConnectionId(buf, type, visitor);
-      return;
+      return parseNewConnectionId(buf, type, visitor);
     case c.FRAME_PATH_CHALLENGE:
     case c.FRAME_PATH_RESPONSE: {
       const start = take(r, 8, type);
       if (type === c.FRAME_PATH_CHALLENGE) visitor.onPathChallenge(buf, start);
       else visitor.onPathResponse(buf, start);
-      return;
+      return start + 8;
     }
     case c.FRAME_CONNECTION_CLOSE:
     case c.FRAME_CONNECTION_CLOSE_APP: {
+      const application = type === c.FRAME_CONNECTION_CLOSE_APP;
       const code = r.varintBig();
-      const frameType = type === c.FRAME_CONNECTION_CLOSE ? r.varint() : 0;
+      const frameType = application ? 0 : clip(r.varint());
       const length = r.varint();
       const start = take(r, length, type);
-      const application = type === c.FRAME_CONNECTION_CLOSE_APP;
-      visitor.onConnectionClose(
-        clipCode(code),
-        code,
-        frameType,
-        buf.subarray(start, start + length),
-        application,
-      );
-      return;
+      const reason = buf.subarray(start, start + length);
+      visitor.onConnectionClose(clipCode(code), code, frameType, reason, application);
+      return start + length;
     }
-    case c.FRAME_HANDSHAKE_DONE:
+    case c.FRAME_HANDSHAKE_DONE: {
+      const next = r.pos;
       visitor.onHandshakeDone();
-      return;
+      return next;
+    }
     case c.FRAME_DATAGRAM:
     case c.FRAME_DATAGRAM_LEN: {
+      // rfc9221#4 without the LEN bit the Datagram Data field extends to the end of the packet.
       const length = type === c.FRAME_DATAGRAM_LEN ? r.varint() : r.remaining;
       const start = take(r, length, type);
       visitor.onDatagram(buf, start, length);
-      return;
+      return start + length;
     }
+    case c.FRAME_RESET_STREAM:
+    case c.FRAME_STOP_SENDING:
+    case c.FRAME_MAX_STREAM_DATA:
+    case c.FRAME_STREAM_DATA_BLOCKED:
+      return parseStreamControl(type, visitor);
     default:
-      parseNumbers(type, visitor);
+      return parseNumber(buf, type, visitor);
   }
-}
-
-/** Runs `body`, which may parse with the shared cursor, and puts the cursor back. */
-function keep(buf: Uint8Array, body: () => void): void {
-  const { pos, end } = reader;
-  body();
-  reader.reset(buf, pos, end);
 }
 
 /** The start of the next `length` bytes, which are skipped; an error where they are not there. */
 function take(r: Reader, length: number, type: number): number {
-  if (r.failed || !(length <= r.remaining)) throw encodingError(type, "frame is cut off");
+  if (r.failed || length > r.remaining) throw cutOff(type);
   const start = r.pos;
   r.skip(length);
   return start;
 }
 
-/** Frames that are nothing but numbers. */
-function parseNumbers(type: number, visitor: FrameVisitor): void {
+/** What is only compared or shown: values above 2^53−1 become that. */
+function clip(value: number): number {
+  return value === TOO_BIG ? Number.MAX_SAFE_INTEGER : value;
+}
+
+/** Frames that name a stream and carry nothing but numbers. */
+function parseStreamControl(type: number, visitor: FrameVisitor): number {
   const r = reader;
-  const check = () => {
-    if (r.failed) throw encodingError(type, "frame is cut off");
-  };
-  switch (type) {
-    case c.FRAME_RESET_STREAM: {
-      const id = r.varint();
-      const code = r.varintBig();
-      const size = r.varint();
-      check();
-      checkEnd(size, 0, type);
-      visitor.onResetStream(streamId(id, type), clipCode(code), code, size);
-      return;
-    }
-    case c.FRAME_STOP_SENDING: {
-      const id = r.varint();
-      const code = r.varintBig();
-      check();
-      visitor.onStopSending(streamId(id, type), clipCode(code), code);
-      return;
-    }
-    case c.FRAME_MAX_STREAM_DATA:
-    case c.FRAME_STREAM_DATA_BLOCKED: {
-      const id = r.varint();
-      const value = r.varint();
-      check();
-      if (type === c.FRAME_MAX_STREAM_DATA) visitor.onMaxStreamData(streamId(id, type), value);
-      else visitor.onStreamDataBlocked(streamId(id, type), value);
-      return;
-    }
+  const id = r.varint();
+  if (id === TOO_BIG) throw hugeStreamId(type);
+  if (type === c.FRAME_MAX_STREAM_DATA || type === c.FRAME_STREAM_DATA_BLOCKED) {
+    const value = r.varint();
+    const next = r.pos;
+    if (r.failed) throw cutOff(type);
+    if (type === c.FRAME_MAX_STREAM_DATA) visitor.onMaxStreamData(id, value);
+    else visitor.onStreamDataBlocked(id, value);
+    return next;
   }
+  const code = r.varintBig();
+  const size = type === c.FRAME_RESET_STREAM ? r.varint() : 0;
+  const next = r.pos;
+  if (r.failed) throw cutOff(type);
+  // rfc9000#4.5 a receiver SHOULD treat a final size beyond flow control as FLOW_CONTROL_ERROR: rfc9000#4.1.
+  if (size === TOO_BIG) {
+    throw new TransportError(c.FLOW_CONTROL_ERROR, "final size is beyond any limit", { frameType: type });
+  }
+  if (type === c.FRAME_RESET_STREAM) visitor.onResetStream(id, clipCode(code), code, size);
+  else visitor.onStopSending(id, clipCode(code), code);
+  return next;
+}
+
+/** Frames that are nothing but one number. */
+function parseNumber(buf: Uint8Array, type: number, visitor: FrameVisitor): number {
+  const r = reader;
+  const at = r.pos;
   const value = r.varint();
-  check();
+  const next = r.pos;
+  if (r.failed) throw cutOff(type);
   switch (type) {
     case c.FRAME_MAX_DATA:
       visitor.onMaxData(value);
-      return;
+      return next;
     case c.FRAME_DATA_BLOCKED:
       visitor.onDataBlocked(value);
-      return;
-    case c.FRAME_MAX_STREAMS_BIDI:
-    case c.FRAME_MAX_STREAMS_UNI:
-    case c.FRAME_STREAMS_BLOCKED_BIDI:
-    case c.FRAME_STREAMS_BLOCKED_UNI: {
-      // rfc9000#19.11 receipt of a frame that permits opening of a stream larger than 2^60 MUST be treated as a
-      // connection error of type FRAME_ENCODING_ERROR; rfc9000#19.14 likewise.
-      if (value > MAX_STREAM_COUNT) throw encodingError(type, "more than 2^60 streams");
-      const bidi = type === c.FRAME_MAX_STREAMS_BIDI || type === c.FRAME_STREAMS_BLOCKED_BIDI;
-      if (type <= c.FRAME_MAX_STREAMS_UNI) visitor.onMaxStreams(bidi, value);
-      else visitor.onStreamsBlocked(bidi, value);
-      return;
-    }
+      return next;
     case c.FRAME_RETIRE_CONNECTION_ID:
-      // A sequence number that large was never issued: rfc9000#19.16 PROTOCOL_VIOLATION.
+      // rfc9000#19.16 a sequence number greater than any previously sent to the peer MUST be treated as a connection
+      // error of type PROTOCOL_VIOLATION: one that large never was.
       if (value === TOO_BIG) {
         throw new TransportError(c.PROTOCOL_VIOLATION, "retires a connection ID never issued", {
           frameType: type,
         });
       }
       visitor.onRetireConnectionId(value);
-      return;
+      return next;
   }
+  // rfc9000#19.11 receipt of a frame that permits opening of a stream larger than this limit (2^60) MUST be treated as
+  // a connection error of type FRAME_ENCODING_ERROR; rfc9000#19.14 likewise, or STREAM_LIMIT_ERROR.
+  if (value === TOO_BIG && varintBigAt(buf, at) > BigInt(MAX_STREAM_COUNT)) {
+    throw encodingError(type, "more than 2^60 streams");
+  }
+  const bidi = type === c.FRAME_MAX_STREAMS_BIDI || type === c.FRAME_STREAMS_BLOCKED_BIDI;
+  if (type <= c.FRAME_MAX_STREAMS_UNI) visitor.onMaxStreams(bidi, value);
+  else visitor.onStreamsBlocked(bidi, value);
+  return next;
 }
 
 /** rfc9000#19.3 */
@@ -363,62 +375,73 @@ function parseAck(type: number): void {
   const delay = r.varint();
   const count = r.varint();
   const first = r.varint();
-  if (r.failed) throw encodingError(type, "ACK frame is cut off");
-  // rfc9000#19.3.1 if any computed packet number is negative, an endpoint MUST generate FRAME_ENCODING_ERROR.
+  if (r.failed) throw cutOff(type);
+  // rfc9000#19.3.1 if any computed packet number is negative, an endpoint MUST generate a connection error of type
+  // FRAME_ENCODING_ERROR.
   if (first > largest) throw encodingError(type, "ACK range below zero");
-  // A number above 2^53 was never sent, rfc9000#13.1; the frame as such is well-formed.
+  // rfc9000#13.1 an endpoint SHOULD treat receipt of an acknowledgment for a packet it did not send as a connection
+  // error of type PROTOCOL_VIOLATION: a number above 2^53 never was.
   if (largest === TOO_BIG) {
     throw new TransportError(c.PROTOCOL_VIOLATION, "acknowledges a packet never sent", { frameType: type });
   }
   // Each further range takes two bytes at least: a larger count cannot be true.
-  if (count > r.remaining / 2 || count >= MAX_ACK_RANGES_READ)
-    throw encodingError(type, "ACK frame is cut off");
-  if (2 * (count + 1) > ack.ranges.length) ack.ranges = new Float64Array(4 * (count + 1));
+  if (count > r.remaining / 2 || count >= MAX_ACK_RANGES_READ) throw cutOff(type);
+  if (2 * (count + 1) > ack.ranges.length) {
+    ack.ranges = new Float64Array(2 * Math.min(2 * (count + 1), MAX_ACK_RANGES_READ));
+  }
   const { ranges } = ack;
   let low = largest - first;
   ranges[0] = low;
   ranges[1] = largest;
   for (let i = 1; i <= count; i++) {
-    const gap = r.varint();
-    const length = r.varint();
-    const high = low - gap - 2;
-    low = high - length;
-    if (r.failed) throw encodingError(type, "ACK frame is cut off");
-    if (!(low >= 0)) throw encodingError(type, "ACK range below zero");
+    // rfc9000#19.3.1 largest = previous_smallest - gap - 2
+    const high = low - r.varint() - 2;
+    low = high - r.varint();
+    if (r.failed) throw cutOff(type);
+    if (low < 0) throw encodingError(type, "ACK range below zero");
     ranges[2 * i] = low;
     ranges[2 * i + 1] = high;
   }
   ack.largest = largest;
-  ack.delay = delay;
+  ack.delay = clip(delay);
   ack.rangeCount = count + 1;
   ack.ecn = type === c.FRAME_ACK_ECN;
   ack.ect0 = ack.ect1 = ack.ce = 0;
   if (ack.ecn) {
-    ack.ect0 = r.varint();
-    ack.ect1 = r.varint();
-    ack.ce = r.varint();
-    if (r.failed) throw encodingError(type, "ACK frame is cut off");
+    ack.ect0 = clip(r.varint());
+    ack.ect1 = clip(r.varint());
+    ack.ce = clip(r.varint());
+    if (r.failed) throw cutOff(type);
   }
 }
 
 /** rfc9000#19.15 */
-function parseNewConnectionId(buf: Uint8Array, type: number, visitor: FrameVisitor): void {
+function parseNewConnectionId(buf: Uint8Array, type: number, visitor: FrameVisitor): number {
   const r = reader;
+  const sequenceAt = r.pos;
   const sequence = r.varint();
+  const retireAt = r.pos;
   const retirePriorTo = r.varint();
   const length = r.u8();
-  if (r.failed) throw encodingError(type, "frame is cut off");
+  if (r.failed) throw cutOff(type);
   // rfc9000#19.15 values less than 1 and greater than 20 are invalid and MUST be treated as FRAME_ENCODING_ERROR.
   if (length < 1 || length > MAX_CONNECTION_ID_LENGTH) throw encodingError(type, "connection ID length");
   const cid = take(r, length, type);
   const token = take(r, 16, type);
-  // rfc9000#19.15 a value in Retire Prior To greater than the Sequence Number MUST be treated as FRAME_ENCODING_ERROR.
-  if (retirePriorTo > sequence)
+  // rfc9000#19.15 a value in the Retire Prior To field that is greater than that in the Sequence Number field MUST be
+  // treated as a connection error of type FRAME_ENCODING_ERROR.
+  if (
+    retirePriorTo > sequence ||
+    (retirePriorTo === TOO_BIG && varintBigAt(buf, retireAt) > varintBigAt(buf, sequenceAt))
+  ) {
     throw encodingError(type, "retire_prior_to is larger than the sequence number");
+  }
+  // rfc9000#5.1.1 sequence numbers increase by 1 from 0: none honest comes here.
   if (sequence === TOO_BIG) {
     throw new TransportError(c.CONNECTION_ID_LIMIT_ERROR, "sequence number is beyond any limit", {
       frameType: type,
     });
   }
   visitor.onNewConnectionId(sequence, retirePriorTo, buf, cid, length, token);
+  return token + 16;
 }

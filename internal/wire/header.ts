@@ -65,11 +65,16 @@ export class LongHeader {
 const reader = new Reader(new Uint8Array(0));
 
 /**
- * Parses what every version has: form, version, connection IDs (rfc8999#5.1). Fills version, CID and offset fields.
+ * Parses what every version has: form, version, connection IDs (rfc8999#5.1), of any length a byte can say. Fills
+ * version, CID and offset fields, not the type.
+ *
+ * rfc9000#17.2.1 version-specific rules for the connection ID MUST NOT influence a decision about whether to send a
+ * Version Negotiation packet: that decision needs no more than this.
  * @returns false where the bytes do not hold it.
  */
 export function parseInvariants(buf: Uint8Array, start: number, end: number, out: LongHeader): boolean {
   const r = reader;
+  if (start >= end || (buf[start]! & LONG_HEADER) === 0) return false;
   r.reset(buf, start + 1, end);
   out.version = r.u32();
   out.dcidLength = r.u8();
@@ -86,7 +91,8 @@ export function parseInvariants(buf: Uint8Array, start: number, end: number, out
 }
 
 /**
- * Parses a long header of version 1 or 2, or a Version Negotiation packet, at `start`.
+ * Parses a long header of version 1 or 2, or a Version Negotiation packet, at `start`. Any other version is read as
+ * if it were 1: the caller looks at `version`. It looks at the fixed bit too, which may be greased (rfc9287#3).
  * @returns false where it is not well-formed; the rest of the datagram is lost then.
  */
 export function parseLongHeader(buf: Uint8Array, start: number, end: number, out: LongHeader): boolean {
@@ -122,8 +128,9 @@ export function parseLongHeader(buf: Uint8Array, start: number, end: number, out
 }
 
 /**
- * Writes a long header up to and including the packet number, with a two-byte Length to be patched.
+ * Writes a long header up to and including the packet number; `patchLength` fills its Length field when it is known.
  * @param token for Initial packets (may be empty), null otherwise.
+ * @param lengthBytes of the Length field: 2 hold 16,383, 4 all a datagram can carry.
  * @returns the offset of the packet number.
  */
 export function writeLongHeader(
@@ -136,6 +143,7 @@ export function writeLongHeader(
   token: Uint8Array | null,
   pnLength: number,
   pn: number,
+  lengthBytes: 2 | 4 = 2,
 ): number {
   buf[pos] = LONG_HEADER | FIXED_BIT | (bitsOfType(version, type) << 4) | (pnLength - 1);
   pos = writeU32(buf, pos + 1, version);
@@ -150,14 +158,15 @@ export function writeLongHeader(
     buf.set(token, pos);
     pos += token.length;
   }
-  pos += 2;
+  pos += lengthBytes;
   writePacketNumber(buf, pos, pn, pnLength);
   return pos;
 }
 
-/** Writes the Length field in front of the packet number of a long header. */
-export function patchLength(buf: Uint8Array, pnOffset: number, length: number): void {
-  writeVarintFixed(buf, pnOffset - 2, length, 2);
+/** Writes the Length field in front of the packet number of a long header: packet number, payload and tag. */
+export function patchLength(buf: Uint8Array, pnOffset: number, length: number, lengthBytes: 2 | 4 = 2): void {
+  if (lengthBytes === 2 && length > 0x3fff) throw new RangeError("a two-byte Length holds 16,383 at most");
+  writeVarintFixed(buf, pnOffset - lengthBytes, length, lengthBytes);
 }
 
 /** Writes a short header up to and including the packet number; returns the offset of the packet number. */
@@ -199,7 +208,10 @@ export function encodeVersionNegotiation(
   return out;
 }
 
-/** The versions a Version Negotiation packet lists, or null where it is malformed. */
+/**
+ * The versions a Version Negotiation packet lists. rfc8999#6 an endpoint MUST ignore a packet that contains no Supported
+ * Version fields or contains a truncated Supported Version value: null then.
+ */
 export function parseVersionNegotiation(buf: Uint8Array, start: number, end: number): number[] | null {
   const header = new LongHeader();
   if (!parseInvariants(buf, start, end, header) || header.version !== VERSION_NEGOTIATION) return null;
@@ -211,7 +223,7 @@ export function parseVersionNegotiation(buf: Uint8Array, start: number, end: num
   return versions;
 }
 
-/** A Retry packet without its integrity tag, rfc9000#17.2.5. */
+/** A Retry packet without its integrity tag, rfc9000#17.2.5; the tag needs keys (rfc9001#5.8) and is appended to it. */
 export function encodeRetry(
   version: number,
   dcid: Uint8Array,
@@ -232,8 +244,36 @@ export function encodeRetry(
   return out;
 }
 
+/** A Retry packet, in views of the buffer it was parsed from. */
+export interface RetryPacket {
+  version: number;
+  dcid: Uint8Array;
+  scid: Uint8Array;
+  token: Uint8Array;
+  /** To be verified over everything before it, rfc9001#5.8. */
+  integrityTag: Uint8Array;
+}
+
 /**
- * A stateless reset of `size` bytes: rfc9000#10.3 looks like a short header packet with random bytes, ends in the token.
+ * The Retry packet that fills `buf[start, end)`, or null where it is none.
+ * rfc9000#17.2.5.2 a client MUST discard a Retry packet with a zero-length Retry Token field.
+ */
+export function parseRetry(buf: Uint8Array, start: number, end: number): RetryPacket | null {
+  const header = new LongHeader();
+  if (!parseLongHeader(buf, start, end, header) || header.type !== PACKET_RETRY) return null;
+  if (header.tokenLength === 0) return null;
+  return {
+    version: header.version,
+    dcid: buf.subarray(header.dcidOffset, header.dcidOffset + header.dcidLength),
+    scid: buf.subarray(header.scidOffset, header.scidOffset + header.scidLength),
+    token: buf.subarray(header.tokenOffset, header.tokenOffset + header.tokenLength),
+    integrityTag: buf.subarray(header.pnOffset, end),
+  };
+}
+
+/**
+ * A stateless reset of `size` bytes, rfc9000#10.3: looks like a short header packet with random bytes, ends in the token.
+ * How large it may be for the packet it answers (rfc9000#10.3.3) is for the caller.
  */
 export function encodeStatelessReset(token: Uint8Array, size: number, random: RandomSource): Uint8Array {
   const out = new Uint8Array(Math.max(size, MIN_STATELESS_RESET));

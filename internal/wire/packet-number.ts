@@ -16,10 +16,10 @@ export function encodePacketNumberLength(pn: number, largestAcked: number): 1 | 
 
 /** Writes the low `length` bytes of `pn`. */
 export function writePacketNumber(buf: Uint8Array, pos: number, pn: number, length: number): number {
-  const low = pn % 0x100000000;
-  for (let i = length - 1, rest = low; i >= 0; i--) {
-    buf[pos + i] = rest & 0xff;
-    rest = Math.floor(rest / 256);
+  let rest = pn >>> 0;
+  for (let i = length - 1; i >= 0; i--) {
+    buf[pos + i] = rest;
+    rest >>>= 8;
   }
   return pos + length;
 }

@@ -2,13 +2,9 @@
 
 import { TRANSPORT_PARAMETER_ERROR, type Role } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
-import {
-  ACK_DELAY_EXPONENT,
-  MAX_ACK_DELAY,
-  MAX_CONNECTION_ID_LENGTH,
-  MAX_STREAM_COUNT,
-} from "../protocol/limits.ts";
-import { Reader, TOO_BIG, varintLength, writeVarint } from "./varint.ts";
+import { MAX_CONNECTION_ID_LENGTH, MAX_STREAM_COUNT, MAX_TRACED_PARAMETERS } from "../protocol/limits.ts";
+import { formatIpv4, formatIpv6, ipv4Bytes, ipv6Bytes } from "./ip.ts";
+import { Reader, TOO_BIG, varintBigAt, varintLength, writeVarint } from "./varint.ts";
 
 /** A server's other address, rfc9000#9.6. */
 export interface PreferredAddress {
@@ -24,7 +20,10 @@ export interface VersionInformation {
   available: number[];
 }
 
-/** Transport parameters with the RFC's defaults where absent. Sizes in bytes, times in ms. */
+/**
+ * Transport parameters with the RFC's defaults where absent. Sizes in bytes, times in ms. Numbers above 2^53−1 are
+ * clipped to that: all of them are limits.
+ */
 export interface TransportParameters {
   originalDestinationConnectionId?: Uint8Array;
   maxIdleTimeout: number;
@@ -52,7 +51,7 @@ export interface TransportParameters {
   minAckDelay?: number;
   /** reliable-stream-reset draft. */
   resetStreamAt: boolean;
-  /** Parameters nobody here knows, for traces. */
+  /** Parameters nobody here knows, for traces; at most MAX_TRACED_PARAMETERS. */
   unknown?: { id: number; length: number }[];
   /** To be written as they are: greased ones. */
   extra?: { id: number; value: Uint8Array }[];
@@ -80,7 +79,7 @@ const ID = {
   maxDatagramFrameSize: 0x20,
   greaseQuicBit: 0x2ab2,
   minAckDelay: 0xff04de1b,
-  resetStreamAt: 0x17f7586d2cb571,
+  resetStreamAt: 0x1d,
 } as const;
 
 /** rfc9000#18.2: what holds where a parameter is absent. */
@@ -94,8 +93,8 @@ export function defaultTransportParameters(): TransportParameters {
     initialMaxStreamDataUni: 0,
     initialMaxStreamsBidi: 0,
     initialMaxStreamsUni: 0,
-    ackDelayExponent: ACK_DELAY_EXPONENT,
-    maxAckDelay: MAX_ACK_DELAY,
+    ackDelayExponent: 3,
+    maxAckDelay: 25,
     disableActiveMigration: false,
     activeConnectionIdLimit: 2,
     maxDatagramFrameSize: 0,
@@ -104,7 +103,7 @@ export function defaultTransportParameters(): TransportParameters {
   };
 }
 
-/** Number parameters: id, default, smallest and largest valid value. rfc9000#18.2 */
+/** Number parameters: name, smallest and largest valid value. rfc9000#18.2, rfc9221#3 */
 const NUMBERS = [
   ["maxIdleTimeout", 0, Infinity],
   ["maxUdpPayloadSize", 1200, Infinity],
@@ -139,6 +138,12 @@ export function encodeTransportParameters(p: TransportParameters, role: Role): U
     const end = writeVarint(scratch, 0, value);
     for (let i = 0; i < end; i++) parts.push(scratch[i]!);
   };
+  const number = (id: number, value: number) => {
+    const clipped = Math.min(value, Number.MAX_SAFE_INTEGER);
+    varint(id);
+    varint(varintLength(clipped));
+    varint(clipped);
+  };
   const bytes = (id: number, value: Uint8Array) => {
     varint(id);
     varint(value.length);
@@ -148,9 +153,7 @@ export function encodeTransportParameters(p: TransportParameters, role: Role): U
   for (const [name] of NUMBERS) {
     const value = p[name];
     if (value === defaults[name]) continue;
-    varint(ID[name]);
-    varint(varintLength(value));
-    varint(value);
+    number(ID[name], value);
   }
   const cid = (
     name: "originalDestinationConnectionId" | "initialSourceConnectionId" | "retrySourceConnectionId",
@@ -169,11 +172,7 @@ export function encodeTransportParameters(p: TransportParameters, role: Role): U
   if (p.disableActiveMigration) bytes(ID.disableActiveMigration, new Uint8Array(0));
   if (p.greaseQuicBit) bytes(ID.greaseQuicBit, new Uint8Array(0));
   if (p.resetStreamAt) bytes(ID.resetStreamAt, new Uint8Array(0));
-  if (p.minAckDelay !== undefined) {
-    varint(ID.minAckDelay);
-    varint(varintLength(p.minAckDelay));
-    varint(p.minAckDelay);
-  }
+  if (p.minAckDelay !== undefined) number(ID.minAckDelay, p.minAckDelay);
   if (p.versionInformation !== undefined) {
     const versions = [p.versionInformation.chosen, ...p.versionInformation.available];
     const value = new Uint8Array(4 * versions.length);
@@ -191,23 +190,38 @@ export function encodeTransportParameters(p: TransportParameters, role: Role): U
  */
 export function decodeTransportParameters(bytes: Uint8Array, peerRole: Role): TransportParameters {
   const out = defaultTransportParameters();
-  const seen = new Set<number>();
+  const seen = new Set<number | bigint>();
   const r = new Reader(bytes);
   while (r.remaining > 0) {
+    const idAt = r.pos;
     const id = r.varint();
     const length = r.varint();
-    if (r.failed || !(length <= r.remaining)) throw bad("parameters are cut off");
+    if (r.failed || length > r.remaining) throw bad("parameters are cut off");
     const value = new Reader(bytes, r.pos, r.pos + length);
     r.skip(length);
-    // IDs above 2^53 are nobody's we know: they are ignored, and cannot be told apart here.
+    // rfc9000#7.4 an endpoint SHOULD treat receipt of duplicate transport parameters as a connection error of type
+    // TRANSPORT_PARAMETER_ERROR.
+    const key = id === TOO_BIG ? varintBigAt(bytes, idAt) : id;
+    if (seen.has(key)) throw bad(`parameter 0x${key.toString(16)} comes twice`);
+    seen.add(key);
+    // IDs above 2^53 are nobody's we know: they are ignored like all the unknown.
     if (id === TOO_BIG) continue;
-    // rfc9000#7.4 an endpoint SHOULD treat receipt of duplicate transport parameters as TRANSPORT_PARAMETER_ERROR.
-    if (seen.has(id)) throw bad(`parameter 0x${id.toString(16)} comes twice`);
-    seen.add(id);
-    // rfc9000#18.2 a server MUST treat receipt of any of these from a client as TRANSPORT_PARAMETER_ERROR.
+    // rfc9000#18.2 a server MUST treat receipt of any of these transport parameters as a connection error of type
+    // TRANSPORT_PARAMETER_ERROR.
     if (peerRole === "client" && SERVER_ONLY.includes(id))
       throw bad(`a client sent parameter 0x${id.toString(16)}`);
     decodeOne(out, id, length, value);
+  }
+  // ack-frequency#3 MUST treat receipt of a min_ack_delay that is greater than the max_ack_delay as
+  // TRANSPORT_PARAMETER_ERROR; the former is in µs, the latter in ms.
+  if (out.minAckDelay !== undefined && out.minAckDelay > 1000 * out.maxAckDelay) {
+    throw bad("min_ack_delay is greater than max_ack_delay");
+  }
+  // rfc9368#4 if a server receives Version Information where the Chosen Version is not included in Available Versions,
+  // it MUST treat it as a parsing failure.
+  const versions = out.versionInformation;
+  if (peerRole === "client" && versions !== undefined && !versions.available.includes(versions.chosen)) {
+    throw bad("version_information does not list the chosen version");
   }
   return out;
 }
@@ -215,11 +229,15 @@ export function decodeTransportParameters(bytes: Uint8Array, peerRole: Role): Tr
 function decodeOne(out: TransportParameters, id: number, length: number, r: Reader): void {
   for (const [name, min, max] of NUMBERS) {
     if (ID[name] !== id) continue;
+    const at = r.pos;
     const value = r.varint();
     if (r.failed || r.remaining > 0) throw bad(`${name} is not one integer`);
     // rfc9000#18.2 values below 1200 (max_udp_payload_size), above 20 (ack_delay_exponent), of 2^14 or greater
-    // (max_ack_delay), below 2 (active_connection_id_limit), above 2^60 (initial_max_streams) are invalid.
-    if (!(value >= min && value <= max)) throw bad(`${name} = ${value} is invalid`);
+    // (max_ack_delay) are invalid; active_connection_id_limit MUST be at least 2.
+    // rfc9000#4.6 a max_streams transport parameter with a value greater than 2^60: the connection MUST be closed
+    // immediately with a connection error of type TRANSPORT_PARAMETER_ERROR.
+    const above = value === TOO_BIG ? max !== Infinity && varintBigAt(r.buf, at) > BigInt(max) : value > max;
+    if (value < min || above) throw bad(`${name} = ${value} is invalid`);
     out[name] = Math.min(value, Number.MAX_SAFE_INTEGER);
     return;
   }
@@ -246,18 +264,16 @@ function decodeOne(out: TransportParameters, id: number, length: number, r: Read
     case ID.resetStreamAt:
       out.resetStreamAt = flag(length);
       return;
-    case ID.minAckDelay: {
-      const value = r.varint();
-      // ack-frequency draft: values of 2^24 or greater are invalid.
-      if (r.failed || r.remaining > 0 || value >= 2 ** 24) throw bad("min_ack_delay is invalid");
-      out.minAckDelay = value;
+    case ID.minAckDelay:
+      out.minAckDelay = r.varint();
+      if (r.failed || r.remaining > 0) throw bad("min_ack_delay is not one integer");
       return;
-    }
     case ID.preferredAddress:
       out.preferredAddress = decodePreferredAddress(r);
       return;
     case ID.versionInformation: {
-      // rfc9368#3 a length that is not a multiple of 4, or any version of 0, is a parsing failure.
+      // rfc9368#4 a parsing failure (for example, if it is too short or if its length is not divisible by four) MUST use
+      // TRANSPORT_PARAMETER_ERROR; any version equal to zero MUST be treated as one.
       if (length < 4 || length % 4 !== 0) throw bad("version_information is malformed");
       const versions: number[] = [];
       while (r.remaining > 0) versions.push(r.u32());
@@ -267,10 +283,12 @@ function decodeOne(out: TransportParameters, id: number, length: number, r: Read
     }
     default:
       // rfc9000#7.4.2 an endpoint MUST ignore transport parameters that it does not support.
-      (out.unknown ??= []).push({ id, length });
+      out.unknown ??= [];
+      if (out.unknown.length < MAX_TRACED_PARAMETERS) out.unknown.push({ id, length });
   }
 }
 
+/** rfc9000#18.2 a zero-length value; rfc9287#3, reliable-stream-reset#3 MUST treat a non-empty value as an error. */
 function flag(length: number): true {
   if (length !== 0) throw bad("a flag parameter has a value");
   return true;
@@ -284,7 +302,7 @@ function connectionId(r: Reader, length: number): Uint8Array {
 function encodePreferredAddress(p: PreferredAddress): Uint8Array {
   const out = new Uint8Array(4 + 2 + 16 + 2 + 1 + p.connectionId.length + 16);
   if (p.ipv4 !== null) {
-    out.set(p.ipv4.ip.split(".").map(Number), 0);
+    out.set(ipv4Bytes(p.ipv4.ip), 0);
     out.set([p.ipv4.port >> 8, p.ipv4.port & 255], 4);
   }
   if (p.ipv6 !== null) {
@@ -297,7 +315,7 @@ function encodePreferredAddress(p: PreferredAddress): Uint8Array {
   return out;
 }
 
-/** rfc9000#18.2 preferred_address: all-zero addresses mean "none of this family". */
+/** rfc9000#18.2 servers MAY send an all-zero address and port (0.0.0.0:0 or [::]:0) for a family they leave out. */
 function decodePreferredAddress(r: Reader): PreferredAddress {
   const v4 = r.bytes(4);
   const v4port = r.u16();
@@ -307,26 +325,15 @@ function decodePreferredAddress(r: Reader): PreferredAddress {
   const connectionId = r.bytes(length).slice();
   const statelessResetToken = r.bytes(16).slice();
   if (r.failed || r.remaining > 0) throw bad("preferred_address is malformed");
-  // rfc9000#18.2 a server MUST NOT include a zero-length connection ID in this transport parameter.
+  // rfc9000#18.2 a server MUST NOT include a zero-length connection ID in this transport parameter. A client MUST treat
+  // a violation of these requirements as a connection error of type TRANSPORT_PARAMETER_ERROR.
   if (length < 1 || length > MAX_CONNECTION_ID_LENGTH) throw bad("preferred_address connection ID length");
-  const groups: string[] = [];
-  for (let i = 0; i < 16; i += 2) groups.push(((v6[i]! << 8) | v6[i + 1]!).toString(16));
+  // An address without a port, or the reverse, is nowhere one could send to.
+  const usable = (ip: Uint8Array, port: number) => port !== 0 && ip.some((byte) => byte !== 0);
   return {
-    ipv4: v4.every((b) => b === 0) ? null : { ip: v4.join("."), port: v4port },
-    ipv6: v6.every((b) => b === 0) ? null : { ip: groups.join(":"), port: v6port },
+    ipv4: usable(v4, v4port) ? { ip: formatIpv4(v4), port: v4port } : null,
+    ipv6: usable(v6, v6port) ? { ip: formatIpv6(v6), port: v6port } : null,
     connectionId,
     statelessResetToken,
   };
-}
-
-function ipv6Bytes(text: string): number[] {
-  const [head = "", tail] = text.split("::");
-  const parse = (part: string) => (part === "" ? [] : part.split(":").map((group) => parseInt(group, 16)));
-  const front = parse(head);
-  const back = tail === undefined ? [] : parse(tail);
-  const groups =
-    tail === undefined
-      ? front
-      : [...front, ...Array<number>(8 - front.length - back.length).fill(0), ...back];
-  return groups.flatMap((group) => [group >> 8, group & 255]);
 }

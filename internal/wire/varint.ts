@@ -32,10 +32,20 @@ export function writeVarint(buf: Uint8Array, pos: number, value: number): number
     buf[pos + 3] = value;
     return pos + 4;
   }
-  return writeVarintFixed(buf, pos, value, 8);
+  const high = Math.floor(value / 0x100000000);
+  buf[pos] = 0xc0 | (high >>> 24);
+  buf[pos + 1] = high >>> 16;
+  buf[pos + 2] = high >>> 8;
+  buf[pos + 3] = high;
+  // A bitwise operator takes the low 32 bits of any integer.
+  buf[pos + 4] = value >>> 24;
+  buf[pos + 5] = value >>> 16;
+  buf[pos + 6] = value >>> 8;
+  buf[pos + 7] = value;
+  return pos + 8;
 }
 
-/** Writes `value` in exactly `length` bytes (1, 2, 4 or 8). */
+/** Writes `value` in exactly `length` bytes (1, 2, 4 or 8), where it fits. */
 export function writeVarintFixed(buf: Uint8Array, pos: number, value: number, length: number): number {
   const prefix = length === 1 ? 0 : length === 2 ? 0x40 : length === 4 ? 0x80 : 0xc0;
   let rest = value;
@@ -56,6 +66,13 @@ export function writeVarintBig(buf: Uint8Array, pos: number, value: bigint): num
   }
   buf[pos]! |= 0xc0;
   return pos + 8;
+}
+
+/** The 8-byte varint at `pos`, exact: for values that read as TOO_BIG. */
+export function varintBigAt(buf: Uint8Array, pos: number): bigint {
+  let value = BigInt(buf[pos]! & 0x3f);
+  for (let i = 1; i < 8; i++) value = (value << 8n) | BigInt(buf[pos + i]!);
+  return value;
 }
 
 /**
@@ -144,10 +161,7 @@ export class Reader {
   varintBig(): bigint {
     const start = this.pos;
     const value = this.varint();
-    if (value !== TOO_BIG) return BigInt(value);
-    let big = BigInt(this.buf[start]! & 0x3f);
-    for (let i = 1; i < 8; i++) big = (big << 8n) | BigInt(this.buf[start + i]!);
-    return big;
+    return value === TOO_BIG ? varintBigAt(this.buf, start) : BigInt(value);
   }
 
   /** A view of the next `n` bytes. */
