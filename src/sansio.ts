@@ -5,11 +5,11 @@
  * @module
  */
 
-import { acceptServer, type ServerConnectionOptions } from "../internal/connection/server.ts";
-import { connectClient, type ClientConnectionOptions } from "../internal/connection/client.ts";
-import type { Connection } from "../internal/connection/connection.ts";
+import type { ServerConnectionOptions } from "../internal/connection/server.ts";
+import type { ClientConnectionOptions } from "../internal/connection/client.ts";
 import { Endpoint as BaseEndpoint } from "../internal/endpoint/endpoint.ts";
-import type { ConnectionFactory, EndpointOptions } from "../internal/endpoint/types.ts";
+import { connections } from "../internal/endpoint/factory.ts";
+import type { EndpointOptions } from "../internal/endpoint/types.ts";
 
 export { connectionConfig, type ConnectionConfig } from "../internal/connection/config.ts";
 export { Connection } from "../internal/connection/connection.ts";
@@ -30,14 +30,9 @@ export { loadIdentity } from "../internal/tls/identity.ts";
 export type { Identity, PendingRequest, PendingAnswer, VerifyResult } from "../internal/tls/types.ts";
 export { loadTrustAnchors, verifyChain } from "../internal/tls/x509/path.ts";
 
-const factory: ConnectionFactory<Connection, ClientConnectionOptions, ServerConnectionOptions> = {
-  connect: connectClient,
-  accept: acceptServer,
-};
-
 /** Many connections, both roles, one socket's worth of datagrams. See the verbs on the class. */
-export class Endpoint extends BaseEndpoint<Connection, ClientConnectionOptions, ServerConnectionOptions> {
+export class Endpoint extends BaseEndpoint {
   constructor(options: EndpointOptions) {
-    super(options, factory);
+    super(options, connections);
   }
 }

@@ -2,7 +2,15 @@
 
 import * as nodeTls from "node:tls";
 import { X509Certificate } from "node:crypto";
-import type { AeadName, CryptoProvider, GroupName, SignatureName } from "../internal/crypto/provider.ts";
+import {
+  GROUP,
+  SIGNATURE,
+  type AeadName,
+  type CryptoProvider,
+  type GroupName,
+  type SignatureName,
+} from "../internal/crypto/provider.ts";
+import { SUITES, suiteByAead, type CipherSuite } from "../internal/crypto/suites.ts";
 import { nobleProvider } from "../internal/crypto/noble.ts";
 import { nodeProvider } from "../internal/crypto/node.ts";
 import { InvalidOptionError, QuicError } from "../internal/protocol/errors.ts";
@@ -120,6 +128,7 @@ export function checkTlsOptions(tls: TlsOptions, role: "client" | "server"): voi
     if (tls.cert === undefined)
       throw new InvalidOptionError("cert", "a server needs a certificate chain (PEM or DER)");
   }
+  algorithmsOf(tls);
   if ((tls.key === undefined) !== (tls.cert === undefined)) {
     throw new InvalidOptionError(tls.key === undefined ? "key" : "cert", "key and cert go together");
   }
@@ -133,6 +142,34 @@ export function identityOf(tls: TlsOptions | SniIdentity, provider: CryptoProvid
     cert: tls.cert as string | Uint8Array | (string | Uint8Array)[],
     ...(tls.passphrase === undefined ? {} : { passphrase: tls.passphrase }),
   });
+}
+
+/** Suites, groups and schemes, where they were chosen. @throws {InvalidOptionError} for names nobody knows. */
+export function algorithmsOf(tls: TlsOptions): {
+  suites?: CipherSuite[];
+  groups?: readonly GroupName[];
+  signatures?: readonly SignatureName[];
+} {
+  known(
+    "ciphers",
+    tls.ciphers,
+    SUITES.map((suite) => suite.aead),
+  );
+  known("groups", tls.groups, Object.keys(GROUP));
+  known("sigalgs", tls.sigalgs, Object.keys(SIGNATURE));
+  return {
+    ...(tls.ciphers === undefined ? {} : { suites: tls.ciphers.map(suiteByAead) }),
+    ...(tls.groups === undefined ? {} : { groups: tls.groups }),
+    ...(tls.sigalgs === undefined ? {} : { signatures: tls.sigalgs }),
+  };
+}
+
+function known(option: string, given: readonly string[] | undefined, all: readonly string[]): void {
+  if (given === undefined) return;
+  const unknown = given.find((name) => !all.includes(name));
+  if (given.length === 0 || unknown !== undefined) {
+    throw new InvalidOptionError(option, `one or more of ${all.join(", ")}, not ${unknown ?? "none"}`);
+  }
 }
 
 let defaultAnchors: TrustAnchors | null = null;
@@ -174,7 +211,7 @@ export function verifierOf(
   authorization: Authorization,
 ): SyncVerify | "pending" {
   if (tls.verifyPeer !== undefined) return "pending";
-  const anchors = tls.rejectUnauthorized === false ? tryAnchors(tls) : anchorsOf(tls);
+  const anchors = anchorsOf(tls);
   return (chain, serverName, wallNow) => {
     const result = verifyChain(provider, {
       chain: chain as Uint8Array[],
@@ -189,10 +226,6 @@ export function verifierOf(
     authorization.error = new CertificateError(result.certificateReason, result.reason);
     return tls.rejectUnauthorized === false ? { ok: true } : result;
   };
-}
-
-function tryAnchors(tls: TlsOptions): TrustAnchors {
-  return anchorsOf(tls);
 }
 
 /** Runs the user's verifier and turns its answer into TLS's. Never throws. */

@@ -6,6 +6,7 @@ import { isIP } from "node:net";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
 import { Endpoint } from "../internal/endpoint/endpoint.ts";
+import { connections } from "../internal/endpoint/factory.ts";
 import type { EndpointStats } from "../internal/endpoint/endpoint.ts";
 import { makeAddress } from "../internal/protocol/address.ts";
 import { InvalidOptionError, QuicError } from "../internal/protocol/errors.ts";
@@ -20,6 +21,7 @@ import { Listener, ListenerBusyError } from "./listener.ts";
 import { keyLogOf } from "./keylog.ts";
 import { type Lookup, parseTarget, race, resolveHost, type Target } from "./resolve.ts";
 import {
+  algorithmsOf,
   type Authorization,
   checkTlsOptions,
   identityOf,
@@ -99,7 +101,7 @@ export class Transport implements AsyncDisposable {
   #driver: Driver | null = null;
   #opening: Promise<void> | null = null;
   #listener: Listener | null = null;
-  #listening: { tls: TlsOptions; authorizations: WeakMap<CoreConnection, Authorization> } | null = null;
+  #listening: { readonly tls: TlsOptions } | null = null;
   #closed: Promise<void> | null = null;
   #failure: unknown = undefined;
   #refed = true;
@@ -114,12 +116,15 @@ export class Transport implements AsyncDisposable {
       throw new InvalidOptionError("statelessResetKey", "at least 16 random bytes; 32 are recommended");
     }
     this.#options = options;
-    this.#endpoint = new Endpoint({
-      random: (out) => void randomFillSync(out),
-      statelessResetKey: options.statelessResetKey ?? randomBytes(32),
-      acceptQueue: options.acceptQueue ?? ACCEPT_QUEUE,
-      tracer: options.tracer ?? null,
-    });
+    this.#endpoint = new Endpoint(
+      {
+        random: (out) => void randomFillSync(out),
+        statelessResetKey: options.statelessResetKey ?? randomBytes(32),
+        acceptQueue: options.acceptQueue ?? ACCEPT_QUEUE,
+        tracer: options.tracer ?? null,
+      },
+      connections,
+    );
   }
 
   /** Opens the socket. `listen` and `dial` do it by themselves. @throws {SocketError} */
@@ -206,19 +211,17 @@ export class Transport implements AsyncDisposable {
       tls.requestCert !== true ? "none" : tls.rejectUnauthorized === false ? "request" : "require";
     this.#endpoint.listen({
       config: resolved,
-      tls: (authorize) => {
+      tls: () => {
         const authorization: Authorization = { authorized: false, error: null };
-        authorize(authorization);
-        return {
+        const options = {
+          ...algorithmsOf(tls),
           alpn: [...tls.ALPNProtocols!],
-          identity: tls.SNICallback === undefined ? identity! : "pending",
+          identity: tls.SNICallback === undefined ? identity! : ("pending" as const),
           clientAuth,
           verify: verifierOf(tls, provider, "client", authorization),
           honorCipherOrder: tls.honorCipherOrder ?? true,
-          ...(tls.ciphers === undefined ? {} : { suites: tls.ciphers }),
-          ...(tls.groups === undefined ? {} : { groups: tls.groups }),
-          ...(tls.sigalgs === undefined ? {} : { signatures: tls.sigalgs }),
-        };
+        } as const;
+        return { options, userData: authorization };
       },
     });
     return listener;
@@ -262,9 +265,7 @@ export class Transport implements AsyncDisposable {
               serverName,
               identity,
               verify: verifierOf(tls, provider, "server", authorization),
-              ...(tls.ciphers === undefined ? {} : { suites: tls.ciphers }),
-              ...(tls.groups === undefined ? {} : { groups: tls.groups }),
-              ...(tls.sigalgs === undefined ? {} : { signatures: tls.sigalgs }),
+              ...algorithmsOf(tls),
             },
           },
           monotonicNow(),

@@ -1,6 +1,6 @@
 // Dialing: the client's side of a new connection. rfc9000#7
 
-import { randomBytes, randomInt } from "../protocol/random.ts";
+import { drawBytes, drawInt } from "../protocol/random.ts";
 import type { Address } from "../protocol/address.ts";
 import type { CidGenerator } from "../path/connection-ids.ts";
 import type { ResetTokenSource } from "../path/reset-token.ts";
@@ -35,7 +35,7 @@ export function connectClient(
   const { random, provider } = config;
   // rfc9000#7.2 this Destination Connection ID MUST be at least 8 bytes in length, and unpredictable.
   const spread = MAX_CONNECTION_ID_LENGTH - MIN_INITIAL_DCID_LENGTH + 1;
-  const dcid = randomBytes(random, MIN_INITIAL_DCID_LENGTH + randomInt(random, spread));
+  const dcid = drawBytes(random, MIN_INITIAL_DCID_LENGTH + drawInt(random, spread));
   const version = config.versions[0]!;
   const connection = new Connection(
     {

@@ -5,7 +5,7 @@
 export type RandomSource = (out: Uint8Array) => void;
 
 /** A uniform integer in [0, n), n ≤ 2^32, by rejection (no modulo bias). */
-export function randomInt(random: RandomSource, n: number): number {
+export function drawInt(random: RandomSource, n: number): number {
   const bytes = new Uint8Array(4);
   const limit = 2 ** 32 - (2 ** 32 % n);
   for (;;) {
@@ -15,7 +15,7 @@ export function randomInt(random: RandomSource, n: number): number {
   }
 }
 
-export function randomBytes(random: RandomSource, n: number): Uint8Array {
+export function drawBytes(random: RandomSource, n: number): Uint8Array {
   const out = new Uint8Array(n);
   random(out);
   return out;

@@ -20,7 +20,7 @@ import {
 } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
 import { MAX_ACK_DELAY, MAX_PTO, SKIPPED_NUMBER_PERIOD } from "../protocol/limits.ts";
-import { randomInt, type RandomSource } from "../protocol/random.ts";
+import { drawInt, type RandomSource } from "../protocol/random.ts";
 import type { Tracer } from "../protocol/tracer.ts";
 import type { AckFrame } from "../wire/frames.ts";
 import { GRANULARITY, type RttEstimator } from "./rtt.ts";
@@ -114,7 +114,7 @@ export class Recovery {
     this.#fate = options.fate;
     this.#peerCompletedValidation = options.role === "server";
     const app = this.#spaces[APPLICATION];
-    app.skipAt = 1 + randomInt(this.#random, app.skipPeriod);
+    app.skipAt = 1 + drawInt(this.#random, app.skipPeriod);
     for (const space of [INITIAL, HANDSHAKE] as const) this.#spaces[space].skipAt = Infinity;
   }
 
@@ -133,7 +133,7 @@ export class Recovery {
       // rfc9000#21.4 an endpoint that skips packet numbers can detect a peer that acknowledges what it did not get.
       state.skipped = state.next++;
       state.skipPeriod = Math.min(2 * state.skipPeriod, 2 ** 20);
-      state.skipAt = state.next + 1 + randomInt(this.#random, state.skipPeriod);
+      state.skipAt = state.next + 1 + drawInt(this.#random, state.skipPeriod);
     }
     return state.next;
   }

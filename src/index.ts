@@ -1,0 +1,54 @@
+/**
+ * QUIC for Node.js: a `Transport` owns one UDP socket and gives `listen()` and `dial()`.
+ *
+ * @module
+ */
+
+export { dialAddr, listenAddr } from "./addr.ts";
+export type { Config } from "./config.ts";
+export {
+  Connection,
+  type CloseInfo,
+  type ConnectionState,
+  type ConnectionStatistics,
+  StreamLimitReachedError,
+} from "./connection.ts";
+export { Listener, ListenerBusyError, ListenerClosedError } from "./listener.ts";
+export { ReceiveStream, StreamLockedError } from "./receive-stream.ts";
+export { type Lookup, ResolveError, type Target } from "./resolve.ts";
+export { SendStream, StreamClosedError } from "./send-stream.ts";
+export { selfSigned, type SelfSigned, type SelfSignedOptions } from "./self-signed.ts";
+export { Stream } from "./stream.ts";
+export {
+  CertificateError,
+  type PeerInfo,
+  type PemOrDer,
+  type SniIdentity,
+  type TlsOptions,
+} from "./tls-options.ts";
+export {
+  type DialOptions,
+  SocketError,
+  Transport,
+  TransportClosedError,
+  type TransportOptions,
+} from "./transport.ts";
+export { DeadlineExceededError, type WaitOptions } from "./waiter.ts";
+export {
+  ApplicationError,
+  HandshakeTimeoutError,
+  IdleTimeoutError,
+  InvalidOptionError,
+  QuicError,
+  type QuicErrorCode,
+  StatelessResetError,
+  StreamError,
+  TransportError,
+  VersionNegotiationError,
+} from "../internal/protocol/errors.ts";
+export type { DropReason, TraceEvent, TracedFrame, Tracer } from "../internal/protocol/tracer.ts";
+export type { CongestionController, CongestionControllerFactory } from "../internal/congestion/controller.ts";
+export { type Address, makeAddress } from "../internal/protocol/address.ts";
+export { RxBatch, TxBatch } from "../internal/protocol/batch.ts";
+export type { PacketConn, PacketSink, SocketDescription } from "../internal/udp/packet-conn.ts";
+export type { EndpointStats } from "../internal/endpoint/types.ts";
