@@ -221,6 +221,17 @@ function sec1Scalar(bytes: Uint8Array): Uint8Array {
   return scalar.value;
 }
 
+const SCALAR_LENGTH = { "ec-p256": 32, "ec-p384": 48, "ec-p521": 66 } as const;
+
+/** An EC key's scalar in its curve's length: some writers leave leading zeros out, others add one. A copy. */
+export function ecScalar(kind: "ec-p256" | "ec-p384" | "ec-p521", key: Uint8Array): Uint8Array {
+  const out = new Uint8Array(SCALAR_LENGTH[kind]);
+  const excess = Math.max(0, key.length - out.length);
+  for (let i = 0; i < excess; i++) if (key[i] !== 0) throw new RangeError("the EC private key is too long");
+  out.set(key.subarray(excess), out.length - (key.length - excess));
+  return out;
+}
+
 /** The value of an INTEGER element, which DER wants in its shortest form. */
 export function readInteger(element: Tlv): bigint {
   const { tag, value } = element;

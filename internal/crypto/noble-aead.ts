@@ -21,8 +21,8 @@ export class NoblePacketAead implements PacketAead {
 
   constructor(name: AeadName, key: Uint8Array, iv: Uint8Array) {
     this.#name = name;
-    this.#key = key.slice();
-    this.#iv = iv.slice();
+    this.#key = new Uint8Array(key);
+    this.#iv = new Uint8Array(iv);
   }
 
   #cipher(buf: Uint8Array, headerOffset: number, headerLength: number, pn: number) {

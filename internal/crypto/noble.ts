@@ -5,7 +5,7 @@ import { ed25519, x25519 } from "@noble/curves/ed25519.js";
 import { ml_kem768 } from "@noble/post-quantum/ml-kem.js";
 import { InvalidOptionError } from "../protocol/errors.ts";
 import { MAX_SCALAR_DRAWS } from "../protocol/limits.ts";
-import { encodeRsaSpki, encodeSpki, readPrivateKey, readSpki, type PrivateKeyInfo } from "./der.ts";
+import { ecScalar, encodeRsaSpki, encodeSpki, readPrivateKey, readSpki, type PrivateKeyInfo } from "./der.ts";
 import { hybridRespond, hybridShare } from "./hybrid.ts";
 import {
   NobleAesHeaderProtector,
@@ -101,14 +101,8 @@ interface Signer {
 
 function ecdsaSigner(kind: "ec-p256" | "ec-p384" | "ec-p521", scalar: Uint8Array): Signer {
   const curve = ECDSA_CURVES[kind];
-  const length = curve.lengths.secretKey!;
-  // Some writers leave leading zeros out, others add one.
-  const secret = new Uint8Array(length);
-  const excess = scalar.length - length;
-  if (excess > 0 && scalar.subarray(0, excess).some((byte) => byte !== 0))
-    throw new RangeError("EC private key");
-  secret.set(excess > 0 ? scalar.subarray(excess) : scalar, Math.max(0, -excess));
-  if (!curve.utils.isValidSecretKey(secret)) throw new RangeError("EC private key");
+  const secret = ecScalar(kind, scalar);
+  if (!curve.utils.isValidSecretKey(secret)) throw new RangeError("the EC private key is out of range");
   return {
     spki: encodeSpki(kind, curve.getPublicKey(secret, false)),
     sign: (_scheme, data) => curve.sign(data, secret, ECDSA_OPTIONS),
@@ -128,7 +122,7 @@ function rsaSigner(info: PrivateKeyInfo): Signer {
 
 function ed25519Signer(seed: Uint8Array): Signer {
   if (seed.length !== 32) throw new RangeError("Ed25519 private key");
-  const secret = seed.slice();
+  const secret = new Uint8Array(seed);
   return {
     spki: encodeSpki("ed25519", ed25519.getPublicKey(secret)),
     sign: (_scheme, data) => ed25519.sign(data, secret),

@@ -28,7 +28,7 @@ export class NodePacketAead implements PacketAead {
     this.#name = name as CipherGCMTypes & CipherChaCha20Poly1305Types;
     // A KeyObject: Node 24 is three times slower with raw bytes.
     this.#key = createSecretKey(key);
-    this.#iv = iv.slice();
+    this.#iv = new Uint8Array(iv);
   }
 
   seal(

@@ -3,7 +3,7 @@
 import * as crypto from "node:crypto";
 import { InvalidOptionError } from "../protocol/errors.ts";
 import { MAX_RSA_BITS, MAX_RSA_EXPONENT_BITS, MAX_SCALAR_DRAWS, MIN_RSA_BITS } from "../protocol/limits.ts";
-import { encodePkcs8, encodeSpki, readPrivateKey, readSpki, type PrivateKeyInfo } from "./der.ts";
+import { ecScalar, encodePkcs8, encodeSpki, readPrivateKey, readSpki, type PrivateKeyInfo } from "./der.ts";
 import type { KeyShare, KeyType, SignatureName, SigningKey } from "./provider.ts";
 import { allowsHash, schemesOf, SIGNATURE_PARAMETERS, type PssHash } from "./signatures.ts";
 
@@ -15,6 +15,11 @@ const SCALAR_LENGTH = { secp256r1: 32, secp384r1: 48 } as const;
 /** node:crypto's types ask for a Buffer; no second copy of what may be a secret. */
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/** What node:crypto returns, as what callers expect: slice() of a Buffer shares its memory. */
+export function plain(buffer: Buffer): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
 }
 
 /** ECDH over a NIST curve: keys from the given randomness, points checked by OpenSSL. rfc8446#4.2.8.2 */
@@ -38,14 +43,14 @@ export class EcdhShare implements KeyShare {
       }
     }
     secret.fill(0);
-    this.publicKey = this.#ecdh.getPublicKey();
+    this.publicKey = plain(this.#ecdh.getPublicKey());
   }
 
   agree(peer: Uint8Array): Uint8Array | null {
     // rfc8446#4.2.8.2 only the uncompressed form, of exact length.
     if (peer.length !== this.publicKey.length || peer[0] !== 4) return null;
     try {
-      return this.#ecdh!.computeSecret(peer);
+      return plain(this.#ecdh!.computeSecret(peer));
     } catch {
       return null;
     }
@@ -69,7 +74,7 @@ export class X25519Share implements KeyShare {
     secret.fill(0);
     der.fill(0);
     const spki = crypto.createPublicKey(this.#key).export({ format: "der", type: "spki" });
-    this.publicKey = spki.subarray(spki.length - 32);
+    this.publicKey = plain(spki).slice(spki.length - 32);
   }
 
   agree(peer: Uint8Array): Uint8Array | null {
@@ -83,7 +88,7 @@ export class X25519Share implements KeyShare {
       // rfc8446#7.4.2 MUST check whether the computed Diffie-Hellman shared secret is the all-zero value and abort if
       // so: OpenSSL refuses it, and if one did not, the next line does.
       const secret = crypto.diffieHellman({ privateKey: this.#key!, publicKey });
-      return secret.every((byte) => byte === 0) ? null : secret;
+      return secret.every((byte) => byte === 0) ? null : plain(secret);
     } catch {
       return null;
     }
@@ -123,7 +128,7 @@ class NodeSigningKey implements SigningKey {
     this.#key = key;
     this.#pssHash = info.pssHash;
     this.schemes = schemesOf(info.kind, info.pssHash);
-    this.spki = crypto.createPublicKey(key).export({ format: "der", type: "spki" });
+    this.spki = plain(crypto.createPublicKey(key).export({ format: "der", type: "spki" }));
   }
 
   sign(scheme: SignatureName, data: Uint8Array): Uint8Array {
@@ -131,14 +136,33 @@ class NodeSigningKey implements SigningKey {
     if (type !== this.type || !allowsHash(scheme, this.#pssHash)) {
       throw new RangeError(`a key of type ${this.type} cannot sign ${scheme}`);
     }
-    return crypto.sign(hash, data, keyOptions(scheme, this.#key));
+    return plain(crypto.sign(hash, data, keyOptions(scheme, this.#key)));
   }
+}
+
+const ECDH_NAMES = { "ec-p256": "prime256v1", "ec-p384": "secp384r1", "ec-p521": "secp521r1" } as const;
+
+function importPrivateKey(info: PrivateKeyInfo, der: Uint8Array): crypto.KeyObject {
+  const { kind } = info;
+  if (kind === "rsa" || kind === "rsa-pss" || kind === "ed25519") {
+    return crypto.createPrivateKey({ key: asBuffer(der), format: "der", type: info.format });
+  }
+  // OpenSSL takes zero and scalars beyond the order for a key, and whatever public key stands next to it. ECDH does
+  // check, and computes the public key.
+  const secret = ecScalar(kind, info.key);
+  const ecdh = crypto.createECDH(ECDH_NAMES[kind]);
+  ecdh.setPrivateKey(secret);
+  const pkcs8 = encodePkcs8(kind, secret, ecdh.getPublicKey());
+  const key = crypto.createPrivateKey({ key: asBuffer(pkcs8), format: "der", type: "pkcs8" });
+  secret.fill(0);
+  pkcs8.fill(0);
+  return key;
 }
 
 export function nodeSigningKey(der: Uint8Array): SigningKey {
   try {
     const info = readPrivateKey(der);
-    const key = crypto.createPrivateKey({ key: asBuffer(der), format: "der", type: info.format });
+    const key = importPrivateKey(info, der);
     const rsa = info.kind === "rsa" || info.kind === "rsa-pss";
     if (rsa && !acceptableRsa(key))
       throw new RangeError(`RSA keys have ${MIN_RSA_BITS} to ${MAX_RSA_BITS} bits`);

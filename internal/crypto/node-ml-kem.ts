@@ -27,10 +27,10 @@ function importSeed(seed: Uint8Array): crypto.KeyObject {
 const NATIVE: MlKem768 = {
   keygen(seed) {
     const spki = crypto.createPublicKey(importSeed(seed)).export({ format: "der", type: "spki" });
-    return { publicKey: spki.subarray(spki.length - 1184), secretKey: seed.slice() };
+    return { publicKey: new Uint8Array(spki.subarray(spki.length - 1184)), secretKey: new Uint8Array(seed) };
   },
   encapsulate: (publicKey, message) => ml_kem768.encapsulate(publicKey, message),
-  decapsulate: (cipherText, seed) => decapsulate!(importSeed(seed), cipherText),
+  decapsulate: (cipherText, seed) => new Uint8Array(decapsulate!(importSeed(seed), cipherText)),
 };
 
 let chosen: MlKem768 | null = null;

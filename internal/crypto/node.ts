@@ -4,7 +4,7 @@ import * as crypto from "node:crypto";
 import { concatBytes } from "../protocol/bytes.ts";
 import { hybridRespond, hybridShare } from "./hybrid.ts";
 import { NodeAesHeaderProtector, NodeChaChaHeaderProtector, NodePacketAead } from "./node-aead.ts";
-import { EcdhShare, nodeSigningKey, nodeVerify, X25519Share } from "./node-keys.ts";
+import { EcdhShare, nodeSigningKey, nodeVerify, plain, X25519Share } from "./node-keys.ts";
 import { nodeMlKem } from "./node-ml-kem.ts";
 import type {
   AeadName,
@@ -37,7 +37,7 @@ class NodeRunningHash implements RunningHash {
   }
 
   digest(): Uint8Array {
-    return this.#hash.copy().digest();
+    return plain(this.#hash.copy().digest());
   }
 
   clone(): RunningHash {
@@ -88,17 +88,17 @@ export class NodeProvider implements CryptoProvider {
     const decipher = crypto.createDecipheriv(name as crypto.CipherGCMTypes, key, nonce, TAG);
     decipher.setAAD(aad);
     decipher.setAuthTag(sealed.subarray(sealed.length - 16));
-    const plain = decipher.update(sealed.subarray(0, sealed.length - 16));
+    const body = decipher.update(sealed.subarray(0, sealed.length - 16));
     try {
       decipher.final();
     } catch {
       return null;
     }
-    return plain;
+    return plain(body);
   }
 
   hash(name: HashName, data: Uint8Array): Uint8Array {
-    return crypto.createHash(name).update(data).digest();
+    return plain(crypto.createHash(name).update(data).digest());
   }
 
   runningHash(name: HashName): RunningHash {
@@ -106,7 +106,7 @@ export class NodeProvider implements CryptoProvider {
   }
 
   hmac(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array {
-    return crypto.createHmac(name, key).update(data).digest();
+    return plain(crypto.createHmac(name, key).update(data).digest());
   }
 
   hkdfExtract(name: HashName, salt: Uint8Array, ikm: Uint8Array): Uint8Array {

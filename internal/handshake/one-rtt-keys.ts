@@ -51,13 +51,14 @@ export class OneRttKeys {
   }
 
   setRead(secret: Uint8Array): void {
-    this.#readSecret = secret.slice();
+    // A copy: slice() of a Buffer is none.
+    this.#readSecret = new Uint8Array(secret);
     this.#current = this.#derive(secret);
     this.#prepareNext();
   }
 
   setWrite(secret: Uint8Array): void {
-    this.#writeSecret = secret.slice();
+    this.#writeSecret = new Uint8Array(secret);
     this.write = this.#derive(secret);
   }
 
