@@ -84,6 +84,8 @@ export interface CertificateOptions {
   readonly keyType?: GeneratedKeyType;
   /** A private key (DER) to certify instead of a new one. */
   readonly key?: Uint8Array;
+  /** A SubjectPublicKeyInfo (DER) to certify whose private key is elsewhere. Needs `issuer`; the result's `key` is empty. */
+  readonly publicKey?: Uint8Array;
   /** Who signs. Default: the certificate's own key. */
   readonly issuer?: CertificateAndKey;
   /** An authority. Default false. */
@@ -429,10 +431,15 @@ function positive(bytes: Uint8Array): Uint8Array {
 /** Makes a certificate. Throws InvalidOptionError where the options make none. */
 export function makeCertificate(options: CertificateOptions): CertificateAndKey {
   const { provider, random, faults = {} } = options;
-  const key = options.key ?? makePrivateKey(options.keyType ?? "ec-p256", random);
+  if (options.publicKey !== undefined && options.issuer === undefined)
+    fail("issuer", "a foreign publicKey needs one");
+  const key =
+    options.publicKey !== undefined
+      ? new Uint8Array(0)
+      : (options.key ?? makePrivateKey(options.keyType ?? "ec-p256", random));
   if (!(options.notBefore <= options.notAfter)) fail("notAfter", "must not be before notBefore");
 
-  const spki = publicKeyOf(provider, key);
+  const spki = options.publicKey ?? publicKeyOf(provider, key);
   const signerKey = options.issuer?.key ?? key;
   const algorithm = options.signature ?? defaultSignature(readPrivateKey(signerKey).kind);
   const firstName = options.altNames?.[0]?.replace(/^[A-Za-z]+:(?!:)/, "") ?? "";
