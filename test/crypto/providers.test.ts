@@ -178,13 +178,14 @@ const PSS_384 = generateKeyPairSync("rsa-pss", {
   modulusLength: 2048,
   hashAlgorithm: "sha384",
   mgf1HashAlgorithm: "sha384",
-  saltLength: 48,
+  // A number, whatever the types say.
+  saltLength: 48 as unknown as string,
 }).privateKey;
 const PSS_SHA1 = generateKeyPairSync("rsa-pss", {
   modulusLength: 2048,
   hashAlgorithm: "sha1",
   mgf1HashAlgorithm: "sha1",
-  saltLength: 20,
+  saltLength: 20 as unknown as string,
 }).privateKey;
 const der = (key: KeyObject, type: "pkcs8" | "sec1" | "pkcs1" = "pkcs8") =>
   new Uint8Array(key.export({ format: "der", type }));
