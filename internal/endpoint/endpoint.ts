@@ -29,6 +29,7 @@ import {
   MIN_STATELESS_RESET,
 } from "../protocol/limits.ts";
 import type { DropReason, Tracer } from "../protocol/tracer.ts";
+import { GRANULARITY } from "../recovery/rtt.ts";
 import { FIXED_BIT, isLongHeader, LongHeader, parseInvariants, parseLongHeader } from "../wire/header.ts";
 import { Fifo } from "./fifo.ts";
 import { Routes } from "./routing.ts";
@@ -274,7 +275,6 @@ export class Endpoint<
     this.#now = now;
     this.#wallNow = wallNow;
     this.#settle();
-    // Each connection once: one that stays due gets its turn in the next call.
     let due: Slot<C>[] | null = null;
     while (this.#timers.next <= now) {
       const slot = this.#timers.first!;
@@ -284,6 +284,7 @@ export class Endpoint<
     if (due === null) return;
     for (const slot of due) {
       if (slot.reaped) continue;
+      slot.handledAt = now;
       slot.connection.handleTimeout(now, wallNow);
       if (!slot.timerDirty) this.#owner.queueTimer(slot);
       this.#after(slot);
@@ -547,7 +548,12 @@ export class Endpoint<
     if (this.#dirtyTimers.length === 0) return;
     for (const slot of this.#dirtyTimers) {
       slot.timerDirty = false;
-      if (!slot.reaped) this.#timers.set(slot, slot.connection.timeout());
+      if (slot.reaped) continue;
+      const deadline = slot.connection.timeout();
+      // A deadline that was handled and is still there waits for something else than time (leave to send, say). It is
+      // looked at again after the granularity of rfc9002#6.1.2, so that the owner's loop does not spin.
+      const again = slot.handledAt + GRANULARITY;
+      this.#timers.set(slot, deadline <= slot.handledAt ? again : deadline);
     }
     this.#dirtyTimers.length = 0;
   }

@@ -25,6 +25,8 @@ export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, He
   readonly local: Address | null;
   heapIndex = -1;
   deadline = Infinity;
+  /** Monotonic ms of the last handleTimeout. */
+  handledAt = -Infinity;
   /** In the queue of those that want to send. */
   wantsTransmit = false;
   /** In the list of those whose timer is to be read again. */

@@ -2,7 +2,7 @@
 
 import type { Address } from "../protocol/address.ts";
 import type { Role } from "../protocol/constants.ts";
-import { MAX_PATHS } from "../protocol/limits.ts";
+import { MAX_PATHS, MIN_DATAGRAM_SIZE } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import { Path } from "./path.ts";
 
@@ -181,10 +181,17 @@ export class PathSet {
     this.#paths.push(path);
   }
 
-  /** A path with path frames due and leave to send them, null where there is none. */
+  /**
+   * A path whose frames need a datagram of their own and that may send one; null where there is none. The active path's
+   * go along with what else it sends, unless it may not send full datagrams yet: then a short one has to prove the
+   * address (rfc9000#8.2.1 unless the anti-amplification limit for the path does not permit expanding).
+   */
   nextWithFrames(): Path | null {
     for (const path of this.#paths) {
-      if (path.hasFrames && path.sendBudget() >= MIN_PATH_DATAGRAM) return path;
+      if (!path.hasFrames) continue;
+      const budget = path.sendBudget();
+      if (budget < MIN_PATH_DATAGRAM || (path === this.#active && budget >= MIN_DATAGRAM_SIZE)) continue;
+      return path;
     }
     return null;
   }
