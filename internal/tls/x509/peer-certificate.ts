@@ -28,7 +28,16 @@ function nameObject(name: DistinguishedName): NameObject {
 /** As node does: names that would look like several are quoted, so that a list cannot be forged from within. */
 function quoted(prefix: string, value: string): string {
   const plain = /^[\x20\x21\x23-\x26\x28-\x2b\x2d-\x5b\x5d-\x7e]*$/.test(value);
-  return prefix + (plain ? value : JSON.stringify(value));
+  return prefix + (plain ? value : JSON.stringify(value).replaceAll(",", "\\u002c"));
+}
+
+/** rfc2253#2.1: the last part first, as node shows names among alternative names. */
+function reversed(name: DistinguishedName): string {
+  const value = (text: string | null) => (text ?? "").replace(/[,+"\\<>;]|^[# ]| $/g, "\\$&");
+  return name.rdns
+    .map((rdn) => rdn.map(({ oid, text }) => `${attributeName(oid)}=${value(text)}`).join("+"))
+    .reverse()
+    .join(",");
 }
 
 function altName(name: GeneralName): string {
@@ -42,7 +51,7 @@ function altName(name: GeneralName): string {
     case "ip":
       return `IP Address:${formatIp(name.value)}`;
     case "directory":
-      return quoted("DirName:", name.value.toString());
+      return quoted("DirName:", reversed(name.value));
     case "other":
       return name.tag === 0
         ? "othername:<unsupported>"
