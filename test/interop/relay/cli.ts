@@ -35,7 +35,8 @@ const { values } = parseArgs({
 
 function endpoint(text: string): Endpoint {
   const match = /^(?:\[(.+)\]|([^:]+)):(\d+)$/.exec(text);
-  if (match === null) throw new Error(`Not an address and port: ${text}. Write 127.0.0.1:4433 or [::1]:4433.`);
+  if (match === null)
+    throw new Error(`Not an address and port: ${text}. Write 127.0.0.1:4433 or [::1]:4433.`);
   return { host: (match[1] ?? match[2])!, port: Number(match[3]) };
 }
 const list = (text: string): number[] => text.split(",").filter(Boolean).map(Number);
@@ -76,7 +77,9 @@ if (values.rebind === "port" || values.rebind === "address") {
 }
 if (values.trace) {
   options.onPacket = ({ time, toServer, length, fate }) =>
-    console.log(`${time.toFixed(1).padStart(9)} ${toServer ? "->" : "<-"} ${String(length).padStart(5)} ${fate}`);
+    console.log(
+      `${time.toFixed(1).padStart(9)} ${toServer ? "->" : "<-"} ${String(length).padStart(5)} ${fate}`,
+    );
 }
 const relay = await startRelay(options);
 console.log(`relay ${relay.host}:${relay.port} -> ${values.target}`);

@@ -3,7 +3,15 @@
 
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { type Faults, type Fate, Link, type Line, type LinkStats, seededRandom } from "./link.ts";
-import { HANDSHAKE, INITIAL, longPackets, RETRY, startsLong, VERSION_NEGOTIATION, ZERO_RTT } from "./packets.ts";
+import {
+  HANDSHAKE,
+  INITIAL,
+  longPackets,
+  RETRY,
+  startsLong,
+  VERSION_NEGOTIATION,
+  ZERO_RTT,
+} from "./packets.ts";
 
 /** A host that is an IP address, and a port. */
 export interface Endpoint {
@@ -188,7 +196,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
         const { packet, flow } = queue[head++]!;
         sendNow(toServer, packet, flow);
       }
-      if (head > 1024 && head * 2 > queue.length) queue.splice(0, head), (head = 0);
+      if (head > 1024 && head * 2 > queue.length) (queue.splice(0, head), (head = 0));
       if (head < queue.length) schedule();
     };
     const schedule = (): void => {
@@ -217,7 +225,13 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     watch(up_, data, flow);
     const link = up_ ? up : down;
     const arrival = link.offer(data, now, now - started);
-    onPacket?.({ time: now - started, toServer: up_, length: data.length, fate: link.fate, client: flow.client });
+    onPacket?.({
+      time: now - started,
+      toServer: up_,
+      length: data.length,
+      fate: link.fate,
+      client: flow.client,
+    });
     if (arrival >= 0) (up_ ? toServer : toClient)(arrival, data, flow);
   }
 
@@ -331,7 +345,8 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
         await upstreamFor(flow, loopback, 0);
         continue;
       }
-      if (loopback !== "127.0.0.1") throw new Error("Only IPv4 has more than one loopback address to rebind to.");
+      if (loopback !== "127.0.0.1")
+        throw new Error("Only IPv4 has more than one loopback address to rebind to.");
       const { port } = flow.upstream.address();
       await upstreamFor(flow, `127.0.0.${1 + (counts.rebinds % 250) + 1}`, port);
     }

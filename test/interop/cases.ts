@@ -1,0 +1,166 @@
+// The cases: what is fetched, over which path, and how one sees that the case took place.
+
+import type { Handshake } from "./inspect.ts";
+import type { RelayOptions, RelayStats } from "./relay/relay.ts";
+
+const KB = 1024;
+const MB = 1024 * KB;
+
+/** What a run has left behind besides the files. */
+export interface Evidence {
+  stats: RelayStats;
+  handshake: Handshake | null;
+  elapsedMs: number;
+  /** Connections that were to be made. */
+  connections: number;
+}
+
+export interface Case {
+  name: string;
+  /** TESTCASE as the interop runner gives it to both sides. */
+  testcase: string;
+  /** Sizes of the files to fetch. */
+  files: (full: boolean) => number[];
+  path?: Omit<RelayOptions, "target" | "seed">;
+  ipv6?: boolean;
+  /** A connection for each file. */
+  multiconnect?: boolean;
+  /** Authorities between the root and the server's certificate. */
+  authorities?: number;
+  timeoutMs?: (full: boolean) => number;
+  /** Why the scenario did not take place, or null. */
+  check?: (evidence: Evidence) => string | null;
+}
+
+/** The interop runner's usual path: 15 ms one way, 10 Mbit/s, 25 packets. */
+export const USUAL_PATH = { delayMs: 15, bandwidthMbps: 10, queuePackets: 25 } as const;
+const BURST = 3;
+const CHACHA20 = 0x1303;
+const INITIAL_MAX_STREAMS_BIDI = 0x08;
+
+const needs = (truth: boolean, otherwise: string): string | null => (truth ? null : otherwise);
+const connections = (full: boolean): number[] => Array<number>(full ? 50 : 10).fill(KB);
+
+function lost({ stats }: Evidence): string | null {
+  return needs(
+    stats.toServer.randomDropped > 0 && stats.toClient.randomDropped > 0,
+    "no packets were dropped",
+  );
+}
+function corrupted({ stats }: Evidence): string | null {
+  return needs(stats.toServer.corrupted > 0 && stats.toClient.corrupted > 0, "no packets were corrupted");
+}
+const drop = (rate: number) => ({ dropRate: rate, dropBurst: BURST });
+const corrupt = (rate: number) => ({ corruptRate: rate, corruptBurst: BURST });
+
+export const CASES: readonly Case[] = [
+  { name: "handshake", testcase: "handshake", files: () => [KB] },
+  { name: "transfer", testcase: "transfer", files: () => [2 * MB, 3 * MB, 5 * MB] },
+  {
+    name: "chacha20",
+    testcase: "chacha20",
+    files: () => [3 * MB],
+    check: ({ handshake }) =>
+      handshake === null
+        ? "the relay saw no ClientHello"
+        : (needs(
+            handshake.offeredSuites.every((suite) => suite === CHACHA20 || (suite & 0x0f0f) === 0x0a0a),
+            `the client offered other suites: ${handshake.offeredSuites.map((s) => s.toString(16)).join(" ")}`,
+          ) ?? needs(handshake.suite === CHACHA20, `the server chose ${handshake.suite?.toString(16)}`)),
+  },
+  {
+    name: "multiplexing",
+    testcase: "transfer",
+    files: () => Array<number>(1999).fill(32),
+    check: ({ handshake }) => {
+      const limit = handshake?.serverParameters.get(INITIAL_MAX_STREAMS_BIDI);
+      if (limit === undefined)
+        return "the server's stream limit could not be read (no key log of the client)";
+      return needs(limit > 0 && limit <= 1000, `the server allows ${limit} streams at once, more than 1000`);
+    },
+  },
+  {
+    name: "longrtt",
+    testcase: "handshake",
+    files: () => [KB],
+    path: { ...USUAL_PATH, delayMs: 750 },
+    check: ({ stats, elapsedMs }) =>
+      needs(stats.initialsToServer >= 2, "the client sent its hello only once") ??
+      needs(elapsedMs >= 3000, "too fast for this path"),
+  },
+  {
+    name: "blackhole",
+    testcase: "transfer",
+    files: () => [10 * MB],
+    path: { ...USUAL_PATH, blackhole: { onMs: 5000, offMs: 2000 } },
+    check: ({ stats }) =>
+      needs(stats.toServer.blackholed + stats.toClient.blackholed > 0, "nothing fell into the blackhole"),
+  },
+  {
+    name: "amplificationlimit",
+    testcase: "transfer",
+    files: () => [5 * KB],
+    path: { ...USUAL_PATH, toServer: { droplist: [2, 3, 4, 5, 6, 7] } },
+    authorities: 9,
+    check: ({ stats }) =>
+      needs(
+        stats.toServer.listDropped === 6,
+        `only ${stats.toServer.listDropped} of 6 packets were dropped`,
+      ) ??
+      needs(stats.flows[0]!.amplification > 2, "the server never came near its limit") ??
+      needs(
+        stats.flows.every(({ amplification }) => amplification <= 3),
+        `the server sent ${stats.flows[0]!.amplification.toFixed(2)} times what it had received`,
+      ),
+  },
+  {
+    name: "handshakeloss",
+    testcase: "multiconnect",
+    files: connections,
+    multiconnect: true,
+    path: { ...USUAL_PATH, toServer: drop(30), toClient: drop(30) },
+    timeoutMs: (full) => (full ? 300_000 : 120_000),
+    check: lost,
+  },
+  {
+    name: "handshakecorruption",
+    testcase: "multiconnect",
+    files: connections,
+    multiconnect: true,
+    path: { ...USUAL_PATH, toServer: corrupt(30), toClient: corrupt(30) },
+    timeoutMs: (full) => (full ? 300_000 : 120_000),
+    check: corrupted,
+  },
+  {
+    name: "transferloss",
+    testcase: "transfer",
+    files: () => [2 * MB],
+    path: { ...USUAL_PATH, toServer: drop(2), toClient: drop(2) },
+    check: lost,
+  },
+  {
+    name: "transfercorruption",
+    testcase: "transfer",
+    files: () => [2 * MB],
+    path: { ...USUAL_PATH, toServer: corrupt(2), toClient: corrupt(2) },
+    check: corrupted,
+  },
+  {
+    name: "ipv6",
+    testcase: "transfer",
+    files: () => [5 * KB, 10 * KB],
+    ipv6: true,
+    check: ({ stats }) => needs(stats.flows[0]!.client.startsWith("::1"), "the path was not IPv6"),
+  },
+];
+
+/** What holds in every case. `strict`: the server is the implementation under test. */
+export function checkAlways(evidence: Evidence, strict: boolean): string | null {
+  const { stats, connections: expected } = evidence;
+  const worst = Math.max(0, ...stats.flows.map(({ amplification }) => amplification));
+  return (
+    needs(stats.handshakes === expected, `${stats.handshakes} handshakes instead of ${expected}`) ??
+    // rfc9000#8.1 MUST limit the amount of data it sends to three times the amount received
+    needs(!strict || worst <= 3, `the server sent ${worst.toFixed(2)} times what it had received`)
+  );
+}
