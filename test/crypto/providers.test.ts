@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { derTlv, encodePkcs8, readSpki } from "../../internal/crypto/der.ts";
 import { NobleAesHeaderProtector } from "../../internal/crypto/noble-aead.ts";
 import type { AeadName, SignatureName } from "../../internal/crypto/provider.ts";
+import { readRsaPrivateKey } from "../../internal/crypto/rsa.ts";
 import { fromHex, toHex, utf8 } from "../../internal/protocol/bytes.ts";
 import { InvalidOptionError } from "../../internal/protocol/errors.ts";
 import { REAL, seeded, take } from "./helpers.ts";
@@ -252,6 +253,34 @@ test("signatures: every key, every provider signs, every provider verifies", () 
         }
       }
     }
+  }
+});
+
+test("PSS with a modulus of 8k + 1 bits: the byte before the encoded message is zero", () => {
+  const key = readRsaPrivateKey(der(RSA_ODD, "pkcs1"));
+  const signer = NODE.signingKey(der(RSA_ODD));
+  const power = (base: bigint, exponent: bigint) => {
+    let result = 1n;
+    for (const bit of exponent.toString(2)) {
+      result = (result * result) % key.n;
+      if (bit === "1") result = (result * base) % key.n;
+    }
+    return result;
+  };
+  const verdicts = (s: bigint, data: Uint8Array) =>
+    REAL.map((provider) => {
+      const signature = fromHex(s.toString(16).padStart(2 * 257, "0"));
+      return provider.verify("rsa_pss_rsae_sha256", signer.spki, data, signature);
+    });
+  for (let i = 0; ; i++) {
+    const data = Uint8Array.of(i);
+    const s = BigInt(`0x${toHex(signer.sign("rsa_pss_rsae_sha256", data))}`);
+    const raised = power(s, key.e) + (1n << 2048n);
+    // It has to stay below the modulus, which is a question of luck.
+    if (raised >= key.n && i < 200) continue;
+    assert.deepEqual(verdicts(s, data), [true, true]);
+    if (raised < key.n) assert.deepEqual(verdicts(power(raised, key.d), data), [false, false]);
+    return;
   }
 });
 

@@ -82,6 +82,18 @@ test("null AEAD: swapped words and blocks of zeros show", () => {
   assert.equal(aead.open(moved, 0, 10, 10, 166, 0), false);
 });
 
+test("null AEAD: where the header ends counts, even among zeros", () => {
+  const aead = simProvider({ nullAead: true }).packetAead(
+    "aes-128-gcm",
+    new Uint8Array(16),
+    new Uint8Array(12),
+  );
+  const packet = new Uint8Array(64);
+  aead.seal(packet, 0, 5, 5, 43, 0);
+  assert.equal(aead.open(packet, 0, 6, 6, 58, 0), false);
+  assert.equal(aead.open(packet, 0, 5, 5, 59, 0), true);
+});
+
 test("without nullAead packets are real", () => {
   const sim = simProvider();
   const packets = [sim, ...REAL].map((provider) => {
