@@ -70,9 +70,17 @@ function rsaKey(kind: "rsa" | "rsa-pss"): Uint8Array {
   return new Uint8Array(privateKey.export({ format: "der", type: "pkcs8" }));
 }
 
+const identities = new Map<string, Identity>();
+
 export function identity(kind: KeyKind = "ec-p256", provider: CryptoProvider = NODE): Identity {
-  const { cert, key } = certificate(kind);
-  return { chain: [cert], key: provider.signingKey(key) };
+  const name = `${kind} ${provider.name}`;
+  let found = identities.get(name);
+  if (found === undefined) {
+    const { cert, key } = certificate(kind);
+    found = { chain: [cert], key: provider.signingKey(key) };
+    identities.set(name, found);
+  }
+  return found;
 }
 
 export interface Sent {
