@@ -21,6 +21,7 @@ import {
 } from "../protocol/constants.ts";
 import { ApplicationError, QuicError, StatelessResetError, TransportError } from "../protocol/errors.ts";
 import type { Tracer } from "../protocol/tracer.ts";
+import { MIN_DATAGRAM_SIZE } from "../protocol/limits.ts";
 import { Recovery } from "../recovery/loss-recovery.ts";
 import { ReceivedPackets } from "../recovery/received-packets.ts";
 import { INITIAL_RTT, RttEstimator } from "../recovery/rtt.ts";
@@ -226,7 +227,9 @@ export class Connection implements Core, StreamHost, PathSetHost {
   #after(): void {
     if (this.close.isOpen) {
       this.timers.set(TIMER_LOSS, this.recovery.timeout());
-      this.timers.set(TIMER_ACK, this.received[APPLICATION]!.ackDeadline);
+      // While the amplification limit stops us no timer helps: what the peer sends next wakes us.
+      const blocked = this.paths.active.sendBudget() < MIN_DATAGRAM_SIZE;
+      this.timers.set(TIMER_ACK, blocked ? Infinity : this.received[APPLICATION]!.ackDeadline);
       this.timers.set(TIMER_PATH, this.paths.timeout());
     } else if (this.close.state === "closed") this.#end();
     this.#host.timerChanged(this);
@@ -243,7 +246,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
     const path = this.paths.active;
     if (bytes >= path.mtu) return;
     // rfc9000#18.2 max_udp_payload_size limits the size of UDP payloads that the endpoint is willing to receive.
-    path.mtu = bytes;
+    this.paths.limitMtu(bytes);
     this.controller.setMaxDatagramSize(bytes);
     this.pacer.setMaxDatagramSize(bytes);
   }

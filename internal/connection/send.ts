@@ -98,10 +98,8 @@ export class Sender {
       const room = path.sendBudget();
       // rfc9000#8.1 before address validation an endpoint MUST NOT send more than three times what it received.
       // Less than a full Initial would not move the handshake: wait for more.
-      if (room < MIN_DATAGRAM_SIZE) {
-        core.recovery.setAmplificationBlocked(true, now);
-        break;
-      }
+      core.recovery.setAmplificationBlocked(room < MIN_DATAGRAM_SIZE, now);
+      if (room < MIN_DATAGRAM_SIZE) break;
       const size = this.#datagram(tx.slab, at, Math.min(path.mtu, room), path, now);
       if (size === 0) break;
       path.onSent(size);
@@ -135,7 +133,8 @@ export class Sender {
   }
 
   /**
-   * PATH_CHALLENGE and PATH_RESPONSE on paths other than the active one, a datagram each. rfc9000#8.2.2 the response
+   * PATH_CHALLENGE and PATH_RESPONSE on paths other than the active one (and on that while its amplification limit
+   * leaves no room for full datagrams), a datagram each. rfc9000#8.2.2 the response
    * goes where the challenge came from.
    */
   #transmitPathFrames(tx: TxBatch, now: number): void {
@@ -143,7 +142,7 @@ export class Sender {
     if (!core.protection.canSeal(APPLICATION) || !core.handshakeComplete) return;
     for (;;) {
       const path = core.paths.nextWithFrames();
-      if (path === null || path === core.paths.active || !tx.hasRoom(path.mtu)) return;
+      if (path === null || !tx.hasRoom(path.mtu)) return;
       const budget = path.sendBudget();
       const start = tx.used;
       const number = core.recovery.peekPacketNumber(APPLICATION);

@@ -4,7 +4,6 @@
 import { verifyRetry } from "../handshake/retry.ts";
 import { bytesEqual } from "../protocol/bytes.ts";
 import {
-  APPLICATION,
   HANDSHAKE,
   INITIAL,
   PACKET_RETRY,
@@ -64,8 +63,6 @@ export class SpecialPackets {
       // rfc9001#4.9.1 a server MUST discard Initial keys when it first successfully processes a Handshake packet.
       this.#handshake.discard(INITIAL);
     }
-    if (connection.role === "client" && space === APPLICATION) return;
-    if (connection.role === "server") connection.recovery.setAmplificationBlocked(false, connection.now);
   }
 
   /** rfc9000#6.2 */
