@@ -20,7 +20,7 @@ import {
 import type { CryptoProvider, HashName, SignatureName } from "../crypto/provider.ts";
 import { concatBytes, utf8 } from "../protocol/bytes.ts";
 import { InvalidOptionError } from "../protocol/errors.ts";
-import type { RandomSource } from "../protocol/random.ts";
+import { drawBytes, type RandomSource } from "../protocol/random.ts";
 import { parseIp, prefixMask } from "./x509/ip.ts";
 import { ATTRIBUTE, EKU, encodeOid, EXT } from "./x509/oid.ts";
 import { encodeTime } from "./x509/time.ts";
@@ -138,17 +138,11 @@ function fail(option: string, message: string, cause?: unknown): never {
   throw new InvalidOptionError(option, message, cause);
 }
 
-function draw(random: RandomSource, length: number): Uint8Array {
-  const out = new Uint8Array(length);
-  random(out);
-  return out;
-}
-
 /** A new private key, PKCS#8 DER, from `random` alone. */
 export function makePrivateKey(type: GeneratedKeyType, random: RandomSource): Uint8Array {
-  if (type === "ed25519") return encodePkcs8("ed25519", draw(random, 32));
+  if (type === "ed25519") return encodePkcs8("ed25519", drawBytes(random, 32));
   const curve = CURVES[type];
-  const seed = draw(random, curve.lengths.seed ?? 96);
+  const seed = drawBytes(random, curve.lengths.seed ?? 96);
   const secret = curve.utils.randomSecretKey(seed);
   seed.fill(0);
   return encodePkcs8(type, secret, curve.getPublicKey(secret, false));
@@ -453,7 +447,7 @@ export function makeCertificate(options: CertificateOptions): CertificateAndKey 
   const version = faults.version ?? (extensions.length > 0 ? 2 : 0);
   const tbs = seq(
     ...(version === 0 ? [] : [derTlv(0xa0, derTlv(DER_INTEGER, Uint8Array.of(version)))]),
-    derTlv(DER_INTEGER, options.serialNumber ?? positive(draw(random, 16))),
+    derTlv(DER_INTEGER, options.serialNumber ?? positive(drawBytes(random, 16))),
     signatureAlgorithm(faults.innerAlgorithm ?? algorithm),
     faults.issuerName === undefined ? parent.subject : encodeName(faults.issuerName),
     seq(encodeTime(options.notBefore), encodeTime(options.notAfter)),

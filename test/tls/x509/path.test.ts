@@ -3,6 +3,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
 import * as nodeTls from "node:tls";
 import { DER_BIT_STRING, DER_INTEGER, DER_OID, DER_SEQUENCE, derTlv } from "../../../internal/crypto/der.ts";
+import { nobleProvider } from "../../../internal/crypto/noble.ts";
 import { ALERT } from "../../../internal/protocol/constants.ts";
 import { MAX_CHAIN_LENGTH, MAX_PATH_SIGNATURE_CHECKS } from "../../../internal/protocol/limits.ts";
 import type { CertificateAndKey } from "../../../internal/tls/self-signed.ts";
@@ -180,6 +181,16 @@ test("every pair of issuer key and algorithm", () => {
   const confused = leaf(ROOT, { signature: "rsa_sha1" });
   const asRsa = replaceAlgorithm(confused.cert, "1.2.840.113549.1.1.5", "1.2.840.113549.1.1.11");
   assert.equal(verdict([{ cert: asRsa, key: confused.key }], [ROOT]), "CERT_SIGNATURE_FAILURE");
+});
+
+test("noble's provider comes to the same verdicts", () => {
+  const noble = nobleProvider();
+  const anchors = loadTrustAnchors([ROOT.cert]);
+  const input = { anchors, now: NOW, purpose: "server", serverName: "example.org" } as const;
+  assert.deepEqual(verifyChain(noble, { ...input, chain: [LEAF.cert, MIDDLE.cert] }), { ok: true });
+  const bad = leaf(MIDDLE, { faults: { signature: true } });
+  const result = verifyChain(noble, { ...input, chain: [bad.cert, MIDDLE.cert] });
+  assert.equal(result.ok ? "ok" : result.certificateReason, "CERT_SIGNATURE_FAILURE");
 });
 
 test("weak and unusable keys", () => {
