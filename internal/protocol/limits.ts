@@ -55,6 +55,9 @@ export const CRYPTO_BUFFER = 65536;
 /** One TLS handshake message. A 16-certificate RSA-4096 chain is about 30 KB. Stops: memory by announced lengths. */
 export const MAX_TLS_MESSAGE = 65536;
 
+/** CRYPTO bytes TLS holds while it waits for an identity, a signature or a verifier. A chain and what follows it fit. Stops: memory by slow answers. */
+export const MAX_WAITING_TLS = 2 * MAX_TLS_MESSAGE;
+
 /** Certificates in a peer's chain. Stops: CPU by path building. */
 export const MAX_CHAIN_LENGTH = 16;
 

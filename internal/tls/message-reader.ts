@@ -1,9 +1,14 @@
 // Cuts the CRYPTO bytes of the current encryption level into handshake messages, rfc8446#4.
 
-import { INITIAL, LEVEL_NAMES, PROTOCOL_VIOLATION, type Level } from "../protocol/constants.ts";
-import { CRYPTO_BUFFER_EXCEEDED } from "../protocol/constants.ts";
+import {
+  CRYPTO_BUFFER_EXCEEDED,
+  INITIAL,
+  LEVEL_NAMES,
+  PROTOCOL_VIOLATION,
+  type Level,
+} from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
-import { MAX_TLS_MESSAGE } from "../protocol/limits.ts";
+import { MAX_TLS_MESSAGE, MAX_WAITING_TLS } from "../protocol/limits.ts";
 import { alert } from "./codec.ts";
 
 /** One handshake message. */
@@ -37,7 +42,7 @@ export class MessageReader {
     }
     const kept = this.#end - this.#start;
     // Only while the machine waits for an answer can complete messages pile up here. rfc9000#7.5 CRYPTO_BUFFER_EXCEEDED
-    if (kept + bytes.length > HEADER + 2 * MAX_TLS_MESSAGE) {
+    if (kept + bytes.length > MAX_WAITING_TLS) {
       throw new TransportError(CRYPTO_BUFFER_EXCEEDED, "too much TLS data waits to be processed", {
         frameType: 0x06,
       });
