@@ -187,7 +187,12 @@ export function nodeVerify(
   if (info === null || info.kind !== type || !allowsHash(scheme, info.pssHash)) return false;
   try {
     const key = crypto.createPublicKey({ key: asBuffer(spki), format: "der", type: "spki" });
-    if ((type === "rsa" || type === "rsa-pss") && !acceptableRsa(key)) return false;
+    if (type === "rsa" || type === "rsa-pss") {
+      if (!acceptableRsa(key)) return false;
+      // rfc8017#8.1.2 If the length of the signature S is not k octets, output "invalid signature" and stop: OpenSSL
+      // takes PSS signatures without their leading zeros.
+      if (signature.length !== Math.ceil(key.asymmetricKeyDetails!.modulusLength! / 8)) return false;
+    }
     return crypto.verify(hash, data, keyOptions(scheme, key), signature);
   } catch {
     return false;
