@@ -106,12 +106,7 @@ export const CASES: readonly Case[] = [
       needs(
         stats.toServer.listDropped === 6,
         `only ${stats.toServer.listDropped} of 6 packets were dropped`,
-      ) ??
-      needs(stats.flows[0]!.amplification > 2, "the server never came near its limit") ??
-      needs(
-        stats.flows.every(({ amplification }) => amplification <= 3),
-        `the server sent ${stats.flows[0]!.amplification.toFixed(2)} times what it had received`,
-      ),
+      ) ?? needs(stats.flows[0]!.amplification > 2, "the server never came near its limit"),
   },
   {
     name: "handshakeloss",
@@ -154,10 +149,14 @@ export const CASES: readonly Case[] = [
   },
 ];
 
+/** The most a server sent to an address before that was validated, by what it had received. */
+export const worstAmplification = ({ flows }: RelayStats): number =>
+  Math.max(0, ...flows.map(({ amplification }) => amplification));
+
 /** What holds in every case. `strict`: the server is the implementation under test. */
 export function checkAlways(evidence: Evidence, strict: boolean): string | null {
   const { stats, connections: expected } = evidence;
-  const worst = Math.max(0, ...stats.flows.map(({ amplification }) => amplification));
+  const worst = worstAmplification(stats);
   return (
     needs(stats.handshakes === expected, `${stats.handshakes} handshakes instead of ${expected}`) ??
     // rfc9000#8.1 MUST limit the amount of data it sends to three times the amount received

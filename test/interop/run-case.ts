@@ -7,7 +7,7 @@ import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, writeFi
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Case, checkAlways, USUAL_PATH } from "./cases.ts";
+import { type Case, checkAlways, USUAL_PATH, worstAmplification } from "./cases.ts";
 import { writeCertificates } from "./certificates.ts";
 import { type Assignment, type Command, type Implementation, type Role, start } from "./implementations.ts";
 import { type Handshake, inspectHandshake } from "./inspect.ts";
@@ -221,7 +221,8 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
 }
 
 /** What the path did, in few words. */
-function summary({ toServer, toClient }: RelayStats): string {
+function summary(stats: RelayStats): string {
+  const { toServer, toClient } = stats;
   const parts = [`${toServer.packets} + ${toClient.packets} packets`];
   const add = (n: number, what: string): void => void (n > 0 && parts.push(`${n} ${what}`));
   add(toServer.queueDropped + toClient.queueDropped, "over the queue");
@@ -229,5 +230,8 @@ function summary({ toServer, toClient }: RelayStats): string {
   add(toServer.corrupted + toClient.corrupted, "corrupted");
   add(toServer.listDropped + toClient.listDropped, "dropped by list");
   add(toServer.blackholed + toClient.blackholed, "blackholed");
+  const worst = worstAmplification(stats);
+  if (worst > 3)
+    parts.push(`the peer's server sent ${worst.toFixed(2)} times what it had received (quirks.md)`);
   return parts.join(", ");
 }

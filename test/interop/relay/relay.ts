@@ -196,7 +196,10 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
         const { packet, flow } = queue[head++]!;
         sendNow(toServer, packet, flow);
       }
-      if (head > 1024 && head * 2 > queue.length) (queue.splice(0, head), (head = 0));
+      if (head > 1024 && head * 2 > queue.length) {
+        queue.splice(0, head);
+        head = 0;
+      }
       if (head < queue.length) schedule();
     };
     const schedule = (): void => {

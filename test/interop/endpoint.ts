@@ -1,0 +1,124 @@
+// Our client and server under the interop runner's contract (HTTP/0.9 over QUIC, "hq-interop"), so that the official runner can
+// drive them as well as ours:
+//   ROLE            client or server
+//   TESTCASE        the runner's name for the case; exit code 127 where we do not know it
+//   REQUESTS        URLs to fetch, separated by spaces (client)
+//   SSLKEYLOGFILE   TLS secrets go there        QLOGDIR   qlog files go there
+//   WWW, DOWNLOADS, CERTS   folders, by default /www, /downloads, /certs (cert.pem, priv.key, ca.pem)
+//   LISTEN, PORT    where the server listens, by default :: and 443
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+import { basename, join } from "node:path";
+import { fetchHq, HQ_ALPN } from "../../examples/hq/client.ts";
+import { serveHq } from "../../examples/hq/server.ts";
+import { type Config, type Connection, type TlsOptions, Transport } from "../../src/index.ts";
+
+/** What the runner takes for "this implementation does not do that". */
+const UNSUPPORTED = 127;
+/** A third of all packets is lost in some cases. */
+const CONFIG: Config = { handshakeTimeout: 60_000, maxIdleTimeout: 30_000 };
+
+const BOTH = [
+  "handshake",
+  "transfer",
+  "longrtt",
+  "chacha20",
+  "multiplexing",
+  "blackhole",
+  "amplificationlimit",
+  "multiconnect",
+  "handshakeloss",
+  "handshakecorruption",
+  "transferloss",
+  "transfercorruption",
+  "ipv6",
+];
+/** A client answers Retry by itself; a server has no such setting yet. Rebinding is what a client does not notice. */
+const CASES = {
+  client: new Set([...BOTH, "retry", "rebind-port", "rebind-addr"]),
+  server: new Set([...BOTH, "rebind-port", "rebind-addr"]),
+};
+
+const { env } = process;
+const role = env["ROLE"];
+const testcase = env["TESTCASE"] ?? "";
+const folder = (name: string, fallback: string): string => env[name] || fallback;
+const certs = folder("CERTS", "/certs");
+
+const tls: TlsOptions = { ALPNProtocols: [HQ_ALPN] };
+if (testcase === "chacha20") tls.ciphers = ["chacha20-poly1305"];
+
+async function serve(): Promise<void> {
+  tls.cert = readFileSync(join(certs, "cert.pem"));
+  tls.key = readFileSync(join(certs, "priv.key"));
+  const transport = new Transport({ address: env["LISTEN"] || "::", port: Number(env["PORT"] || 443) });
+  const listener = await transport.listen(tls, CONFIG);
+  process.once("SIGTERM", () => void transport.close());
+  console.log("listening");
+  await serveHq(listener, folder("WWW", "/www"), ({ path, bytes }) => {
+    if (bytes === null) console.error(`request failed: ${path}`);
+  });
+}
+
+async function download(connection: Connection, url: URL): Promise<void> {
+  const target = join(folder("DOWNLOADS", "/downloads"), basename(url.pathname));
+  // Opened when something comes: thousands of requests may be waiting for their stream.
+  let file = -1;
+  try {
+    for await (const chunk of fetchHq(connection, url.pathname)) {
+      if (file < 0) file = openSync(target, "w");
+      writeSync(file, chunk);
+    }
+    if (file < 0) file = openSync(target, "w");
+  } finally {
+    if (file >= 0) closeSync(file);
+  }
+}
+
+async function fetchAll(urls: readonly URL[]): Promise<void> {
+  const first = urls[0]!;
+  const host = first.hostname.replace(/^\[|\]$/g, "");
+  const transport = new Transport({ address: host.includes(":") ? "::" : "0.0.0.0" });
+  try {
+    const connection = await transport.dial({ host, port: Number(first.port || 443) }, tls, CONFIG);
+    const { cipher } = connection.connectionState();
+    const handshakeMs = Math.round(connection.stats().handshakeDuration);
+    console.log(JSON.stringify({ handshakeMs, cipher }));
+    try {
+      await Promise.all(urls.map((url) => download(connection, url)));
+    } finally {
+      console.log(JSON.stringify(connection.stats()));
+      connection.closeWithError(0, "");
+    }
+  } finally {
+    await transport.close();
+  }
+}
+
+async function fetchRequests(): Promise<void> {
+  const urls = (env["REQUESTS"] ?? "")
+    .split(/\s+/)
+    .filter(Boolean)
+    .map((text) => new URL(text));
+  if (urls.length === 0) throw new Error("REQUESTS is empty");
+  tls.ca = readFileSync(join(certs, "ca.pem"));
+  if (["multiconnect", "handshakeloss", "handshakecorruption"].includes(testcase)) {
+    for (const url of urls) await fetchAll([url]);
+  } else {
+    await fetchAll(urls);
+  }
+}
+
+if (role !== "client" && role !== "server") {
+  console.error("ROLE must be client or server");
+  process.exitCode = 1;
+} else if (!CASES[role].has(testcase)) {
+  console.log(`unsupported test case: ${testcase}`);
+  process.exitCode = UNSUPPORTED;
+} else {
+  try {
+    await (role === "server" ? serve() : fetchRequests());
+  } catch (error) {
+    console.error(error);
+    process.exitCode = 1;
+  }
+}
