@@ -1,0 +1,379 @@
+// A network in virtual time: hosts with endpoints, links between them with every fault a network has. All of it follows
+// from one seed, and a hash over each datagram and its time tells whether two runs were the same.
+import type { Connection } from "../../internal/connection/connection.ts";
+import type { Endpoint } from "../../internal/endpoint/endpoint.ts";
+import type { EndpointEvent } from "../../internal/endpoint/types.ts";
+import type { Address } from "../../internal/protocol/address.ts";
+import { ECN_CE, NOT_ECT, RxBatch, TxBatch } from "../../internal/protocol/batch.ts";
+
+/** Numbers in [0, 1) from a seed: mulberry32. */
+export function seededFloat(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** On its way. Copies own their bytes. */
+export interface Datagram {
+  bytes: Uint8Array;
+  readonly from: Address;
+  readonly to: Address;
+  ecn: number;
+}
+
+/** What a link does to datagrams. Probabilities are 0 … 1, times in ms. */
+export interface LinkOptions {
+  /** One way. */
+  delay?: number;
+  /** Bytes per ms; unlimited by default. */
+  rate?: number;
+  /** Datagrams that wait for a link with a rate, the rest is dropped. Default 1000. */
+  queue?: number;
+  loss?: number;
+  /** Chance of an extra delay of up to `reorderDelay`. */
+  reorder?: number;
+  /** Default 5. */
+  reorderDelay?: number;
+  duplicate?: number;
+  /** Chance that one byte changes. */
+  corrupt?: number;
+  /** Larger datagrams vanish. */
+  mtu?: number;
+  /** Chance that a datagram leaves as Congestion Experienced. */
+  ce?: number;
+}
+
+export class Link {
+  readonly options: LinkOptions;
+  /** Nothing passes. */
+  blackhole = false;
+  /** Sees each datagram with its index on this link; false drops it. */
+  filter: ((datagram: Datagram, index: number, now: number) => boolean) | null = null;
+  count = 0;
+  dropped = 0;
+  readonly #random: () => number;
+  #freeAt = 0;
+
+  constructor(options: LinkOptions, random: () => number) {
+    this.options = options;
+    this.#random = random;
+  }
+
+  /** Calls `out` with each copy that comes through and when. */
+  carry(datagram: Datagram, now: number, out: (datagram: Datagram, at: number) => void): void {
+    const o = this.options;
+    const random = this.#random;
+    const index = this.count++;
+    if (
+      this.blackhole ||
+      datagram.bytes.length > (o.mtu ?? Infinity) ||
+      (this.filter !== null && !this.filter(datagram, index, now)) ||
+      (o.loss !== undefined && random() < o.loss)
+    ) {
+      this.dropped++;
+      return;
+    }
+    let at = now;
+    if (o.rate !== undefined) {
+      const time = datagram.bytes.length / o.rate;
+      const waiting = Math.max(0, this.#freeAt - now) / time;
+      if (waiting > (o.queue ?? 1000)) {
+        this.dropped++;
+        return;
+      }
+      at = this.#freeAt = Math.max(now, this.#freeAt) + time;
+    }
+    if (o.corrupt !== undefined && random() < o.corrupt) {
+      const bytes = datagram.bytes.slice();
+      bytes[Math.floor(random() * bytes.length)]! ^= 1 + Math.floor(random() * 255);
+      datagram = { ...datagram, bytes };
+    }
+    if (o.ce !== undefined && random() < o.ce) datagram = { ...datagram, ecn: ECN_CE };
+    at += o.delay ?? 0;
+    if (o.reorder !== undefined && random() < o.reorder) at += random() * (o.reorderDelay ?? 5);
+    out(datagram, at);
+    if (o.duplicate !== undefined && random() < o.duplicate) {
+      out({ ...datagram, bytes: datagram.bytes.slice() }, at + random() * 2);
+    }
+  }
+}
+
+/** Order-sensitive 64 bits over datagrams and times. Not cryptographic. */
+class TraceHash {
+  #a = 0x9747b28c;
+  #b = 0x1b873593;
+  readonly #number = new Float64Array(1);
+  readonly #words = new Int32Array(this.#number.buffer);
+
+  #word(word: number): void {
+    this.#a = Math.imul(((this.#a << 5) | (this.#a >>> 27)) ^ word, 0x9e3779b1);
+    this.#b = Math.imul(((this.#b << 13) | (this.#b >>> 19)) + word, 0x85ebca6b);
+  }
+
+  number(value: number): void {
+    this.#number[0] = value;
+    this.#word(this.#words[0]!);
+    this.#word(this.#words[1]!);
+  }
+
+  bytes(bytes: Uint8Array): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    let i = 0;
+    for (; i + 4 <= bytes.length; i += 4) this.#word(view.getInt32(i, true));
+    for (; i < bytes.length; i++) this.#word(bytes[i]!);
+    this.#word(bytes.length);
+  }
+
+  get hex(): string {
+    return [this.#a, this.#b].map((lane) => (lane >>> 0).toString(16).padStart(8, "0")).join("");
+  }
+}
+
+/** An endpoint on the network. */
+export class Host {
+  address: Address;
+  readonly endpoint: Endpoint;
+  /** What leaves passes these, then the receiver's `inbound`. */
+  readonly outbound: Link[] = [];
+  readonly inbound: Link[] = [];
+  /** What the application does with an event. */
+  onEvent: (event: EndpointEvent<Connection>) => void = () => {};
+  /** Until then the host's event loop does nothing; datagrams wait in the socket. */
+  blockedUntil = 0;
+  bytesSent = 0;
+  bytesReceived = 0;
+  datagramsSent = 0;
+  readonly waiting: Datagram[] = [];
+
+  constructor(address: Address, endpoint: Endpoint) {
+    this.address = address;
+    this.endpoint = endpoint;
+  }
+}
+
+interface Arrival {
+  readonly at: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+/** Datagrams a socket keeps while nobody reads. */
+const SOCKET_QUEUE = 400;
+/** Rounds at one instant before it counts as a loop without end. */
+const MAX_ROUNDS = 20_000;
+
+export class Network {
+  readonly seed: number;
+  now = 1000;
+  /** wallNow is this much ahead of `now`. */
+  wallOffset = Date.UTC(2026, 0, 1);
+  readonly hosts: Host[] = [];
+  /** Datagrams that nobody has the address of: scripted peers. */
+  onUnrouted: (datagram: Datagram) => void = () => {};
+  datagrams = 0;
+  readonly #hash = new TraceHash();
+  readonly #heap: Arrival[] = [];
+  #order = 0;
+  #links = 0;
+  readonly #tx = new TxBatch();
+  readonly #rx = new RxBatch();
+
+  constructor(seed: number) {
+    this.seed = seed;
+  }
+
+  get wallNow(): number {
+    return this.wallOffset + this.now;
+  }
+
+  get traceHash(): string {
+    return this.#hash.hex;
+  }
+
+  link(options: LinkOptions): Link {
+    return new Link(options, seededFloat(Math.imul(this.seed + 1, 7919) + this.#links++));
+  }
+
+  add(host: Host): Host {
+    this.hosts.push(host);
+    return host;
+  }
+
+  /** Runs `run` at a time. */
+  at(time: number, run: () => void): void {
+    const heap = this.#heap;
+    const item: Arrival = { at: Math.max(time, this.now), order: this.#order++, run };
+    let i = heap.length;
+    heap.push(item);
+    while (i > 0) {
+      const parent = (i - 1) >> 1;
+      if (!before(item, heap[parent]!)) break;
+      heap[i] = heap[parent]!;
+      i = parent;
+    }
+    heap[i] = item;
+  }
+
+  #pop(): Arrival {
+    const heap = this.#heap;
+    const top = heap[0]!;
+    const item = heap.pop()!;
+    const length = heap.length;
+    if (length === 0) return top;
+    let i = 0;
+    for (;;) {
+      let child = 2 * i + 1;
+      if (child >= length) break;
+      if (child + 1 < length && before(heap[child + 1]!, heap[child]!)) child++;
+      if (!before(heap[child]!, item)) break;
+      heap[i] = heap[child]!;
+      i = child;
+    }
+    heap[i] = item;
+    return top;
+  }
+
+  /** Puts a datagram on the wire at `from`'s side, or (null) straight to its destination. */
+  send(datagram: Datagram, from: Host | null): void {
+    this.datagrams++;
+    this.#hash.number(this.now);
+    this.#hash.bytes(datagram.bytes);
+    this.#hop(datagram, from === null ? [] : from.outbound, 0, () => {
+      const to = this.#hostOf(datagram.to);
+      if (to === undefined) this.onUnrouted(datagram);
+      return to?.inbound ?? null;
+    });
+  }
+
+  #hop(
+    datagram: Datagram,
+    links: readonly Link[],
+    i: number,
+    then: (() => readonly Link[] | null) | null,
+  ): void {
+    if (i < links.length) {
+      links[i]!.carry(datagram, this.now, (copy, at) => {
+        this.at(at, () => this.#hop(copy, links, i + 1, then));
+      });
+      return;
+    }
+    if (then !== null) {
+      const next = then();
+      if (next !== null) this.#hop(datagram, next, 0, null);
+      return;
+    }
+    const to = this.#hostOf(datagram.to);
+    if (to === undefined) return;
+    if (to.waiting.length < SOCKET_QUEUE || to.blockedUntil <= this.now) to.waiting.push(datagram);
+  }
+
+  #hostOf(address: Address): Host | undefined {
+    return this.hosts.find((host) => host.address.key === address.key);
+  }
+
+  /** Does what the host's loop does after anything happened. */
+  flush(host: Host): void {
+    const { endpoint } = host;
+    for (let round = 0; ; round++) {
+      if (round === MAX_ROUNDS) throw new Error(`seed ${this.seed}: an endpoint sends without end`);
+      let moved = false;
+      for (let event = endpoint.pollEvent(); event !== null; event = endpoint.pollEvent()) {
+        host.onEvent(event);
+        moved = true;
+      }
+      const tx = this.#tx;
+      tx.clear();
+      endpoint.transmit(tx, this.now);
+      for (let i = 0; i < tx.count; i++) {
+        moved = true;
+        const end = tx.offset[i]! + tx.length[i]!;
+        for (let at = tx.offset[i]!; at < end; at += tx.segmentSize[i]!) {
+          const bytes = tx.slab.slice(at, Math.min(end, at + tx.segmentSize[i]!));
+          host.bytesSent += bytes.length;
+          host.datagramsSent++;
+          this.send({ bytes, from: host.address, to: tx.remote[i]!, ecn: tx.ecn[i]! }, host);
+        }
+      }
+      if (!moved) return;
+    }
+  }
+
+  /** The next instant at which something happens. */
+  next(): number {
+    let next = this.#heap.length > 0 ? this.#heap[0]!.at : Infinity;
+    for (const host of this.hosts) {
+      if (host.waiting.length > 0) next = Math.min(next, Math.max(this.now, host.blockedUntil));
+      next = Math.min(next, Math.max(host.endpoint.nextTimeout(), host.blockedUntil));
+    }
+    return Math.max(next, this.now);
+  }
+
+  /** Goes to the next instant and does what is due then. False when nothing is, or nothing until `until`. */
+  step(until: number): boolean {
+    const next = this.next();
+    if (next > until) return false;
+    this.now = next;
+    while (this.#heap.length > 0 && this.#heap[0]!.at <= this.now) this.#pop().run();
+    for (const host of this.hosts) {
+      if (host.blockedUntil > this.now) continue;
+      const due = host.endpoint.nextTimeout() <= this.now;
+      if (!due && host.waiting.length === 0) continue;
+      if (host.waiting.length > 0) this.#deliver(host);
+      if (due) host.endpoint.handleTimeout(this.now, this.wallNow);
+      this.flush(host);
+    }
+    return true;
+  }
+
+  #deliver(host: Host): void {
+    const rx = this.#rx;
+    rx.clear();
+    const give = (): void => {
+      if (rx.count > 0) host.endpoint.receive(rx, this.now, this.wallNow);
+      rx.clear();
+    };
+    for (const datagram of host.waiting) {
+      host.bytesReceived += datagram.bytes.length;
+      if (rx.push(datagram.bytes, datagram.from, null, datagram.ecn)) continue;
+      give();
+      rx.push(datagram.bytes, datagram.from, null, datagram.ecn);
+    }
+    host.waiting.length = 0;
+    give();
+  }
+
+  /** A datagram as if it came from `from`. */
+  inject(bytes: Uint8Array, from: Address, to: Address): void {
+    this.send({ bytes: bytes.slice(), from, to, ecn: NOT_ECT }, null);
+  }
+
+  /** Lets `ms` pass. */
+  run(ms: number): void {
+    this.runUntil(() => false, ms);
+  }
+
+  /** Until `done`, for `ms` at most; whether it came to that. Time stays where it happened. */
+  runUntil(done: () => boolean, ms: number): boolean {
+    const until = this.now + ms;
+    for (const host of this.hosts) if (host.blockedUntil <= this.now) this.flush(host);
+    let at = this.now;
+    for (let rounds = 0; ; rounds++) {
+      if (done()) return true;
+      if (!this.step(until)) break;
+      if (this.now > at) {
+        at = this.now;
+        rounds = 0;
+      } else if (rounds > MAX_ROUNDS) throw new Error(`seed ${this.seed}: time stands still at ${at}`);
+    }
+    this.now = until;
+    return done();
+  }
+}
+
+function before(a: Arrival, b: Arrival): boolean {
+  return a.at !== b.at ? a.at < b.at : a.order < b.order;
+}
