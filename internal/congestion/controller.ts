@@ -4,6 +4,8 @@
 export interface AckedBatch {
   now: number;
   bytes: number;
+  /** Of these, bytes sent after the controller's `recoveryStart`: rfc9002#7.3.2 the others do not grow the window. */
+  bytesAfterRecovery: number;
   /** Send time of the newest packet among them. */
   largestSentTime: number;
   /** Bytes in flight before the ACK was processed. */
@@ -22,6 +24,8 @@ export interface CongestionController {
   /** Congestion window, bytes. */
   readonly cwnd: number;
   readonly ssthresh: number;
+  /** When the last recovery period began, −Infinity for never: packets sent until then belong to it. */
+  readonly recoveryStart: number;
   /** "slow_start", "congestion_avoidance", "recovery", …: for traces. */
   readonly state: string;
   /** Bytes per ms the pacer spreads packets at, given the smoothed RTT. */
@@ -36,6 +40,8 @@ export interface CongestionController {
   onEcnCe(now: number, sentTime: number): void;
   /** Whether the application, not the window, limits sending: the window must not grow, rfc9002#7.8. */
   setAppLimited(appLimited: boolean): void;
+  /** rfc9000#9.4 a new path: everything as at the start. */
+  reset(): void;
   setMaxDatagramSize(bytes: number): void;
 }
 

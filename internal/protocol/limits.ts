@@ -75,6 +75,12 @@ export const MAX_ACK_RANGES_READ = 32_768;
 
 /** Sent packets remembered in one space. 128 Ki × 1,452 B = 190 MB in flight. Stops: memory by a peer that never acknowledges. */
 export const MAX_SENT_PACKETS = 131_072;
+/** Of those, kept for ACKs and probes, which leave when nothing else may. Beyond them the oldest packet counts as lost. */
+export const RESERVED_SENT_PACKETS = 1024;
+/** Lost packets remembered per space, to see that a late ACK shows a loss to be spurious. Stops: work per ACK by losses. */
+export const MAX_REMEMBERED_LOSSES = 64;
+/** Numbers skipped on purpose that are remembered; their distances double, so that these are all of a long connection's. */
+export const MAX_SKIPPED_NUMBERS = 16;
 
 /** Our max_ack_delay, rfc9000#18.2's default. */
 export const MAX_ACK_DELAY = 25;

@@ -1,30 +1,40 @@
 // Loss detection, probe timeouts and congestion events over the three packet number spaces: rfc9002#6, rfc9002#7,
 // appendices A and B. How the connection uses it:
 //
-//   pn = peekPacketNumber(space); sent(space).begin(pn); … addRecord(…) …; usePacketNumber(space)
-//   onPacketSent(space, pn, …)            every packet that leaves
+//   pn = peekPacketNumber(space); sent(space).begin(pn); … addRecord(…) …    then either rollback(), or
+//   usePacketNumber(space); onPacketSent(space, …)      for every packet that leaves, ACKs alone too
 //   onAck(space, ack, delay, now)         every ACK frame; what was acknowledged or lost goes to `fate` by record
-//   timeout() / onTimeout(now)            loss timer and PTO; a PTO sets probesDue(space), whose packets bypass
-//                                         congestion control and carry the oldest data again (prepareProbe)
+//   timeout() / onTimeout(now)            one timer for loss by time and PTO. A PTO hands the oldest records to
+//                                         fate.onRecordLost and sets probesDue(space): so many packets leave past
+//                                         congestion control and pacer, ack-eliciting, with those records or a PING
+//   may a packet with data leave?         probesDue(space) > 0, or bytesInFlight + size ≤ cwnd, not sent(space).isFull
+//   setHandshakeKeys, setHandshakeConfirmed, setAmplificationBlocked, setPeerMaxAckDelay
+//                                         what the PTO's rules depend on; discardSpace when keys go
+//   resetInitial (Retry), resetZeroRtt (rejected), onNewPath (migration)
+//   ecnFailed                             marks do not arrive as they must: stop marking
 
 import type { AckedBatch, CongestionController } from "../congestion/controller.ts";
+import { ECT_0, ECT_1 } from "../protocol/batch.ts";
 import {
   APPLICATION,
   FRAME_ACK,
   HANDSHAKE,
   INITIAL,
   PROTOCOL_VIOLATION,
-  SPACES,
   type Role,
   type Space,
 } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
-import { MAX_ACK_DELAY, MAX_PTO, SKIPPED_NUMBER_PERIOD } from "../protocol/limits.ts";
-import { drawInt, type RandomSource } from "../protocol/random.ts";
+import { MAX_ACK_DELAY, MAX_PTO } from "../protocol/limits.ts";
+import type { RandomSource } from "../protocol/random.ts";
 import type { Tracer } from "../protocol/tracer.ts";
 import type { AckFrame } from "../wire/frames.ts";
+import { ECN_CONGESTED, ECN_FAILED, EcnCounters } from "./ecn-counts.ts";
+import { LostPackets } from "./lost-packets.ts";
+import { PacketNumbers } from "./packet-numbers.ts";
+import { RecoveryTrace, type LossTrigger } from "./recovery-trace.ts";
 import { GRANULARITY, type RttEstimator } from "./rtt.ts";
-import { ACK_ELICITING, IN_FLIGHT, LOST, PROBED, SENT, SentPackets } from "./sent-packets.ts";
+import { ACK_ELICITING, IN_FLIGHT, OLD_PATH, PROBED, SentPackets } from "./sent-packets.ts";
 
 /** rfc9002#6.1.1 kPacketThreshold */
 const PACKET_THRESHOLD = 3;
@@ -33,7 +43,9 @@ const TIME_THRESHOLD = 9 / 8;
 /** rfc9002#7.6.1 kPersistentCongestionThreshold */
 const PERSISTENT_CONGESTION_THRESHOLD = 3;
 /** rfc9002#6.2.4 a sender MUST send at least one and MAY send up to two probes per PTO. */
-const PROBES = 2;
+const MAX_PROBES = 2;
+/** Packets that come back within one reading of the clock have a round trip, if a short one. */
+const MIN_SAMPLE = 0.001;
 
 /** What became of what was sent. Called per record, synchronously. */
 export interface FrameFate {
@@ -43,19 +55,20 @@ export interface FrameFate {
 
 class SpaceState {
   readonly sent = new SentPackets();
+  readonly lost = new LostPackets();
+  readonly ecn = new EcnCounters();
+  readonly numbers: PacketNumbers;
   largestAcked = -1;
-  next = 0;
-  /** A number left out on purpose; acknowledging it is a lie. */
-  skipped = -1;
-  skipAt = 0;
-  skipPeriod = SKIPPED_NUMBER_PERIOD;
+  /** Send time of the newest acknowledged packet. */
+  newestAckedTime = -Infinity;
   lossTime = Infinity;
   lastElicitingSent = 0;
   probes = 0;
   discarded = false;
-  ect0 = 0;
-  ect1 = 0;
-  ce = 0;
+
+  constructor(random: RandomSource | null) {
+    this.numbers = new PacketNumbers(random);
+  }
 }
 
 export interface RecoveryOptions {
@@ -69,29 +82,30 @@ export interface RecoveryOptions {
 
 /** RFC 9002 for one connection. */
 export class Recovery {
-  readonly #role: Role;
   readonly #rtt: RttEstimator;
   readonly #controller: CongestionController;
-  readonly #random: RandomSource;
-  readonly #tracer: Tracer | null;
+  readonly #trace: RecoveryTrace | null;
   readonly #fate: FrameFate;
-  readonly #spaces = [new SpaceState(), new SpaceState(), new SpaceState()] as const;
+  readonly #spaces: readonly [SpaceState, SpaceState, SpaceState];
   #peerMaxAckDelay = MAX_ACK_DELAY;
   #handshakeConfirmed = false;
   #hasHandshakeKeys = false;
   /** Server: always true. Client: an ACK in a Handshake packet, or confirmation. rfc9002#6.2.2.1 */
   #peerCompletedValidation: boolean;
-  /** Server: amplification-limited, so that no timer may be armed: rfc9002#6.2.2.1 */
+  /** Server: amplification-limited, so that no PTO may be armed: rfc9002#6.2.2.1 */
   #blocked = false;
   #timeout = Infinity;
   ptoCount = 0;
   bytesInFlight = 0;
   lostPackets = 0;
   spuriousLosses = 0;
+  /** ECN validation failed: the connection should stop marking, rfc9000#13.4.2.2. */
+  ecnFailed = false;
 
   readonly #batch: AckedBatch = {
     now: 0,
     bytes: 0,
+    bytesAfterRecovery: 0,
     largestSentTime: 0,
     priorInFlight: 0,
     latestRtt: 0,
@@ -106,16 +120,14 @@ export class Recovery {
     this.#fate.onRecordLost(this.#callbackSpace, kind, a, b, c);
 
   constructor(options: RecoveryOptions) {
-    this.#role = options.role;
     this.#rtt = options.rtt;
     this.#controller = options.controller;
-    this.#random = options.random;
-    this.#tracer = options.tracer;
+    this.#trace =
+      options.tracer === null ? null : new RecoveryTrace(options.tracer, options.controller, options.rtt);
     this.#fate = options.fate;
     this.#peerCompletedValidation = options.role === "server";
-    const app = this.#spaces[APPLICATION];
-    app.skipAt = 1 + drawInt(this.#random, app.skipPeriod);
-    for (const space of [INITIAL, HANDSHAKE] as const) this.#spaces[space].skipAt = Infinity;
+    // The handshake's few packets are no place for optimistic ACKs, nor for gaps that cost the peer a range.
+    this.#spaces = [new SpaceState(null), new SpaceState(null), new SpaceState(options.random)];
   }
 
   sent(space: Space): SentPackets {
@@ -126,20 +138,18 @@ export class Recovery {
     return this.#spaces[space].largestAcked;
   }
 
+  /** Marks sent and reported, for traces and for the connection's ECN state. */
+  ecnCounters(space: Space): EcnCounters {
+    return this.#spaces[space].ecn;
+  }
+
   /** The next packet's number; it is used up by `usePacketNumber`. */
   peekPacketNumber(space: Space): number {
-    const state = this.#spaces[space];
-    if (state.next === state.skipAt) {
-      // rfc9000#21.4 an endpoint that skips packet numbers can detect a peer that acknowledges what it did not get.
-      state.skipped = state.next++;
-      state.skipPeriod = Math.min(2 * state.skipPeriod, 2 ** 20);
-      state.skipAt = state.next + 1 + drawInt(this.#random, state.skipPeriod);
-    }
-    return state.next;
+    return this.#spaces[space].numbers.peek();
   }
 
   usePacketNumber(space: Space): void {
-    this.#spaces[space].next++;
+    this.#spaces[space].numbers.use();
   }
 
   /** After `sent(space).begin(pn)` and its records: the packet leaves. */
@@ -152,21 +162,33 @@ export class Recovery {
     ecn: number,
   ): void {
     const state = this.#spaces[space];
-    state.sent.finish(now, bytes, eliciting, inFlight, ecn);
+    const { sent } = state;
+    sent.finish(now, bytes, eliciting, inFlight, ecn);
+    state.ecn.onSent(ecn);
+    if (sent.isOverfull) this.#evictOldest(space, now);
     if (!inFlight) return;
     this.bytesInFlight += bytes;
     this.#controller.onPacketSent(now, bytes);
     if (!eliciting) return;
     state.lastElicitingSent = now;
     if (state.probes > 0) state.probes--;
+    // rfc9002#6.2.1 a sender SHOULD restart its PTO timer every time an ack-eliciting packet is sent.
     this.#setTimer(now);
   }
 
-  /** rfc9002#6.2.1 the peer's max_ack_delay, for the application space once the handshake is confirmed. */
+  /** A peer that acknowledges nothing while ACKs go on leaving: what is oldest counts as lost, so that memory is bounded. */
+  #evictOldest(space: Space, now: number): void {
+    const { sent } = this.#spaces[space];
+    this.#callbackSpace = space;
+    this.#lose(space, sent.first, now, "time_threshold");
+  }
+
+  /** The peer's max_ack_delay: rfc9002#6.2.1 for the application space alone. */
   setPeerMaxAckDelay(ms: number): void {
     this.#peerMaxAckDelay = ms;
   }
 
+  /** Whether a client in doubt probes with Handshake packets: rfc9002#6.2.2.1 */
   setHandshakeKeys(has: boolean): void {
     this.#hasHandshakeKeys = has;
   }
@@ -177,7 +199,10 @@ export class Recovery {
     this.#setTimer(now);
   }
 
-  /** Server: whether the anti-amplification limit stops it. rfc9002#6.2.2.1 the timer MUST NOT be armed then. */
+  /**
+   * Server: whether the anti-amplification limit stops it. rfc9002#6.2.2.1 the PTO timer MUST NOT be armed then. Call it
+   * with false when a datagram arrives: a timer that would have fired meanwhile is then in the past and due at once.
+   */
   setAmplificationBlocked(blocked: boolean, now: number): void {
     if (blocked === this.#blocked) return;
     this.#blocked = blocked;
@@ -190,71 +215,91 @@ export class Recovery {
   }
 
   /**
-   * An ACK frame. Ranges are walked over what is outstanding, so that a hostile frame costs no more than that.
+   * An ACK frame. What is outstanding is walked in order beside the ranges: it costs what is newly acknowledged or
+   * about to be lost, and a hostile frame no more than the packets outstanding and the bytes it took.
+   * @param ackDelay ms, as the peer says
    * @throws {TransportError} PROTOCOL_VIOLATION for packets never sent.
    */
   onAck(space: Space, ack: AckFrame, ackDelay: number, now: number): void {
     const state = this.#spaces[space];
     if (state.discarded) return;
-    // rfc9000#13.1 an endpoint SHOULD treat receipt of an acknowledgment for a packet it did not send as a connection
-    // error of type PROTOCOL_VIOLATION.
-    if (ack.largest >= state.next) this.#neverSent(ack.largest);
-    if (state.skipped >= 0) this.#checkSkipped(state, ack);
     const { sent } = state;
+    const { ranges, rangeCount } = ack;
+    // rfc9000#13.1 an endpoint SHOULD treat receipt of an acknowledgment for a packet it did not send as a connection
+    // error of type PROTOCOL_VIOLATION; rfc9000#21.4 the skipped numbers are such.
+    const lie = state.numbers.neverSent(ack.largest, ranges, rangeCount);
+    if (lie >= 0) {
+      throw new TransportError(PROTOCOL_VIOLATION, `acknowledges packet ${lie}, which was never sent`, {
+        frameType: FRAME_ACK,
+      });
+    }
     const batch = this.#batch;
-    batch.bytes = 0;
+    batch.bytes = batch.bytesAfterRecovery = 0;
     batch.largestSentTime = 0;
     batch.priorInFlight = this.bytesInFlight;
+    const { recoveryStart } = this.#controller;
+    const numbers: number[] | null = this.#trace === null ? null : [];
     let newlyAcked = 0;
     let elicitingAcked = false;
     let largestNewly = -1;
     let largestTime = 0;
-    let largestEliciting = false;
+    let acked0 = 0;
+    let acked1 = 0;
     this.#callbackSpace = space;
-    for (let i = 0; i < ack.rangeCount; i++) {
-      const low = Math.max(ack.ranges[2 * i]!, sent.oldest);
-      const high = Math.min(ack.ranges[2 * i + 1]!, sent.next - 1);
-      if (high < sent.oldest) break;
-      for (let pn = high; pn >= low; pn--) {
+    let range = rangeCount - 1;
+    let pn = sent.first;
+    while (pn >= 0) {
+      while (range >= 0 && ranges[2 * range + 1]! < pn) range--;
+      if (range < 0) break;
+      const after = sent.after(pn);
+      if (pn >= ranges[2 * range]!) {
         const flags = sent.flags(pn);
-        if (flags === 0) continue;
-        if ((flags & LOST) !== 0) {
-          this.spuriousLosses++;
-          sent.remove(pn);
-          continue;
-        }
-        newlyAcked++;
         const time = sent.time(pn);
-        if (pn > largestNewly) {
-          largestNewly = pn;
-          largestTime = time;
-          largestEliciting = (flags & ACK_ELICITING) !== 0;
-        }
+        newlyAcked++;
+        largestNewly = pn;
+        largestTime = time;
         if ((flags & ACK_ELICITING) !== 0) elicitingAcked = true;
-        if ((flags & IN_FLIGHT) !== 0) {
+        // rfc9000#9.4 packets sent on the old path MUST NOT contribute to congestion control for the new path.
+        if ((flags & (IN_FLIGHT | OLD_PATH)) === IN_FLIGHT) {
           const bytes = sent.bytes(pn);
           this.bytesInFlight -= bytes;
           batch.bytes += bytes;
-          if (time > batch.largestSentTime) batch.largestSentTime = time;
+          if (time > recoveryStart) batch.bytesAfterRecovery += bytes;
+          batch.largestSentTime = time;
         }
+        const ecn = sent.ecn(pn);
+        if (ecn === ECT_0) acked0++;
+        else if (ecn === ECT_1) acked1++;
+        if (numbers !== null) numbers.push(pn);
         sent.records(pn, this.#acked);
-        sent.remove(pn);
-        if (sent.oldest > pn) break;
+        // … nor to its RTT estimation.
+        if ((flags & OLD_PATH) !== 0) largestNewly = -1;
+        sent.acknowledge(pn);
       }
+      pn = after;
     }
-    if (ack.largest > state.largestAcked) state.largestAcked = ack.largest;
+    this.spuriousLosses += state.lost.takeAcked(ranges, rangeCount);
+    const newLargest = ack.largest > state.largestAcked;
+    if (newLargest) state.largestAcked = ack.largest;
     if (newlyAcked === 0) return;
+    if (largestTime > state.newestAckedTime) state.newestAckedTime = largestTime;
+    if (this.#trace !== null && numbers !== null) this.#trace.acked(now, space, numbers);
 
-    // rfc9002#5.1 an RTT sample only where the largest acknowledged packet is newly acknowledged and at least one of
-    // the newly acknowledged packets was ack-eliciting.
-    if (largestNewly === ack.largest && (largestEliciting || elicitingAcked)) {
-      // rfc9002#5.3 MAY ignore the delay for Initial packets, SHOULD ignore max_ack_delay until confirmed, MUST use
-      // the lesser of the delay and max_ack_delay after that.
+    // rfc9002#5.1 an RTT sample only where the largest acknowledged packet number is newly acknowledged and at least
+    // one of the newly acknowledged packets was ack-eliciting.
+    if (largestNewly === ack.largest && elicitingAcked) {
+      // rfc9002#5.3 MAY ignore the acknowledgment delay for Initial packets; SHOULD ignore the peer's max_ack_delay
+      // until the handshake is confirmed; MUST use the lesser of the two after that.
       let delay = space === INITIAL ? 0 : ackDelay;
       if (this.#handshakeConfirmed) delay = Math.min(delay, this.#peerMaxAckDelay);
-      this.#rtt.update(Math.max(now - largestTime, 0.001), delay, now);
+      this.#rtt.update(Math.max(now - largestTime, MIN_SAMPLE), delay, now);
     }
-    this.#onEcn(state, ack, largestTime, now);
+    if (!this.ecnFailed) {
+      const verdict = state.ecn.onAck(ack, acked0, acked1, newLargest);
+      if (verdict === ECN_FAILED) this.ecnFailed = true;
+      // rfc9002#7.1 a response when the peer-reported ECN-CE count increases.
+      else if (verdict === ECN_CONGESTED) this.#controller.onEcnCe(now, largestTime);
+    }
     this.#detectLost(space, now);
     if (batch.bytes > 0) {
       batch.now = now;
@@ -263,34 +308,12 @@ export class Recovery {
       batch.smoothedRtt = this.#rtt.smoothed;
       this.#controller.onPacketsAcked(batch);
     }
-    if (this.#role === "client" && space === HANDSHAKE) this.#peerCompletedValidation = true;
-    // rfc9002#6.2.1 the PTO backoff is reset when an acknowledgment arrives, but a client does not reset it before
-    // it knows that the server validated its address.
+    if (space === HANDSHAKE) this.#peerCompletedValidation = true;
+    // rfc9002#6.2.1 the PTO backoff factor is reset when an acknowledgment is received, but not at a client that is
+    // not yet certain that the server has finished validating the client's address.
     if (this.#peerCompletedValidation) this.ptoCount = 0;
     this.#setTimer(now);
-    if (this.#tracer !== null) this.#traceMetrics(now);
-  }
-
-  #neverSent(pn: number): never {
-    throw new TransportError(PROTOCOL_VIOLATION, `acknowledges packet ${pn}, which was never sent`, {
-      frameType: FRAME_ACK,
-    });
-  }
-
-  #checkSkipped(state: SpaceState, ack: AckFrame): void {
-    for (let i = 0; i < ack.rangeCount; i++) {
-      if (state.skipped > ack.ranges[2 * i + 1]!) return;
-      if (state.skipped >= ack.ranges[2 * i]!) this.#neverSent(state.skipped);
-    }
-  }
-
-  /** Counts only grow (rfc9000#13.4.2.1); more CE is a congestion event, rfc9002#7.1. */
-  #onEcn(state: SpaceState, ack: AckFrame, sentTime: number, now: number): void {
-    if (!ack.ecn) return;
-    if (ack.ce > state.ce) this.#controller.onEcnCe(now, sentTime);
-    state.ect0 = Math.max(state.ect0, ack.ect0);
-    state.ect1 = Math.max(state.ect1, ack.ect1);
-    state.ce = Math.max(state.ce, ack.ce);
+    this.#traceAll(now);
   }
 
   /** rfc9002#6.1, appendix A.10. */
@@ -301,235 +324,282 @@ export class Recovery {
     if (largestAcked < 0) return;
     // rfc9002#6.1.2 max(kTimeThreshold * max(smoothed_rtt, latest_rtt), kGranularity)
     const delay = Math.max(TIME_THRESHOLD * Math.max(this.#rtt.smoothed, this.#rtt.latest), GRANULARITY);
-    const lostBefore = now - delay;
-    let lostBytes = 0;
-    let lostCount = 0;
-    let largestLostTime = 0;
-    // Persistent congestion: the span of ack-eliciting packets lost with nothing acknowledged between them.
-    let runStart = -1;
-    let runEnd = -1;
-    let longest = 0;
-    this.#callbackSpace = space;
-    // rfc9002#7.6.2 only packets sent after the first RTT sample count.
-    const since = this.#rtt.hasSample ? this.#rtt.firstSampleAt : Infinity;
-    let previous = -2;
-    for (let pn = sent.oldest; pn <= largestAcked && pn < sent.next; pn++) {
-      const flags = sent.flags(pn);
-      if ((flags & SENT) === 0 || (flags & LOST) !== 0) continue;
-      const time = sent.time(pn);
-      const byTime = time <= lostBefore;
-      if (!byTime && largestAcked - pn < PACKET_THRESHOLD) {
-        // Sent in this order, so the first that is not lost has the earliest time.
-        if (time + delay < state.lossTime) state.lossTime = time + delay;
-        continue;
-      }
-      lostCount++;
-      if ((flags & IN_FLIGHT) !== 0) {
-        const bytes = sent.bytes(pn);
-        this.bytesInFlight -= bytes;
-        lostBytes += bytes;
-        if (time > largestLostTime) largestLostTime = time;
-      }
-      if ((flags & ACK_ELICITING) !== 0 && time > since) {
-        if (runStart < 0 || previous !== pn - 1) runStart = time;
-        runEnd = time;
-        if (runEnd - runStart > longest) longest = runEnd - runStart;
-      }
-      previous = pn;
-      if (this.#tracer !== null) {
-        const trigger = byTime ? "time_threshold" : "reordering_threshold";
-        this.#tracer.record({ name: "packet_lost", time: now, space, number: pn, trigger });
-      }
-      sent.records(pn, this.#lost);
-      sent.markLost(pn);
+    // rfc9002#7.6.2 a prior RTT sample existed when the two packets were sent, and none of the packets sent between
+    // them, across all packet number spaces, are acknowledged.
+    let since = this.#rtt.hasSample ? this.#rtt.firstSampleAt : Infinity;
+    for (let other = 0; other < 3; other++) {
+      if (other !== space) since = Math.max(since, this.#spaces[other]!.newestAckedTime);
     }
-    // A late ACK tells of a spurious loss for one more round trip or so.
-    sent.forgetLost(now - 3 * this.pto(space));
-    if (lostCount === 0) return;
-    this.lostPackets += lostCount;
+    let runStart = -1;
+    let longest = 0;
+    let previous = -1;
+    let lostBytes = 0;
+    let largestLostTime = 0;
+    this.#callbackSpace = space;
+    let pn = sent.first;
+    while (pn >= 0 && pn < largestAcked) {
+      const time = sent.time(pn);
+      const flags = sent.flags(pn);
+      // One more where a number was left out between: nobody can acknowledge that.
+      const { lastSkipped } = state.numbers;
+      const threshold = PACKET_THRESHOLD + (lastSkipped > pn && lastSkipped < largestAcked ? 1 : 0);
+      const byTime = time + delay <= now;
+      if (!byTime && largestAcked - pn < threshold) {
+        // rfc9002#6.1.2 a timer SHOULD be set for the remaining time. Both thresholds grow with the number: whatever
+        // comes after this packet is not lost either.
+        state.lossTime = time + delay;
+        break;
+      }
+      if (previous >= 0 && runStart >= 0 && sent.ackedBetween(previous, pn)) runStart = -1;
+      previous = pn;
+      if ((flags & OLD_PATH) === 0) {
+        if ((flags & IN_FLIGHT) !== 0) {
+          lostBytes += sent.bytes(pn);
+          largestLostTime = time;
+        }
+        // rfc9002#7.6.2 these two packets MUST be ack-eliciting.
+        if ((flags & ACK_ELICITING) !== 0 && time > since) {
+          if (runStart < 0) runStart = time;
+          if (time - runStart > longest) longest = time - runStart;
+        }
+      }
+      const after = sent.after(pn);
+      this.#lose(space, pn, now, byTime ? "time_threshold" : "reordering_threshold");
+      pn = after;
+    }
+    // A late ACK tells of a spurious loss for some round trips.
+    state.lost.expire(now - 3 * this.pto(space));
     if (lostBytes === 0) return;
     this.#controller.onPacketsLost(now, lostBytes, largestLostTime);
-    // rfc9002#7.6.1 (smoothed_rtt + max(4*rttvar, kGranularity) + max_ack_delay) * kPersistentCongestionThreshold
-    const period = (this.#rtt.ptoBase + this.#peerMaxAckDelay) * PERSISTENT_CONGESTION_THRESHOLD;
-    if (longest > period) {
-      this.#controller.onPersistentCongestion(now);
-      // rfc9002#5.2 endpoints SHOULD set the min_rtt to the newest RTT sample after persistent congestion.
-      this.#rtt.min = this.#rtt.latest;
-      if (this.#tracer !== null) {
-        this.#tracer.record({
-          name: "congestion_state_updated",
-          time: now,
-          state: this.#controller.state,
-          trigger: "persistent_congestion",
-        });
-      }
+    // rfc9002#7.6.1 (smoothed_rtt + max(4*rttvar, kGranularity) + max_ack_delay) * kPersistentCongestionThreshold,
+    // with max_ack_delay irrespective of the packet number space.
+    if (longest <= this.pto(APPLICATION) * PERSISTENT_CONGESTION_THRESHOLD) return;
+    this.#controller.onPersistentCongestion(now);
+    // rfc9002#5.2 endpoints SHOULD set the min_rtt to the newest RTT sample after persistent congestion.
+    this.#rtt.min = this.#rtt.latest;
+    if (this.#trace !== null) this.#trace.state(now, "persistent_congestion");
+  }
+
+  /** One packet is lost: out of flight, its records to whoever sends them again. */
+  #lose(space: Space, pn: number, now: number, trigger: LossTrigger): void {
+    const state = this.#spaces[space];
+    const { sent } = state;
+    const flags = sent.flags(pn);
+    if ((flags & (IN_FLIGHT | OLD_PATH)) === IN_FLIGHT) this.bytesInFlight -= sent.bytes(pn);
+    // rfc9002#6.1 a packet is declared lost if it is unacknowledged, in flight, …: ACKs alone are just forgotten.
+    if ((flags & (IN_FLIGHT | ACK_ELICITING)) !== 0) {
+      this.lostPackets++;
+      state.lost.add(pn, now);
+      if (this.#trace !== null) this.#trace.lost(now, space, pn, trigger);
     }
+    // What a probe was to carry again is in the writers' hands already: it must not be sent twice more.
+    if ((flags & PROBED) === 0) sent.records(pn, this.#lost);
+    sent.forget(pn);
   }
 
   // Timers, rfc9002#6.2.1 and appendix A.8
 
+  /** Absolute ms of the loss detection timer, Infinity for none. */
   timeout(): number {
     return this.#timeout;
   }
 
   #setTimer(now: number): void {
-    this.#timeout = Infinity;
-    for (const state of this.#spaces) if (state.lossTime < this.#timeout) this.#timeout = state.lossTime;
-    if (this.#timeout !== Infinity) return;
-    if (this.#blocked) return;
-    const eliciting = this.#spaces.some((state) => state.sent.elicitingInFlight > 0);
-    if (!eliciting && this.#peerCompletedValidation) return;
-    const backoff = 2 ** Math.min(this.ptoCount, 30);
-    if (!eliciting) {
-      // rfc9002#6.2.2.1 the client MUST set the PTO timer even with nothing in flight until the server has validated
-      // its address, or both sides may wait for each other.
-      this.#timeout = now + Math.min(this.#rtt.ptoBase * backoff, MAX_PTO);
-      return;
+    const [initial, handshake, application] = this.#spaces;
+    const lossTime = Math.min(initial.lossTime, handshake.lossTime, application.lossTime);
+    // rfc9002#6.2.1 the PTO timer MUST NOT be set if a timer is set for time threshold loss detection.
+    this.#timeout = lossTime < Infinity ? lossTime : this.#ptoTime(now);
+    if (this.#trace !== null) {
+      this.#trace.timerSet(now, lossTime < Infinity ? "loss_timeout" : "pto", this.#timeout);
     }
-    for (const space of SPACES) {
-      const state = this.#spaces[space];
+  }
+
+  #ptoTime(now: number): number {
+    // rfc9002#6.2.2.1 the server's PTO timer MUST NOT be armed until datagrams have been received from the client.
+    if (this.#blocked) return Infinity;
+    const space = this.#ptoSpace();
+    if (space >= 0)
+      return this.#spaces[space as Space].lastElicitingSent + this.#backedOff(this.pto(space as Space));
+    // rfc9002#6.2.2.1 the client MUST set the PTO timer if it has not received an acknowledgment for any of its
+    // Handshake packets and the handshake is not confirmed, even if there are no packets in flight.
+    return this.#peerCompletedValidation ? Infinity : now + this.#backedOff(this.#rtt.ptoBase);
+  }
+
+  #backedOff(pto: number): number {
+    return Math.min(pto * 2 ** this.ptoCount, MAX_PTO);
+  }
+
+  /** The space whose PTO is the earliest, −1 for none. */
+  #ptoSpace(): Space | -1 {
+    let best: Space | -1 = -1;
+    let bestAt = Infinity;
+    for (let space: Space = INITIAL; space <= APPLICATION; space++) {
+      const state = this.#spaces[space as Space];
       if (state.sent.elicitingInFlight === 0) continue;
       // rfc9002#6.2.1 an endpoint MUST NOT set its PTO timer for the Application Data packet number space until the
       // handshake is confirmed.
       if (space === APPLICATION && !this.#handshakeConfirmed) continue;
-      const at = state.lastElicitingSent + Math.min(this.pto(space) * backoff, MAX_PTO);
-      if (at < this.#timeout) this.#timeout = at;
-    }
-    if (this.#timeout === Infinity && !this.#peerCompletedValidation) {
-      this.#timeout = now + Math.min(this.#rtt.ptoBase * backoff, MAX_PTO);
-    }
-  }
-
-  /** Loss by time, or a probe timeout. */
-  onTimeout(now: number): void {
-    if (now < this.#timeout) return;
-    let lossSpace: Space | -1 = -1;
-    for (const space of SPACES) {
-      const { lossTime } = this.#spaces[space];
-      if (lossTime < Infinity && (lossSpace < 0 || lossTime < this.#spaces[lossSpace as Space].lossTime)) {
-        lossSpace = space;
-      }
-    }
-    if (lossSpace >= 0) {
-      this.#detectLost(lossSpace as Space, now);
-      this.#setTimer(now);
-      return;
-    }
-    this.ptoCount++;
-    this.#probe(this.#probeSpace());
-    if (this.#tracer !== null) {
-      this.#tracer.record({ name: "timer_updated", time: now, timer: "pto", action: "expired", delta: 0 });
-      this.#traceMetrics(now);
-    }
-    this.#setTimer(now);
-    // What the timer was for is sent now; until then it must not fire again.
-    if (this.#timeout <= now) this.#timeout = now + Math.min(this.#rtt.ptoBase * 2 ** this.ptoCount, MAX_PTO);
-  }
-
-  /** The space whose PTO is earliest; with nothing in flight, where the client can send: rfc9002#6.2.2.1 */
-  #probeSpace(): Space {
-    let best: Space | -1 = -1;
-    let bestAt = Infinity;
-    for (const space of SPACES) {
-      const state = this.#spaces[space];
-      if (state.sent.elicitingInFlight === 0) continue;
-      if (space === APPLICATION && !this.#handshakeConfirmed) continue;
-      const at = state.lastElicitingSent + this.pto(space);
+      const at = state.lastElicitingSent + this.#backedOff(this.pto(space as Space));
       if (at < bestAt) {
         bestAt = at;
-        best = space;
+        best = space as Space;
       }
     }
-    if (best >= 0) return best as Space;
-    // rfc9002#6.2.2.1 a client sends a Handshake packet if it has Handshake keys, an Initial otherwise.
-    return this.#hasHandshakeKeys ? HANDSHAKE : INITIAL;
+    return best;
   }
 
-  /** rfc9002#6.2.4: probes are ack-eliciting and carry new data or the oldest unacknowledged. */
+  /** Loss by time, or a probe timeout: appendix A.9. Nothing when it is not due. */
+  onTimeout(now: number): void {
+    if (now < this.#timeout) return;
+    const space = this.#lossSpace();
+    if (space >= 0) {
+      if (this.#trace !== null) this.#trace.timerExpired(now, "loss_timeout");
+      this.#detectLost(space as Space, now);
+      this.#setTimer(now);
+      this.#traceAll(now);
+      return;
+    }
+    if (this.#trace !== null) this.#trace.timerExpired(now, "pto");
+    const probed = this.#ptoSpace();
+    if (probed >= 0) this.#probe(probed as Space);
+    // rfc9002#6.2.2.1 when the PTO fires, the client MUST send a Handshake packet if it has Handshake keys, otherwise
+    // it MUST send an Initial packet.
+    else if (this.#hasHandshakeKeys) this.#probe(HANDSHAKE);
+    else this.#probe(INITIAL);
+    // rfc9002#6.2.1 when a PTO timer expires, the PTO backoff MUST be increased.
+    this.ptoCount++;
+    this.#setTimer(now);
+    // The probes leave now and set it again; should they not be able to, it must not fire at once.
+    if (this.#timeout <= now) this.#timeout = now + this.#backedOff(this.#rtt.ptoBase);
+    this.#traceAll(now);
+  }
+
+  #lossSpace(): Space | -1 {
+    let best: Space | -1 = -1;
+    let bestAt = Infinity;
+    for (let space: Space = INITIAL; space <= APPLICATION; space++) {
+      const { lossTime } = this.#spaces[space as Space];
+      if (lossTime < bestAt) {
+        bestAt = lossTime;
+        best = space as Space;
+      }
+    }
+    return best;
+  }
+
+  /** rfc9002#6.2.4 when a PTO timer expires, a sender MUST send at least one ack-eliciting packet as a probe. */
   #probe(space: Space): void {
-    this.#spaces[space].probes = PROBES;
-    this.#prepareProbe(space);
-    // rfc9002#6.2.4 when other spaces have data in flight, probes SHOULD be coalesced with them: they help at once
-    // where a lost Handshake flight holds everything up.
-    for (const other of [INITIAL, HANDSHAKE] as const) {
-      const state = this.#spaces[other];
-      if (other === space || state.discarded || state.sent.elicitingInFlight === 0) continue;
+    // MAY send up to two; where there is no data, a PING in a single packet.
+    this.#spaces[space].probes = Math.max(1, this.probeContents(space, MAX_PROBES));
+    // rfc9002#6.2.4 the sender SHOULD send ack-eliciting packets from other packet number spaces with in-flight data:
+    // the peer might only have keys for one of them.
+    for (let other: Space = INITIAL; other <= APPLICATION; other++) {
+      const state = this.#spaces[other as Space];
+      if (other === space || state.sent.elicitingInFlight === 0) continue;
+      this.probeContents(other as Space, 1);
       state.probes = 1;
-      this.#prepareProbe(other);
     }
   }
 
-  /** Hands the oldest packets' records out for sending again, without declaring the packets lost. */
-  #prepareProbe(space: Space): void {
+  /**
+   * Hands the records of the `packets` oldest packets of `space` to the fate as lost, so that probes carry them. The
+   * packets are not lost: rfc9002#6.2 a PTO timer expiration MUST NOT cause prior unacknowledged packets to be marked as
+   * lost. Each is handed out once; its copy is a packet of its own, which the next PTO finds. Returns how many there were.
+   */
+  probeContents(space: Space, packets: number): number {
     const { sent } = this.#spaces[space];
     this.#callbackSpace = space;
-    let packets = 0;
-    for (let pn = sent.oldest; pn < sent.next && packets < PROBES; pn++) {
-      const flags = sent.flags(pn);
-      if ((flags & (SENT | ACK_ELICITING)) !== (SENT | ACK_ELICITING)) continue;
-      // What an earlier probe carried again travels in that probe now, which comes later in this walk.
-      if ((flags & PROBED) !== 0 && space === APPLICATION) continue;
-      packets++;
+    let found = 0;
+    for (let pn = sent.first; pn >= 0 && found < packets; pn = sent.after(pn)) {
+      if ((sent.flags(pn) & (ACK_ELICITING | PROBED)) !== ACK_ELICITING) continue;
+      found++;
       sent.setFlag(pn, PROBED);
       sent.records(pn, this.#lost);
     }
+    return found;
   }
 
-  /** Probe packets that `space` owes. They bypass congestion control and pacing. */
+  /** Probe packets that `space` owes. rfc9002#7.5 they MUST NOT be blocked by the congestion controller. */
   probesDue(space: Space): number {
     return this.#spaces[space].probes;
   }
 
-  /** rfc9002#6.4: keys of a space are gone, and with them everything about its packets. */
+  // Ends of things
+
+  /** rfc9002#6.4 all recovery state of a space whose keys are gone MUST be discarded, and leaves the bytes in flight. */
   discardSpace(space: Space, now: number): void {
     const state = this.#spaces[space];
     if (state.discarded) return;
     state.discarded = true;
-    const { sent } = state;
-    for (let pn = sent.oldest; pn < sent.next; pn++) {
-      const flags = sent.flags(pn);
-      if ((flags & SENT) !== 0 && (flags & LOST) === 0 && (flags & IN_FLIGHT) !== 0) this.bytesInFlight -= sent.bytes(pn);
-    }
-    sent.clear();
-    state.lossTime = Infinity;
-    state.probes = 0;
-    // rfc9002#6.2.2 the PTO backoff and timer MUST be reset when Initial or Handshake keys are discarded.
+    this.#drop(state);
+    // rfc9002#6.2.2 when Initial or Handshake keys are discarded, the PTO and loss detection timers MUST be reset.
     this.ptoCount = 0;
     this.#setTimer(now);
+    this.#traceAll(now);
   }
 
   /**
-   * A Retry or a restart: everything in Initial is sent again; packet numbers go on (rfc9000#17.2.5.3 a client MUST NOT
-   * reset the packet number).
+   * A Retry: everything in Initial is sent again. rfc9002#6.3 clients that receive a Retry packet reset congestion
+   * control and loss recovery state. Packet numbers go on: rfc9000#17.2.5.3 MUST NOT reset the packet number.
    */
   resetInitial(now: number): void {
-    const { sent } = this.#spaces[INITIAL];
-    this.#callbackSpace = INITIAL;
-    for (let pn = sent.oldest; pn < sent.next; pn++) {
-      const flags = sent.flags(pn);
-      if ((flags & SENT) === 0) continue;
-      if ((flags & IN_FLIGHT) !== 0) this.bytesInFlight -= sent.bytes(pn);
-      sent.records(pn, this.#lost);
+    this.#sendAgain(INITIAL, now);
+    this.#controller.reset();
+  }
+
+  /** rfc9002#6.4 when 0-RTT is rejected, recovery state for all in-flight 0-RTT packets is discarded; their data is not. */
+  resetZeroRtt(now: number): void {
+    this.#sendAgain(APPLICATION, now);
+  }
+
+  #sendAgain(space: Space, now: number): void {
+    const state = this.#spaces[space];
+    const { sent } = state;
+    this.#callbackSpace = space;
+    for (let pn = sent.first; pn >= 0; pn = sent.after(pn)) {
+      if ((sent.flags(pn) & PROBED) === 0) sent.records(pn, this.#lost);
     }
-    sent.clear();
+    this.#drop(state);
     this.ptoCount = 0;
     this.#setTimer(now);
   }
 
-  #traceMetrics(now: number): void {
-    const rtt = this.#rtt;
-    this.#tracer!.record({
-      name: "recovery_metrics_updated",
-      time: now,
-      cwnd: this.#controller.cwnd,
-      bytesInFlight: this.bytesInFlight,
-      smoothedRtt: rtt.smoothed,
-      latestRtt: rtt.latest,
-      minRtt: rtt.min,
-      rttVariance: rtt.variance,
-      ssthresh: this.#controller.ssthresh,
-      ptoCount: this.ptoCount,
-      pacingRate: this.#controller.pacingRate(rtt.smoothed),
-    });
+  #drop(state: SpaceState): void {
+    const { sent } = state;
+    for (let pn = sent.first; pn >= 0; pn = sent.after(pn)) {
+      if ((sent.flags(pn) & (IN_FLIGHT | OLD_PATH)) === IN_FLIGHT) this.bytesInFlight -= sent.bytes(pn);
+    }
+    sent.clear();
+    state.lost.clear();
+    state.lossTime = Infinity;
+    state.lastElicitingSent = 0;
+    state.probes = 0;
+  }
+
+  /**
+   * rfc9000#9.4 on a new path an endpoint MUST immediately reset the congestion controller and round-trip time
+   * estimator, and packets sent on the old path MUST NOT contribute to them.
+   */
+  onNewPath(now: number): void {
+    const { sent } = this.#spaces[APPLICATION];
+    for (let pn = sent.first; pn >= 0; pn = sent.after(pn)) {
+      const flags = sent.flags(pn);
+      if ((flags & OLD_PATH) !== 0) continue;
+      // Out of flight, yet still to be acknowledged or lost, and a reason for a PTO.
+      if ((flags & IN_FLIGHT) !== 0) this.bytesInFlight -= sent.bytes(pn);
+      sent.setFlag(pn, OLD_PATH);
+    }
+    this.#rtt.reset();
+    this.#controller.reset();
+    this.ptoCount = 0;
+    this.ecnFailed = false;
+    this.#setTimer(now);
+    this.#traceAll(now);
+  }
+
+  #traceAll(now: number): void {
+    if (this.#trace === null) return;
+    this.#trace.state(now);
+    this.#trace.metrics(now, this.bytesInFlight, this.ptoCount);
   }
 }

@@ -2,7 +2,12 @@
 
 import { ECN_CE, ECT_0, ECT_1 } from "../protocol/batch.ts";
 import { APPLICATION, type Space } from "../protocol/constants.ts";
-import { ACK_DELAY_EXPONENT, ACK_ELICITING_THRESHOLD, MAX_ACK_DELAY, MAX_ACK_RANGES } from "../protocol/limits.ts";
+import {
+  ACK_DELAY_EXPONENT,
+  ACK_ELICITING_THRESHOLD,
+  MAX_ACK_DELAY,
+  MAX_ACK_RANGES,
+} from "../protocol/limits.ts";
 import type { EcnCounts } from "../wire/frame-writers.ts";
 
 /** Tracks one packet number space. */
@@ -24,10 +29,15 @@ export class ReceivedPackets {
   ackDeadline = Infinity;
   readonly #ecn: EcnCounts = { ect0: 0, ect1: 0, ce: 0 };
   #sawEcn = false;
-  #maxAckDelay = MAX_ACK_DELAY;
+  readonly #maxAckDelay: number;
+  /** Highest ack-eliciting number, −1 for none. */
+  #largestEliciting = -1;
+  /** Lowest number that no ACK frame of ours has told of yet. */
+  #lowestUntold = Infinity;
 
-  constructor(space: Space) {
+  constructor(space: Space, maxAckDelay = MAX_ACK_DELAY) {
     this.#space = space;
+    this.#maxAckDelay = maxAckDelay;
   }
 
   /** ECN counts for ACK frames, null while no marked packet came: rfc9000#13.4.1 */
@@ -52,8 +62,8 @@ export class ReceivedPackets {
 
   /** A packet was processed. */
   onReceived(pn: number, eliciting: boolean, ecn: number, now: number): void {
-    const outOfOrder = this.largest >= 0 && (pn < this.largest || pn > this.largest + 1);
-    this.#insert(pn);
+    const start = this.#insert(pn);
+    if (pn < this.#lowestUntold) this.#lowestUntold = pn;
     if (pn > this.largest) {
       this.largest = pn;
       this.#largestAt = now;
@@ -67,6 +77,11 @@ export class ReceivedPackets {
     this.hasAckToSend = true;
     // rfc9000#13.2.1 an endpoint MUST NOT send a non-ack-eliciting packet in response to one.
     if (!eliciting) return;
+    // rfc9000#13.2.1 a packet number less than another ack-eliciting packet that has been received, or missing packets
+    // between the highest ack-eliciting one and this.
+    const previous = this.#largestEliciting;
+    const outOfOrder = pn < previous || (previous >= 0 && start > previous);
+    if (pn > previous) this.#largestEliciting = pn;
     this.#elicitingSinceAck++;
     if (
       // rfc9000#13.2.1 an endpoint MUST acknowledge all ack-eliciting Initial and Handshake packets immediately.
@@ -83,7 +98,8 @@ export class ReceivedPackets {
     } else if (this.ackDeadline === Infinity) this.ackDeadline = now + this.#maxAckDelay;
   }
 
-  #insert(pn: number): void {
+  /** Returns the start of the range that `pn` is in now. */
+  #insert(pn: number): number {
     const { ranges } = this;
     let at = 0;
     while (at < this.rangeCount && pn < ranges[2 * at]! - 1) at++;
@@ -95,23 +111,19 @@ export class ReceivedPackets {
           ranges[2 * at] = ranges[2 * at + 2]!;
           this.#remove(at + 1);
         }
-      } else if (pn === ranges[2 * at + 1]! + 1) {
-        ranges[2 * at + 1] = pn;
-        if (at > 0 && ranges[2 * at - 2]! === pn + 1) {
-          ranges[2 * at - 2] = ranges[2 * at]!;
-          this.#remove(at);
-        }
-      }
-      return;
+      } else if (pn === ranges[2 * at + 1]! + 1) ranges[2 * at + 1] = pn;
+      return ranges[2 * at]!;
     }
     ranges.copyWithin(2 * at + 2, 2 * at, 2 * this.rangeCount);
     ranges[2 * at] = ranges[2 * at + 1] = pn;
     this.rangeCount++;
     if (this.rangeCount > MAX_ACK_RANGES) {
-      // rfc9000#13.2.3 a receiver limits the number of ACK ranges it remembers: the oldest go.
+      // rfc9000#13.2.3 a receiver limits the number of ACK ranges it remembers: the oldest go, and with them a minimum
+      // packet number increases, below which nothing is accepted any more.
       this.rangeCount--;
       this.#floor = ranges[2 * this.rangeCount + 1]! + 1;
     }
+    return pn;
   }
 
   #remove(at: number): void {
@@ -136,15 +148,19 @@ export class ReceivedPackets {
     this.#ackNow = false;
     this.hasAckToSend = false;
     this.ackDeadline = Infinity;
+    this.#lowestUntold = Infinity;
   }
 
   /** The peer has seen our ACK up to `largest`: older ranges need no more telling, rfc9000#13.2.4. */
   onAckOfAck(largest: number): void {
     const { ranges } = this;
-    // The highest range always stays, so that every ACK has something to say.
-    while (this.rangeCount > 1 && ranges[2 * this.rangeCount - 1]! <= largest) {
+    // The highest range always stays, so that every ACK has something to say; and so does what arrived late, below
+    // `largest`, and was in no ACK yet: rfc9000#13.2.1 ack-eliciting packets MUST be acknowledged at least once.
+    while (this.rangeCount > 1) {
+      const high = ranges[2 * this.rangeCount - 1]!;
+      if (high > largest || high >= this.#lowestUntold) return;
       this.rangeCount--;
-      this.#floor = Math.max(this.#floor, ranges[2 * this.rangeCount + 1]! + 1);
+      this.#floor = high + 1;
     }
   }
 }

@@ -1,7 +1,8 @@
 // What was sent in one packet number space and is not settled: a ring over typed arrays, indexed by packet number,
-// and a second ring with what the ACK or loss of each packet needs. No objects per packet.
+// and a second ring with what the ACK or loss of each packet needs. No objects per packet. What is outstanding is
+// linked in order, so that ACKs and losses cost what they settle, however far the numbers spread.
 
-import { MAX_SENT_PACKETS } from "../protocol/limits.ts";
+import { MAX_SENT_PACKETS, RESERVED_SENT_PACKETS } from "../protocol/limits.ts";
 
 /** Kinds of records: what to do with (a, b, c) when the packet is acknowledged or lost. */
 export const REC_PING = 0;
@@ -43,15 +44,18 @@ export interface RecordSink {
 export const SENT = 1;
 export const ACK_ELICITING = 2;
 export const IN_FLIGHT = 4;
-/** Declared lost; kept for a while so that a late ACK shows the loss to be spurious. */
-export const LOST = 8;
-/** Its records were handed out for a probe already. */
-export const PROBED = 16;
+/** Its records were handed out for a probe: whoever writes frames has them to send again. */
+export const PROBED = 8;
+/** Acknowledged. Only within the window, and not outstanding any more. */
+export const ACKED = 16;
+/** Sent on a path that was left: counts for nothing on the new one. */
+export const OLD_PATH = 32;
 
+const ELICITING_IN_FLIGHT = ACK_ELICITING | IN_FLIGHT;
 const INITIAL_CAPACITY = 64;
 
 export class SentPackets implements RecordSink {
-  #capacity = INITIAL_CAPACITY;
+  // Capacities are powers of two, so that an index is a mask away; `&` is exact on numbers beyond 2^32 as well.
   #mask = INITIAL_CAPACITY - 1;
   #flags = new Uint8Array(INITIAL_CAPACITY);
   #time = new Float64Array(INITIAL_CAPACITY);
@@ -59,8 +63,11 @@ export class SentPackets implements RecordSink {
   #ecn = new Uint8Array(INITIAL_CAPACITY);
   #firstRecord = new Float64Array(INITIAL_CAPACITY);
   #recordCount = new Int32Array(INITIAL_CAPACITY);
+  /** The outstanding packets before and after, −1 for none. */
+  #before = new Float64Array(INITIAL_CAPACITY);
+  #after = new Float64Array(INITIAL_CAPACITY);
 
-  #recordCapacity = 4 * INITIAL_CAPACITY;
+  #recordMask = 4 * INITIAL_CAPACITY - 1;
   #kind = new Uint8Array(4 * INITIAL_CAPACITY);
   #a = new Float64Array(4 * INITIAL_CAPACITY);
   #b = new Float64Array(4 * INITIAL_CAPACITY);
@@ -68,9 +75,10 @@ export class SentPackets implements RecordSink {
   #recordsFrom = 0;
   #recordsTo = 0;
 
-  /** Lowest number that is still there. */
-  oldest = 0;
-  /** One past the highest number begun. */
+  /** Lowest outstanding number, −1 for none. */
+  first = -1;
+  #last = -1;
+  /** One past the highest number sent. */
   next = 0;
   /** Packets that are neither acknowledged nor lost. */
   outstanding = 0;
@@ -79,16 +87,27 @@ export class SentPackets implements RecordSink {
 
   #building = -1;
 
-  /** Whether another packet may be remembered. Stops: memory by a peer that never acknowledges. */
+  /** Numbers from the lowest outstanding one on: what the ring must hold. */
+  get span(): number {
+    return this.first < 0 ? 0 : this.next - this.first;
+  }
+
+  /** Whether packets with data must wait. Stops: memory by a peer that never acknowledges. */
   get isFull(): boolean {
-    return this.next - this.oldest >= MAX_SENT_PACKETS;
+    return this.span >= MAX_SENT_PACKETS - RESERVED_SENT_PACKETS;
+  }
+
+  /** Whether even ACKs have filled the reserve: the oldest packet has to go. */
+  get isOverfull(): boolean {
+    return this.span >= MAX_SENT_PACKETS - 2;
   }
 
   /** Starts packet `pn`; numbers left out were skipped on purpose. */
   begin(pn: number): void {
-    if (this.oldest === this.next) this.oldest = this.next = pn;
-    while (pn - this.oldest >= this.#capacity) this.#grow();
-    for (let skipped = this.next; skipped < pn; skipped++) this.#flags[skipped & this.#mask] = 0;
+    if (this.first >= 0) {
+      while (pn - this.first > this.#mask) this.#grow();
+      for (let skipped = this.next; skipped < pn; skipped++) this.#flags[skipped & this.#mask] = 0;
+    }
     const i = pn & this.#mask;
     this.#flags[i] = 0;
     this.#firstRecord[i] = this.#recordsTo;
@@ -96,9 +115,10 @@ export class SentPackets implements RecordSink {
     this.#building = pn;
   }
 
+  /** Belongs to the packet that was begun. */
   addRecord(kind: number, a: number, b: number, c: number): void {
-    if (this.#recordsTo - this.#recordsFrom === this.#recordCapacity) this.#growRecords();
-    const i = this.#recordsTo++ % this.#recordCapacity;
+    if (this.#recordsTo - this.#recordsFrom > this.#recordMask) this.#growRecords();
+    const i = this.#recordsTo++ & this.#recordMask;
     this.#kind[i] = kind;
     this.#a[i] = a;
     this.#b[i] = b;
@@ -120,15 +140,25 @@ export class SentPackets implements RecordSink {
     this.#time[i] = now;
     this.#bytes[i] = bytes;
     this.#ecn[i] = ecn;
+    this.#before[i] = this.#last;
+    this.#after[i] = -1;
+    if (this.#last < 0) this.first = pn;
+    else this.#after[this.#last & this.#mask] = pn;
+    this.#last = pn;
     this.next = pn + 1;
     this.outstanding++;
     if (eliciting && inFlight) this.elicitingInFlight++;
     this.#building = -1;
   }
 
-  /** 0 for a number that was never sent, is settled and forgotten, or was skipped. */
+  /** The outstanding packet that was sent after `pn`, −1 for none. */
+  after(pn: number): number {
+    return this.#after[pn & this.#mask]!;
+  }
+
+  /** SENT and more for an outstanding packet, ACKED or 0 for another. */
   flags(pn: number): number {
-    return pn >= this.oldest && pn < this.next ? this.#flags[pn & this.#mask]! : 0;
+    return this.first >= 0 && pn >= this.first && pn < this.next ? this.#flags[pn & this.#mask]! : 0;
   }
 
   time(pn: number): number {
@@ -147,91 +177,88 @@ export class SentPackets implements RecordSink {
     this.#flags[pn & this.#mask]! |= flag;
   }
 
-  /** Calls `each` with every record of `pn`, in order. */
+  /** Calls `each` with every record of `pn`, in order. It must not add any. */
   records(pn: number, each: (kind: number, a: number, b: number, c: number) => void): void {
     const i = pn & this.#mask;
     const first = this.#firstRecord[i]!;
     const count = this.#recordCount[i]!;
     for (let k = 0; k < count; k++) {
-      const at = (first + k) % this.#recordCapacity;
+      const at = (first + k) & this.#recordMask;
       each(this.#kind[at]!, this.#a[at]!, this.#b[at]!, this.#c[at]!);
     }
   }
 
-  /** Acknowledged: nothing is kept. */
-  remove(pn: number): void {
-    this.#settle(pn);
-    this.#flags[pn & this.#mask] = 0;
-    this.#trim();
+  /** Whether one of the packets between two outstanding or just forgotten ones was acknowledged. */
+  ackedBetween(low: number, high: number): boolean {
+    for (let pn = low + 1; pn < high; pn++) if ((this.#flags[pn & this.#mask]! & ACKED) !== 0) return true;
+    return false;
   }
 
-  /** Lost: out of the counts, remembered as LOST until `forgetLost`. */
-  markLost(pn: number): void {
-    this.#settle(pn);
+  /** `pn`, which is outstanding, was acknowledged: nothing of it is kept. */
+  acknowledge(pn: number): void {
+    this.#settle(pn, ACKED);
+  }
+
+  /** `pn`, which is outstanding, was lost or does not matter any more. */
+  forget(pn: number): void {
+    this.#settle(pn, 0);
+  }
+
+  #settle(pn: number, flags: number): void {
     const i = pn & this.#mask;
-    this.#flags[i] = LOST;
-    this.#recordCount[i] = 0;
-  }
-
-  #settle(pn: number): void {
-    const flags = this.#flags[pn & this.#mask]!;
-    if ((flags & SENT) === 0) return;
     this.outstanding--;
-    if ((flags & (ACK_ELICITING | IN_FLIGHT)) === (ACK_ELICITING | IN_FLIGHT)) this.elicitingInFlight--;
-  }
-
-  /** Forgets lost packets sent before `time`: an ACK for them would be too late to matter. */
-  forgetLost(time: number): void {
-    while (this.oldest < this.next) {
-      const i = this.oldest & this.#mask;
-      if ((this.#flags[i]! & LOST) === 0 || this.#time[i]! >= time) break;
-      this.#flags[i] = 0;
-      this.#trim();
+    if ((this.#flags[i]! & ELICITING_IN_FLIGHT) === ELICITING_IN_FLIGHT) this.elicitingInFlight--;
+    this.#flags[i] = flags;
+    const before = this.#before[i]!;
+    const after = this.#after[i]!;
+    if (after < 0) this.#last = before;
+    else this.#before[after & this.#mask] = before;
+    if (before >= 0) this.#after[before & this.#mask] = after;
+    else {
+      this.first = after;
+      this.#recordsFrom = after < 0 ? this.#recordsEnd() : this.#firstRecord[after & this.#mask]!;
     }
   }
 
   /** Forgets everything; numbers go on. */
   clear(): void {
-    this.oldest = this.next;
-    this.#recordsFrom = this.#recordsTo;
+    this.first = this.#last = -1;
     this.outstanding = this.elicitingInFlight = 0;
+    this.#recordsFrom = this.#recordsEnd();
   }
 
-  /** Drops settled packets at the old end. */
-  #trim(): void {
-    while (this.oldest < this.next && this.#flags[this.oldest & this.#mask] === 0) this.oldest++;
-    if (this.oldest === this.next) {
-      this.#recordsFrom = this.#building >= 0 ? this.#firstRecord[this.#building & this.#mask]! : this.#recordsTo;
-    } else this.#recordsFrom = this.#firstRecord[this.oldest & this.#mask]!;
+  /** Where the records of settled packets end: a packet that is being written keeps its own. */
+  #recordsEnd(): number {
+    return this.#building < 0 ? this.#recordsTo : this.#firstRecord[this.#building & this.#mask]!;
   }
 
   #grow(): void {
-    const capacity = 2 * this.#capacity;
-    const mask = capacity - 1;
+    const mask = 2 * this.#mask + 1;
     const move = <T extends Uint8Array | Int32Array | Float64Array>(from: T, to: T): T => {
-      for (let pn = this.oldest; pn < this.next; pn++) to[pn & mask] = from[pn & this.#mask]!;
+      for (let pn = this.first; pn < this.next; pn++) to[pn & mask] = from[pn & this.#mask]!;
       return to;
     };
-    this.#flags = move(this.#flags, new Uint8Array(capacity));
-    this.#time = move(this.#time, new Float64Array(capacity));
-    this.#bytes = move(this.#bytes, new Int32Array(capacity));
-    this.#ecn = move(this.#ecn, new Uint8Array(capacity));
-    this.#firstRecord = move(this.#firstRecord, new Float64Array(capacity));
-    this.#recordCount = move(this.#recordCount, new Int32Array(capacity));
-    this.#capacity = capacity;
+    this.#flags = move(this.#flags, new Uint8Array(mask + 1));
+    this.#time = move(this.#time, new Float64Array(mask + 1));
+    this.#bytes = move(this.#bytes, new Int32Array(mask + 1));
+    this.#ecn = move(this.#ecn, new Uint8Array(mask + 1));
+    this.#firstRecord = move(this.#firstRecord, new Float64Array(mask + 1));
+    this.#recordCount = move(this.#recordCount, new Int32Array(mask + 1));
+    this.#before = move(this.#before, new Float64Array(mask + 1));
+    this.#after = move(this.#after, new Float64Array(mask + 1));
     this.#mask = mask;
   }
 
   #growRecords(): void {
-    const capacity = 2 * this.#recordCapacity;
+    const mask = 2 * this.#recordMask + 1;
     const move = <T extends Uint8Array | Float64Array>(from: T, to: T): T => {
-      for (let i = this.#recordsFrom; i < this.#recordsTo; i++) to[i % capacity] = from[i % this.#recordCapacity]!;
+      for (let i = this.#recordsFrom; i < this.#recordsTo; i++) to[i & mask] = from[i & this.#recordMask]!;
       return to;
     };
-    this.#kind = move(this.#kind, new Uint8Array(capacity));
-    this.#a = move(this.#a, new Float64Array(capacity));
-    this.#b = move(this.#b, new Float64Array(capacity));
-    this.#c = move(this.#c, new Float64Array(capacity));
-    this.#recordCapacity = capacity;
+    this.#kind = move(this.#kind, new Uint8Array(mask + 1));
+    this.#a = move(this.#a, new Float64Array(mask + 1));
+    this.#b = move(this.#b, new Float64Array(mask + 1));
+    this.#c = move(this.#c, new Float64Array(mask + 1));
+    this.#recordMask = mask;
   }
 }

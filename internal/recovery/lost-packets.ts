@@ -1,0 +1,45 @@
+// The last packets declared lost in one space, so that a late ACK shows a loss to be spurious: rfc9002#6.1.
+
+import { MAX_REMEMBERED_LOSSES } from "../protocol/limits.ts";
+
+/** Ascending numbers in a small ring: losses are declared in order. */
+export class LostPackets {
+  readonly #numbers = new Float64Array(MAX_REMEMBERED_LOSSES);
+  readonly #times = new Float64Array(MAX_REMEMBERED_LOSSES);
+  #from = 0;
+  #to = 0;
+
+  /** `pn`, declared lost at `now`, is above every number added before. */
+  add(pn: number, now: number): void {
+    if (this.#to - this.#from === MAX_REMEMBERED_LOSSES) this.#from++;
+    const i = this.#to++ % MAX_REMEMBERED_LOSSES;
+    this.#numbers[i] = pn;
+    this.#times[i] = now;
+  }
+
+  /** Forgets losses declared before `time`. */
+  expire(time: number): void {
+    while (this.#from < this.#to && this.#times[this.#from % MAX_REMEMBERED_LOSSES]! < time) this.#from++;
+  }
+
+  /** How many of them `ranges` (pairs, the highest first) acknowledge; they are not counted again. */
+  takeAcked(ranges: Float64Array, rangeCount: number): number {
+    let kept = this.#from;
+    let range = rangeCount - 1;
+    for (let at = this.#from; at < this.#to; at++) {
+      const pn = this.#numbers[at % MAX_REMEMBERED_LOSSES]!;
+      while (range >= 0 && ranges[2 * range + 1]! < pn) range--;
+      if (range >= 0 && ranges[2 * range]! <= pn) continue;
+      this.#numbers[kept % MAX_REMEMBERED_LOSSES] = pn;
+      this.#times[kept % MAX_REMEMBERED_LOSSES] = this.#times[at % MAX_REMEMBERED_LOSSES]!;
+      kept++;
+    }
+    const taken = this.#to - kept;
+    this.#to = kept;
+    return taken;
+  }
+
+  clear(): void {
+    this.#from = this.#to;
+  }
+}

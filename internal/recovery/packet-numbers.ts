@@ -1,0 +1,56 @@
+// Our packet numbers in one space, rfc9000#12.3, with some left out on purpose: rfc9000#21.4.
+
+import { MAX_SKIPPED_NUMBERS, SKIPPED_NUMBER_PERIOD } from "../protocol/limits.ts";
+import { drawInt, type RandomSource } from "../protocol/random.ts";
+
+/** Distances grow no further: a lie of this many packets is a window's worth at any speed. */
+const MAX_PERIOD = 2 ** 20;
+
+/** Numbers never repeat and never go back, whatever happens to the packets. */
+export class PacketNumbers {
+  /** One past the highest number used or skipped. */
+  next = 0;
+  /** The last number left out, −1 for none. */
+  lastSkipped = -1;
+  readonly #random: RandomSource | null;
+  readonly #skipped = new Float64Array(MAX_SKIPPED_NUMBERS);
+  #skippedCount = 0;
+  #skipAt = Infinity;
+  #period = SKIPPED_NUMBER_PERIOD;
+
+  /** @param random null: every number is used. */
+  constructor(random: RandomSource | null) {
+    this.#random = random;
+    if (random !== null) this.#skipAt = 1 + drawInt(random, this.#period);
+  }
+
+  /** The next packet's number; the same until `use`. */
+  peek(): number {
+    if (this.next === this.#skipAt) {
+      // rfc9000#21.4 an endpoint MAY skip packet numbers when sending packets to detect this behavior.
+      this.lastSkipped = this.next++;
+      this.#skipped[this.#skippedCount++ % MAX_SKIPPED_NUMBERS] = this.lastSkipped;
+      this.#period = Math.min(2 * this.#period, MAX_PERIOD);
+      this.#skipAt = this.next + 1 + drawInt(this.#random!, this.#period);
+    }
+    return this.next;
+  }
+
+  use(): void {
+    this.next++;
+  }
+
+  /** A number that `ranges` (pairs, the highest first) acknowledge and that was never sent; −1 where all is well. */
+  neverSent(largest: number, ranges: Float64Array, rangeCount: number): number {
+    if (largest >= this.next) return largest;
+    const count = Math.min(this.#skippedCount, MAX_SKIPPED_NUMBERS);
+    // The newest first, as the ranges are.
+    let range = 0;
+    for (let k = 1; k <= count && range < rangeCount; k++) {
+      const pn = this.#skipped[(this.#skippedCount - k) % MAX_SKIPPED_NUMBERS]!;
+      while (range < rangeCount && ranges[2 * range]! > pn) range++;
+      if (range < rangeCount && ranges[2 * range + 1]! >= pn) return pn;
+    }
+    return -1;
+  }
+}
