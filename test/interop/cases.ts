@@ -32,8 +32,8 @@ export interface Case {
   check?: (evidence: Evidence) => string | null;
 }
 
-/** The interop runner's usual path: 15 ms one way, 10 Mbit/s, 25 packets. */
-export const USUAL_PATH = { delayMs: 15, bandwidthMbps: 10, queuePackets: 25 } as const;
+/** The interop runner's usual path: 15 ms one way, 10 Mbit/s, 25 packets, Ethernet's MTU. */
+export const USUAL_PATH = { delayMs: 15, bandwidthMbps: 10, queuePackets: 25, mtu: 1500 } as const;
 const BURST = 3;
 const CHACHA20 = 0x1303;
 const INITIAL_MAX_STREAMS_BIDI = 0x08;

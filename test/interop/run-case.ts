@@ -225,6 +225,7 @@ function summary(stats: RelayStats): string {
   const { toServer, toClient } = stats;
   const parts = [`${toServer.packets} + ${toClient.packets} packets`];
   const add = (n: number, what: string): void => void (n > 0 && parts.push(`${n} ${what}`));
+  add(toServer.tooBig + toClient.tooBig, "too big");
   add(toServer.queueDropped + toClient.queueDropped, "over the queue");
   add(toServer.randomDropped + toClient.randomDropped, "lost");
   add(toServer.corrupted + toClient.corrupted, "corrupted");

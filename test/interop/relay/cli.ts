@@ -1,5 +1,5 @@
 // The relay as a program:
-//   tsx test/interop/relay/cli.ts --target 127.0.0.1:4433 [--listen 127.0.0.1:4434] [--delay 15] [--bandwidth 10] [--queue 25]
+//   tsx test/interop/relay/cli.ts --target 127.0.0.1:4433 [--listen 127.0.0.1:4434] [--delay 15] [--bandwidth 10] [--queue 25] [--mtu 1500]
 //     [--drop-to-server 2] [--drop-to-client 2] [--drop-burst 3] [--corrupt-to-server 2] [--corrupt-to-client 2] [--corrupt-burst 3]
 //     [--droplist-to-server 2,3] [--droplist-to-client 1] [--on 5000 --off 2000 [--repeat 1]]
 //     [--rebind port|address --first-rebind 1000 [--rebind-every 5000]] [--seed 1] [--trace]
@@ -14,6 +14,7 @@ const { values } = parseArgs({
     delay: { type: "string", default: "0" },
     bandwidth: { type: "string", default: "0" },
     queue: { type: "string", default: "0" },
+    mtu: { type: "string", default: "0" },
     "drop-to-server": { type: "string", default: "0" },
     "drop-to-client": { type: "string", default: "0" },
     "drop-burst": { type: "string", default: "0" },
@@ -50,6 +51,7 @@ const options: RelayOptions = {
   delayMs: Number(values.delay),
   bandwidthMbps: Number(values.bandwidth),
   queuePackets: Number(values.queue),
+  mtu: Number(values.mtu),
   toServer: {
     dropRate: Number(values["drop-to-server"]),
     dropBurst: Number(values["drop-burst"]),

@@ -46,6 +46,13 @@ describe("a direction of the relay's path", () => {
     assert.equal(link.offer(packet(1222), 1, 1), -1);
   });
 
+  it("drops what exceeds the MTU, headers included", () => {
+    const link = new Link({ mtu: 1500 }, {}, seededRandom(1));
+    assert.equal(link.offer(packet(1472), 5, 5), 5);
+    assert.equal(link.offer(packet(1473), 5, 5), -1);
+    assert.deepEqual([link.fate, link.stats.tooBig], ["mtu", 1]);
+  });
+
   it("drops at the given rate, never more in a row than the burst", () => {
     const list = fates({ dropRate: 30, dropBurst: 3 }, 20_000);
     const rate = list.filter((fate) => fate === "random").length / list.length;

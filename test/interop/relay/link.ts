@@ -20,6 +20,8 @@ export interface Line {
   bandwidthMbps?: number;
   /** Packets that may wait for the line; 0 or nothing: no bound. */
   queuePackets?: number;
+  /** Bytes of an IP packet; larger ones are dropped. 0 or nothing: no bound. Loopback alone would carry 64 KB at a time. */
+  mtu?: number;
   /** Works for `onMs`, swallows everything for `offMs`, and again, `repeat` times (default: for ever). */
   blackhole?: { onMs: number; offMs: number; repeat?: number };
 }
@@ -30,6 +32,8 @@ export interface LinkStats {
   bytes: number;
   delivered: number;
   deliveredBytes: number;
+  /** Above the MTU. */
+  tooBig: number;
   queueDropped: number;
   randomDropped: number;
   listDropped: number;
@@ -37,9 +41,9 @@ export interface LinkStats {
   corrupted: number;
 }
 
-export type Fate = "delivered" | "corrupted" | "queue" | "random" | "droplist" | "blackhole";
+export type Fate = "delivered" | "corrupted" | "mtu" | "queue" | "random" | "droplist" | "blackhole";
 
-/** IPv4 and UDP headers take time on the line as well. */
+/** IPv4 and UDP headers are on the line as well. */
 const HEADERS = 28;
 /** A corrupted byte lies within the first so many. */
 const CORRUPT_WITHIN = 50;
@@ -72,6 +76,7 @@ export class Link {
     bytes: 0,
     delivered: 0,
     deliveredBytes: 0,
+    tooBig: 0,
     queueDropped: 0,
     randomDropped: 0,
     listDropped: 0,
@@ -105,7 +110,11 @@ export class Link {
     const { stats } = this;
     stats.packets++;
     stats.bytes += packet.length;
-    const { bandwidthMbps = 0, queuePackets = 0, delayMs = 0 } = this.#line;
+    const { bandwidthMbps = 0, queuePackets = 0, delayMs = 0, mtu = 0 } = this.#line;
+    if (mtu > 0 && packet.length + HEADERS > mtu) {
+      stats.tooBig++;
+      return this.#drop("mtu");
+    }
     let arrival = now + delayMs;
     if (bandwidthMbps > 0) {
       const starts = this.#starts;
