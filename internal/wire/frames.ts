@@ -118,27 +118,18 @@ export function parseFrames(
   let probing = PROBING_ONLY;
   let pos = start;
   while (pos < end) {
-    let type = buf[pos]!;
+    const type = buf[pos]!;
     if (type === c.FRAME_PADDING) {
       const from = pos;
       while (pos < end && buf[pos] === 0) pos++;
       visitor.onPadding(pos - from);
       continue;
     }
-    r.reset(buf, pos, end);
-    type = r.varint();
-    // rfc9000#12.4 the frame type MUST use the shortest possible encoding: receipt of a longer one MAY be treated as
-    // a connection error of type PROTOCOL_VIOLATION. No known type needs more than one byte.
-    if (r.failed) throw encodingError(0, "frame type is cut off");
-    if (type >= ALLOWED.length || ALLOWED[type] === 0) {
-      // rfc9000#12.4 an endpoint MUST treat the receipt of a frame of unknown type as FRAME_ENCODING_ERROR.
-      throw encodingError(type === TOO_BIG ? 0 : type, "unknown frame type");
-    }
-    if (r.pos !== pos + 1) {
-      throw new TransportError(c.PROTOCOL_VIOLATION, "frame type is not in its shortest form", {
-        frameType: type,
-      });
-    }
+    r.reset(buf, pos + 1, end);
+    // No known type needs more than one byte: what has more is an error of some kind.
+    if (type >= 0x40) throw longType(buf, pos, end);
+    // rfc9000#12.4 an endpoint MUST treat the receipt of a frame of unknown type as FRAME_ENCODING_ERROR.
+    if (type >= ALLOWED.length || ALLOWED[type] === 0) throw encodingError(type, "unknown frame type");
     // rfc9000#12.4 an endpoint MUST treat receipt of a frame in a packet type that is not permitted as a connection
     // error of type PROTOCOL_VIOLATION.
     if ((ALLOWED[type]! & bit) === 0) {
@@ -166,6 +157,21 @@ export function parseFrames(
     pos = parseOther(buf, type, visitor);
   }
   return eliciting | probing;
+}
+
+/** What is wrong with a frame type of more than one byte. */
+function longType(buf: Uint8Array, pos: number, end: number): TransportError {
+  const r = new Reader(buf, pos, end);
+  const type = r.varint();
+  if (r.failed) return encodingError(0, "frame type is cut off");
+  if (type >= ALLOWED.length || ALLOWED[type] === 0) {
+    return encodingError(type === TOO_BIG ? 0 : type, "unknown frame type");
+  }
+  // rfc9000#12.4 a frame type MUST use the shortest possible encoding. An endpoint MAY treat the receipt of a frame type
+  // that uses a longer encoding than necessary as a connection error of type PROTOCOL_VIOLATION.
+  return new TransportError(c.PROTOCOL_VIOLATION, "frame type is not in its shortest form", {
+    frameType: type,
+  });
 }
 
 function isClose(type: number): boolean {

@@ -128,30 +128,35 @@ export class Reader {
     return ((buf[pos]! << 24) | (buf[pos + 1]! << 16) | (buf[pos + 2]! << 8) | buf[pos + 3]!) >>> 0;
   }
 
-  /** A varint as a Number, TOO_BIG above 2^53−1. */
+  /** A varint as a Number, TOO_BIG above 2^53−1. Small enough to be inlined; most varints have one or two bytes. */
   varint(): number {
-    const { buf, pos, end } = this;
-    if (pos >= end) return this.#fail();
-    const first = buf[pos]!;
-    const kind = first >> 6;
-    if (kind === 0) {
-      this.pos = pos + 1;
-      return first;
+    const { buf, pos } = this;
+    if (pos < this.end) {
+      const first = buf[pos]!;
+      if (first < 0x40) {
+        this.pos = pos + 1;
+        return first;
+      }
     }
-    if (kind === 1) {
-      if (pos + 2 > end) return this.#fail();
+    return this.#longer();
+  }
+
+  #longer(): number {
+    const { buf, pos, end } = this;
+    if (pos + 2 > end) return this.#fail();
+    const first = buf[pos]!;
+    if (first < 0x80) {
       this.pos = pos + 2;
       return ((first & 0x3f) << 8) | buf[pos + 1]!;
     }
-    if (kind === 2) {
-      if (pos + 4 > end) return this.#fail();
+    if (pos + 4 > end) return this.#fail();
+    const high = ((first & 0x3f) << 24) | (buf[pos + 1]! << 16) | (buf[pos + 2]! << 8) | buf[pos + 3]!;
+    if (first < 0xc0) {
       this.pos = pos + 4;
-      return ((first & 0x3f) << 24) | (buf[pos + 1]! << 16) | (buf[pos + 2]! << 8) | buf[pos + 3]!;
+      return high;
     }
     if (pos + 8 > end) return this.#fail();
     this.pos = pos + 8;
-    const high =
-      (((first & 0x3f) << 24) | (buf[pos + 1]! << 16) | (buf[pos + 2]! << 8) | buf[pos + 3]!) >>> 0;
     if (high > 0x1fffff) return TOO_BIG;
     const low = ((buf[pos + 4]! << 24) | (buf[pos + 5]! << 16) | (buf[pos + 6]! << 8) | buf[pos + 7]!) >>> 0;
     return high * 0x100000000 + low;
