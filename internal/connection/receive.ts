@@ -338,7 +338,8 @@ export class Receiver {
       phase,
     } as const;
     core.tracer.record({ ...common, owner: "remote" });
-    core.tracer.record({ ...common, owner: "local" });
+    // Our own keys follow where we were not ahead: that update was traced when it was made.
+    if (core.protection.sealed(APPLICATION) === 0) core.tracer.record({ ...common, owner: "local" });
   }
 
   #wait(buf: Uint8Array, start: number, end: number, type: PacketType): void {

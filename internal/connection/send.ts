@@ -16,7 +16,7 @@ import {
   type PacketType,
   type Space,
 } from "../protocol/constants.ts";
-import { MAX_DATAGRAMS_PER_TRANSMIT, MIN_DATAGRAM_SIZE } from "../protocol/limits.ts";
+import { MAX_DATAGRAMS_PER_TRANSMIT, MIN_DATAGRAM_SIZE, PACKETS_BEFORE_PING } from "../protocol/limits.ts";
 import { toHex } from "../protocol/bytes.ts";
 import { REC_ACK, REC_PING } from "../recovery/sent-packets.ts";
 import { describeFrames } from "../wire/frame-objects.ts";
@@ -59,6 +59,8 @@ export class Sender {
   /** Set by #datagram: whether what was written may be followed by an equal one. */
   #ackEliciting = false;
   #datagramId = 0;
+  /** 1-RTT packets since the last ack-eliciting one. */
+  #quiet = 0;
   /** Least size of the datagram being written. */
   #padTo = 0;
 
@@ -79,6 +81,7 @@ export class Sender {
       transmitClose(core, tx, this.#token ?? EMPTY, now);
       return false;
     }
+    if (core.handshakeConfirmed && core.protection.updateDue) this.#updateKeys(now);
     this.#transmitPathFrames(tx, now);
     const path = core.paths.active;
     let entryStart = tx.used;
@@ -130,6 +133,26 @@ export class Sender {
     // rfc9002#7.8 a sender that has nothing to send is limited by its application, not by the network.
     if (!more) core.controller.setAppLimited(!core.streams.hasData);
     return more;
+  }
+
+  /**
+   * rfc9001#6.6 Endpoints MUST initiate a key update before sending more protected packets than the confidentiality
+   * limit for the selected AEAD permits.
+   */
+  #updateKeys(now: number): void {
+    const core = this.#core;
+    if (!core.protection.initiateKeyUpdate()) return;
+    // What is acknowledged confirms the update; ACKs alone would not be.
+    core.control.queuePing();
+    if (core.tracer === null) return;
+    core.tracer.record({
+      name: "key_updated",
+      time: now,
+      level: APPLICATION,
+      owner: "local",
+      phase: core.protection.keyUpdates + 1,
+      trigger: "local_update",
+    });
   }
 
   /**
@@ -254,7 +277,7 @@ export class Sender {
     const core = this.#core;
     const recovery = core.recovery;
     const received = core.received[space]!;
-    const probe = recovery.probesDue(space) > 0;
+    const probe = recovery.probesDue(space) > 0 || this.#joinsProbe(space);
     const ackDue = received.shouldAckNow(now);
     const mayData = kind === KIND_ANY || probe;
     if (!ackDue && !(mayData && (probe || this.#hasData(space, path)))) return false;
@@ -320,6 +343,16 @@ export class Sender {
     if (elicits) this.#ackEliciting = true;
     recovery.usePacketNumber(space);
     return true;
+  }
+
+  /**
+   * Lost CRYPTO data of another handshake space leaves with a probe: rfc9002#6.2.4 the peer might only have keys for one
+   * of the spaces. The window can be full of Handshake packets that no one can open before the lost Initial arrives.
+   */
+  #joinsProbe(space: Space): boolean {
+    if (space === APPLICATION) return false;
+    const { recovery, crypto } = this.#core;
+    return recovery.probesDue(space === INITIAL ? HANDSHAKE : INITIAL) > 0 && crypto.hasData(space);
   }
 
   #hasData(space: Space, path: Path): boolean {
@@ -390,8 +423,18 @@ export class Sender {
     const size = end + TAG - start;
     core.recovery.onPacketSent(space, now, size, packet.ackEliciting, packet.ackEliciting || padded, NOT_ECT);
     if (packet.ackEliciting) core.pacer.onSent(size);
+    if (space === APPLICATION) this.#askForAck(packet.ackEliciting);
     // rfc9001#4.9.1 a client MUST discard Initial keys when it first sends a Handshake packet.
     if (space === HANDSHAKE && core.role === "client") this.#handshake.discard(INITIAL);
+  }
+
+  /**
+   * rfc9000#13.2.4 a receiver that sends only non-ack-eliciting packets might not receive an acknowledgment for a long
+   * time: a PING now and then lets it forget what it sent and which ranges it reported.
+   */
+  #askForAck(eliciting: boolean): void {
+    if (eliciting) this.#quiet = 0;
+    else if (++this.#quiet === PACKETS_BEFORE_PING) this.#core.control.queuePing();
   }
 }
 

@@ -209,3 +209,6 @@ export const MAX_CERTIFICATE_EXTENSIONS = 128;
 
 /** Unknown transport parameters kept for traces. Stops: memory by thousands of greased ones held for a connection's life. */
 export const MAX_TRACED_PARAMETERS = 64;
+
+/** Packets without anything ack-eliciting before a PING asks for an ACK. Stops: state of ACKs that nobody acknowledges. */
+export const PACKETS_BEFORE_PING = 64;
