@@ -211,7 +211,17 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
   } catch (error) {
     const detail = error instanceof Failure ? error.message : String((error as Error).stack);
     const failed: Outcome = { verdict: "failed", detail, elapsedMs: performance.now() - begun, folder };
-    if (relay !== null) failed.stats = (relay as Relay).stats();
+    if (relay !== null) {
+      failed.stats = (relay as Relay).stats();
+      // What was sent, before the path changed it: the beginning of the story.
+      const sent = (relay as Relay)
+        .captured()
+        .map(
+          ({ toServer, client: from, data }) =>
+            `${toServer ? "->" : "<-"} ${from} ${Buffer.from(data).toString("hex")}`,
+        );
+      writeFileSync(join(folder, "long-headers.txt"), `${sent.join("\n")}\n`);
+    }
     outcome = failed;
   }
   for (const { child, ended } of children.reverse()) await end(child, ended);
