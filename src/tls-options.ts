@@ -110,6 +110,7 @@ export function checkTlsOptions(tls: TlsOptions, role: "client" | "server"): voi
     if (name in tls)
       throw new InvalidOptionError(name, "has no meaning in QUIC, which speaks TLS 1.3 alone; leave it out");
   }
+  // rfc9000#7 Endpoints MUST explicitly negotiate an application protocol.
   const alpn = tls.ALPNProtocols;
   if (!Array.isArray(alpn) || alpn.length === 0) {
     throw new InvalidOptionError(

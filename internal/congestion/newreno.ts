@@ -76,6 +76,10 @@ class NewReno implements CongestionController {
 
   /** rfc9002#7.3.2: once per recovery period. */
   #congestionEvent(now: number, sentTime: number): void {
+    // rfc9002#7.3.2 The congestion window MUST be set to the reduced value of the slow start threshold before exiting
+    // the recovery period.
+    // rfc9002#7.3.1 The sender MUST exit slow start and enter a recovery period when a packet is lost or when the
+    // ECN-CE count reported by its peer increases.
     // A sender that is already in a recovery period stays in it and does not reenter it.
     if (sentTime <= this.recoveryStart) return;
     this.recoveryStart = now;

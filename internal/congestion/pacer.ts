@@ -41,6 +41,7 @@ export class Pacer {
 
   /** Bytes that may leave now. */
   budget(now: number): number {
+    // rfc9002#7.7 Senders MUST either use pacing or limit such bursts.
     if (!this.#enabled) return Infinity;
     if (now > this.#updatedAt) {
       this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#updatedAt) * this.rate);

@@ -35,6 +35,8 @@ export function connectClient(
   const { random, provider } = config;
   // rfc9000#7.2 this Destination Connection ID MUST be at least 8 bytes in length, and unpredictable.
   const spread = MAX_CONNECTION_ID_LENGTH - MIN_INITIAL_DCID_LENGTH + 1;
+  // rfc9000#7.2 Until a packet is received from the server, the client MUST use the same Destination Connection ID
+  // value on all packets in this connection.
   const dcid = drawBytes(random, MIN_INITIAL_DCID_LENGTH + drawInt(random, spread));
   const version = config.versions[0]!;
   const connection = new Connection(

@@ -35,6 +35,10 @@ export class CloseMachine {
 
   /** rfc9000#10.2.1 after sending CONNECTION_CLOSE an endpoint enters the closing state. */
   closeLocally(error: QuicError): void {
+    // rfc9000#11.1 Errors that result in the connection being unusable, such as an obvious violation of protocol
+    // semantics or corruption of state that affects an entire connection, …
+    // rfc9000#10.3 An endpoint that wishes to communicate a fatal connection error MUST use a CONNECTION_CLOSE frame
+    // if it is able.
     if (this.state !== "open") return;
     this.state = "closing";
     this.error = this.localError = error;

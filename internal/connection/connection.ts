@@ -262,6 +262,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
   }
 
   closedByPeer(error: QuicError): void {
+    // rfc9000#10.2.2 An endpoint MUST NOT send further packets.
     const was = this.close.state;
     this.close.closedByPeer(error);
     if (was === "open") this.#closing();
@@ -359,10 +360,9 @@ export class Connection implements Core, StreamHost, PathSetHost {
   }
 
   pathValidated(path: Path, reset: boolean): void {
-    if (reset) {
-      this.rtt.reset();
-      this.controller.onPersistentCongestion(this.now);
-    }
+    // rfc9000#9.4 This timer SHOULD be set as described in Section 6.2.1 of [QUIC-RECOVERY] and MUST NOT be more
+    // aggressive.
+    if (reset) this.recovery.onNewPath(this.now);
     this.#tracePath(path, "validated");
   }
 

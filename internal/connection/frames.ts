@@ -66,6 +66,8 @@ export class FrameHandler implements FrameVisitor {
   }
 
   onNewToken(): void {
+    // rfc9000#19.7 Clients MUST NOT send NEW_TOKEN frames.
+    // rfc9000#19.7 The token MUST NOT be empty.
     // rfc9000#19.7 a server MUST treat receipt of a NEW_TOKEN frame as a connection error of type PROTOCOL_VIOLATION.
     if (this.#core.role === "server") {
       throw new TransportError(PROTOCOL_VIOLATION, "NEW_TOKEN from a client", { frameType: FRAME_NEW_TOKEN });
@@ -121,6 +123,8 @@ export class FrameHandler implements FrameVisitor {
   }
 
   onPathChallenge(buf: Uint8Array, start: number): void {
+    // rfc9000#19.17 The recipient of this frame MUST generate a PATH_RESPONSE frame (Section 19.18) containing the
+    // same Data value.
     this.#path!.onChallenge(buf, start);
     this.#core.wake();
   }

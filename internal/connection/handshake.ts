@@ -67,6 +67,8 @@ export class HandshakeDriver implements TlsSink {
   // What TLS asks for.
 
   sendCrypto(level: Level, bytes: Uint8Array): void {
+    // rfc9001#4.9 Though an endpoint might retain older keys, new data MUST be sent at the highest currently
+    // available encryption level.
     this.#core.crypto.send(level as Space, bytes);
     this.#core.wake();
   }
@@ -105,6 +107,9 @@ export class HandshakeDriver implements TlsSink {
    * on the wire, as a connection error of type TRANSPORT_PARAMETER_ERROR or PROTOCOL_VIOLATION.
    */
   #checkCids(peer: TransportParameters): void {
+    // rfc9000#7.3 Endpoints MUST validate that received transport parameters match received connection ID values.
+    // rfc9000#7.3 The values provided by a peer for these transport parameters MUST match the values that an endpoint
+    // used in the Destination and Source Connection ID fields of …
     const seen = this.#seen;
     const scid = peer.initialSourceConnectionId;
     if (scid === undefined) throw parameterError("initial_source_connection_id is missing");
@@ -147,6 +152,8 @@ export class HandshakeDriver implements TlsSink {
     }
     // rfc9001#4.1.2 at the server, the handshake is confirmed when it completes; it MUST send HANDSHAKE_DONE.
     if (core.role === "server") {
+      // rfc9000#19.20 Servers MUST NOT send a HANDSHAKE_DONE frame before completing the handshake.
+      // rfc9001#4.1.2 The server MUST send a HANDSHAKE_DONE frame as soon as the handshake is complete.
       core.control.queueHandshakeDone();
       this.confirm();
     }
@@ -181,6 +188,7 @@ export class HandshakeDriver implements TlsSink {
   discard(level: typeof INITIAL | typeof HANDSHAKE): void {
     const core = this.#core;
     if (core.protection.wasDiscarded(level)) return;
+    // rfc9001#4.9.1 Endpoints MUST NOT send Initial packets after this point.
     core.protection.discard(level);
     core.crypto.discard(level);
     core.recovery.discardSpace(level, core.now);

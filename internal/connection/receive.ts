@@ -132,6 +132,8 @@ export class Receiver {
         return;
       }
     }
+    // rfc9000#8.2.1 Unlike other cases where datagrams are expanded, endpoints MUST NOT discard datagrams that appear
+    // to be too small when they contain PATH_CHALLENGE or PATH_RESPONSE.
     const path = core.paths.onDatagram(rx.remote[i]!, rx.local[i] ?? null, length);
     if (path === null) {
       this.drop("unexpected_address", null, length);
@@ -172,6 +174,10 @@ export class Receiver {
 
   /** rfc9000#12.2 receivers MUST be able to process coalesced packets. */
   #packets(buf: Uint8Array, start: number, end: number): void {
+    // rfc9000#12.2 For example, if decryption fails (because the keys are not available or for any other reason), the
+    // receiver MAY either discard or buffer the packet for later …
+    // rfc9000#12.2 The receiver of coalesced QUIC packets MUST individually process each QUIC packet and separately
+    // acknowledge them, as if they were received as the payload of …
     const core = this.#core;
     const header = this.#header;
     let pos = start;
@@ -203,6 +209,8 @@ export class Receiver {
         this.#special.onVersionNegotiation(buf, pos, end);
         return;
       }
+      // rfc9000#5.2.1 If a client receives a packet that uses a different version than it initially selected, it MUST
+      // discard that packet.
       if (header.version !== core.version) {
         this.drop("unexpected_version", null, end - pos);
         return;
@@ -220,6 +228,8 @@ export class Receiver {
         // the first packet in the datagram.
         this.drop("coalesced_dcid_mismatch", type, packetEnd - pos);
       } else if (type === PACKET_ZERO_RTT) {
+        // rfc9001#5.6 A client MUST NOT attempt to decrypt 0-RTT packets it receives and instead MUST discard them.
+        // rfc9001#4.6.2 When rejecting 0-RTT, a server MUST NOT process any 0-RTT packets, even if it could.
         // rfc9001#4.6.2 a server that rejects 0-RTT discards these packets; a client never gets them.
         this.drop(core.role === "server" ? "keys_unavailable" : "unexpected_packet", type, packetEnd - pos);
       } else if (!this.#special.accepts(header, buf)) {
@@ -277,6 +287,8 @@ export class Receiver {
     // rfc9000#17.2 packets containing a zero value for the fixed bit are not valid packets in this version and MUST be
     // discarded.
     let length = -1;
+    // rfc9000#17.3.1 Packets containing a zero value for this bit are not valid packets in this version and MUST be
+    // discarded.
     if ((buf[start]! & FIXED_BIT) !== 0) {
       protection.readPacketNumber(space, buf, start, pnOffset, received.largest);
       length = protection.open(space, buf, start, pnOffset, end);
@@ -288,12 +300,16 @@ export class Receiver {
     }
     // rfc9000#17.2 an endpoint MUST treat receipt of a packet that has a non-zero value for the reserved bits, after
     // removing both packet and header protection, as a connection error of type PROTOCOL_VIOLATION.
+    // rfc9000#17.3.1 An endpoint MUST treat receipt of a packet that has a non-zero value for these bits, after
+    // removing both packet and header protection, as a connection error of …
     if (protection.reservedBitsSet)
       throw new TransportError(PROTOCOL_VIOLATION, "reserved header bits are set");
     const number = protection.pn;
     const payload = pnOffset + protection.pnLength;
     // rfc9000#12.3 a receiver MUST discard a newly unprotected packet unless it is certain that it has not processed
     // another packet with the same packet number.
+    // rfc9000#12.3 Duplicate suppression MUST happen after removing packet protection for the reasons described in
+    // Section 9.5 of [QUIC-TLS].
     if (received.isDuplicate(number)) {
       core.stats.duplicatePackets++;
       this.drop("duplicate", type, size);
@@ -305,6 +321,8 @@ export class Receiver {
       parseFrames(buf, payload, payload + length, type, this.#closeWatcher);
       return;
     }
+    // rfc9000#5.2 An endpoint MUST generate a connection error if processing the contents of these packets prior to
+    // discovering an error, or fully revert any changes made during …
     this.#special.onAuthenticated(space, header, buf);
     if (protection.peerUpdated) this.#onKeyUpdate();
 
@@ -316,6 +334,8 @@ export class Receiver {
     const handler = this.#frames;
     handler.begin(space, path, now);
     const flags = parseFrames(buf, payload, payload + length, type, handler);
+    // rfc9000#13.1 A packet MUST NOT be acknowledged until packet protection has been successfully removed and all
+    // frames contained in the packet have been processed.
     received.onReceived(number, (flags & ACK_ELICITING) !== 0, this.#ecn, now);
     core.idle.onReceived(now, core.recovery.pto(APPLICATION));
     if (space === APPLICATION)

@@ -34,6 +34,8 @@ export function transmitClose(core: Core, tx: TxBatch, token: Uint8Array, now: n
   close.sendDue = false;
   const start = tx.used;
   const limit = start + size;
+  // rfc9000#10.2.3 After the handshake is confirmed (see Section 4.1.2 of [QUIC-TLS]), an endpoint MUST send any
+  // CONNECTION_CLOSE frames in a 1-RTT packet.
   const levels = SPACES.filter(
     (space) => protection.canSeal(space) && (space === APPLICATION || !core.handshakeConfirmed),
   );

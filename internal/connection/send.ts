@@ -71,6 +71,10 @@ export class Sender {
 
   /** The token for our Initials: from a Retry or, later, from NEW_TOKEN. rfc9000#8.1.2 */
   setToken(token: Uint8Array): void {
+    // rfc9000#8.1.3 In comparison, a token obtained in a Retry packet MUST be used immediately during the connection
+    // attempt and cannot be used in subsequent connection attempts.
+    // rfc9000#8.1.2 This token MUST be repeated by the client in all Initial packets it sends for that connection
+    // after it receives the Retry packet.
     this.#token = token;
   }
 
@@ -103,6 +107,7 @@ export class Sender {
       // Less than a full Initial would not move the handshake: wait for more.
       core.recovery.setAmplificationBlocked(room < MIN_DATAGRAM_SIZE, now);
       if (room < MIN_DATAGRAM_SIZE) break;
+      // rfc9000#12.2 Senders MUST NOT coalesce QUIC packets with different connection IDs into a single UDP datagram.
       const size = this.#datagram(tx.slab, at, Math.min(path.mtu, room), path, now);
       if (size === 0) break;
       path.onSent(size);
@@ -140,6 +145,8 @@ export class Sender {
    * limit for the selected AEAD permits.
    */
   #updateKeys(now: number): void {
+    // rfc9001#5.3 An endpoint MUST initiate a key update (Section 6) prior to exceeding any limit set for the AEAD
+    // that is in use.
     const core = this.#core;
     if (!core.protection.initiateKeyUpdate()) return;
     // What is acknowledged confirms the update; ACKs alone would not be.
@@ -161,6 +168,14 @@ export class Sender {
    * goes where the challenge came from.
    */
   #transmitPathFrames(tx: TxBatch, now: number): void {
+    // rfc9000#8.2.2 However, an endpoint MUST NOT expand the datagram containing the PATH_RESPONSE if the resulting
+    // data exceeds the anti-amplification limit.
+    // rfc9000#8.2.2 An endpoint MUST expand datagrams that contain a PATH_RESPONSE frame to at least the smallest
+    // allowed maximum datagram size of 1200 bytes.
+    // rfc9000#8.2.2 A PATH_RESPONSE frame MUST be sent on the network path where the PATH_CHALLENGE frame was
+    // received.
+    // rfc9000#8.2.2 An endpoint MUST NOT delay transmission of a packet containing a PATH_RESPONSE frame unless
+    // constrained by congestion control.
     const core = this.#core;
     if (!core.protection.canSeal(APPLICATION) || !core.handshakeComplete) return;
     for (;;) {
@@ -244,7 +259,10 @@ export class Sender {
       pos = packet.end + TAG;
       // rfc9000#14.1 a client MUST expand all datagrams carrying Initial packets to 1,200 bytes; a server those
       // carrying ack-eliciting Initial packets.
+      // rfc9000#8.1 Clients MUST ensure that UDP datagrams containing Initial packets have UDP payloads of at least
+      // 1200 bytes, adding PADDING frames as necessary.
       if (space === INITIAL && (core.role === "client" || packet.ackEliciting)) {
+        // rfc9001#9.3 First, the packet containing a ClientHello MUST be padded to a minimum size.
         this.#padTo = MIN_DATAGRAM_SIZE;
       }
       if (limit - pos < 64) break;
@@ -276,17 +294,27 @@ export class Sender {
   ): boolean {
     const core = this.#core;
     const recovery = core.recovery;
+    // rfc9000#13.2.6 ACK frames MUST only be carried in a packet that has the same packet number space as the packet
+    // being acknowledged; see Section 12.1.
+    // rfc9000#13.2.6 For instance, packets that are protected with 1-RTT keys MUST be acknowledged in packets that
+    // are also protected with 1-RTT keys.
     const received = core.received[space]!;
     const probe = recovery.probesDue(space) > 0 || this.#joinsProbe(space);
     const ackDue = received.shouldAckNow(now);
+    // rfc9002#7.5 A sender MUST however count these packets as being additionally in flight, since these packets add
+    // network load without establishing packet loss.
     const mayData = kind === KIND_ANY || probe;
     if (!ackDue && !(mayData && (probe || this.#hasData(space, path)))) return false;
 
+    // rfc9000#17.2.3 New packet numbers MUST be used for any new packets that are sent; as described in Section
+    // 17.2.5.3, reusing packet numbers could compromise packet protection.
+    // rfc9000#17.2.3 An acknowledgment for a 1-RTT packet MUST be carried in a 1-RTT packet.
     const number = recovery.peekPacketNumber(space);
     const pnLength = encodePacketNumberLength(number, recovery.largestAcked(space));
     const dcid = core.remoteCids.current;
     let pnOffset: number;
     if (space === APPLICATION) {
+      // rfc9000#17.4 An endpoint that does not support this feature MUST disable it, as defined below.
       pnOffset = writeShortHeader(buf, start, dcid, core.protection.keyPhase, false, pnLength, number);
     } else {
       const token = space === INITIAL ? (this.#token ?? EMPTY) : null;
@@ -325,6 +353,8 @@ export class Sender {
         elicits = true;
       }
     }
+    // rfc9000#12.4 The payload of a packet that contains frames MUST contain at least one frame, and MAY contain
+    // multiple frames and multiple frame types.
     if (pos === payload) {
       sent.rollback();
       return false;

@@ -48,6 +48,8 @@ export function acceptServer(
       version: initial.version,
       remote: initial.remote,
       local: initial.local,
+      // rfc9000#7.2 A server MUST set the Destination Connection ID it uses for sending packets based on the first
+      // received Initial packet.
       peerCid: initial.peerScid,
       seen: { original: initial.originalDcid, peerInitialScid: initial.peerScid, retryScid: null },
       cids: context.cids,

@@ -131,6 +131,9 @@ export class SpecialPackets {
       this.#drop("invalid_retry", PACKET_RETRY, end - start);
       return;
     }
+    // rfc9000#17.2.5.2 The client MUST NOT change the Source Connection ID because the server could include the
+    // connection ID as part of its token validation logic; see Section 8.1.4.
+    // rfc9000#17.2.5.3 A client MUST use the same cryptographic handshake message it included in this packet.
     seen.retryScid = scid;
     connection.remoteCids.setInitial(scid);
     // rfc9001#5.2 the secrets change with the Destination Connection ID of the Initial that follows a Retry.

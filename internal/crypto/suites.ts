@@ -36,6 +36,10 @@ export const CHACHA20_POLY1305_SHA256: CipherSuite = {
   keyLength: 32,
 };
 
+// rfc9001#5.3 A cipher suite MUST NOT be negotiated unless a header protection scheme is defined for the cipher
+// suite.
+// rfc9001#5.4.1 Before a TLS cipher suite can be used with QUIC, a header protection algorithm MUST be specified for
+// the AEAD used with that cipher suite.
 export const SUITES: readonly CipherSuite[] = [
   AES_128_GCM_SHA256,
   AES_256_GCM_SHA384,

@@ -368,6 +368,7 @@ export class Endpoint<
     if (slot !== null) return slot;
     // rfc9000#10.3 endpoints MUST treat any packet ending in a valid stateless reset token as a Stateless Reset.
     if (this.#recogniseReset(buf, start, length, remote)) return null;
+    // rfc9000#5.2.2 Servers MUST drop incoming packets under all other circumstances.
     return this.#unknownLong(buf, start, length, remote, local);
   }
 
@@ -427,6 +428,8 @@ export class Endpoint<
 
   /** A client's first packet, well-formed and of a version we speak. */
   #initial(buf: Uint8Array, length: number, remote: Address, local: Address | null): Slot<C> | null {
+    // rfc9000#14 Therefore, an endpoint MUST NOT close a connection when it receives a datagram that does not meet
+    // size constraints; the endpoint MAY discard such datagrams.
     const header = this.#header;
     // rfc9000#14.1 a server MUST discard an Initial packet that is carried in a UDP datagram with a payload that is
     // smaller than the smallest allowed maximum datagram size of 1200 bytes.

@@ -187,6 +187,8 @@ export class Routes<T extends object> {
   }
 
   setAddress(remote: Address, local: Address | null, owner: T): void {
+    // rfc9000#5.1 An endpoint MUST NOT use the same IP address and port for multiple concurrent connections with
+    // zero-length connection IDs, unless it is certain that those protocol …
     this.#addresses.set(remote.key, { owner, local });
   }
 

@@ -47,6 +47,8 @@ export interface StatelessOptions {
   readonly stats: EndpointStats;
 }
 
+// rfc9000#10.3 An endpoint MUST NOT send a Stateless Reset that is three times or more larger than the packet it
+// receives to avoid being used for amplification.
 /** Makes and queues them. */
 export class StatelessAnswers {
   readonly #options: StatelessOptions;
@@ -164,6 +166,8 @@ export class StatelessAnswers {
 
   /** Moves what fits into the batch; true when more waits. */
   transmit(tx: TxBatch): boolean {
+    // rfc9000#17.2.1 A server MUST NOT send more than one Version Negotiation packet in response to a single UDP
+    // datagram.
     for (;;) {
       const answer = this.#queue.peek();
       if (answer === undefined) return false;

@@ -14,6 +14,8 @@ export function initialSecrets(
   version: number,
   dcid: Uint8Array,
 ): { client: Uint8Array; server: Uint8Array } {
+  // rfc9001#5.2 The HKDF-Expand-Label function defined in TLS 1.3 MUST be used for Initial packets even where the TLS
+  // versions offered do not include TLS 1.3.
   const initial = provider.hkdfExtract("sha256", version === VERSION_2 ? SALT_2 : SALT_1, dcid);
   return {
     client: hkdfExpandLabel(provider, "sha256", initial, "client in", undefined, 32),

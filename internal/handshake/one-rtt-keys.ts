@@ -79,6 +79,12 @@ export class OneRttKeys {
     pn: number,
     phase: number,
   ): typeof OPEN_FAILED | typeof OPENED | typeof OPENED_UPDATE {
+    // rfc9001#6.3 Endpoints responding to an apparent key update MUST NOT generate a timing side-channel signal that
+    // might indicate that the Key Phase bit was invalid (see Section 9.5).
+    // rfc9001#5.5 Similarly, a packet that appears to trigger a key update but cannot be unprotected successfully
+    // MUST be discarded.
+    // rfc9001#5.5 Once an endpoint successfully receives a packet with a given packet number, it MUST discard all
+    // packets in the same packet number space with higher packet numbers …
     if (phase === this.#readPhase) {
       if (!this.#current!.open(buf, start, headerLength, payload, length, pn)) return OPEN_FAILED;
       if (pn < this.#lowestOpened) this.#lowestOpened = pn;
@@ -114,6 +120,8 @@ export class OneRttKeys {
   }
 
   #prepareNext(): void {
+    // rfc9001#6.3 For this reason, endpoints MUST be able to retain two sets of packet protection keys for receiving
+    // packets: the current and the next.
     if (this.#next !== null) return;
     const secret = nextSecret(this.#provider, this.#suite, this.#version, this.#readSecret!);
     this.#readSecret!.fill(0);

@@ -246,6 +246,8 @@ export class PacketProtection {
    * @throws {TransportError} AEAD_LIMIT_REACHED, KEY_UPDATE_ERROR.
    */
   open(level: Level, buf: Uint8Array, start: number, pnOffset: number, end: number): number {
+    // rfc9001#9.5 For authentication to be free from side channels, the entire process of header protection removal,
+    // packet number recovery, and packet protection removal MUST be …
     const payload = pnOffset + this.pnLength;
     const length = end - payload;
     const headerLength = payload - start;
@@ -338,6 +340,8 @@ export class PacketProtection {
 
   /** Applies header protection to everything sealed since the last call. */
   maskPending(): void {
+    // rfc9001#9.5 For the sending of packets, construction and protection of packet payloads and packet numbers MUST
+    // be free from side channels that would reveal the packet number …
     const n = this.#pendingCount;
     if (n === 0) return;
     this.#pendingCount = 0;

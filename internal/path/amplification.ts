@@ -37,6 +37,12 @@ export class Amplification {
    * MUST NOT send more than three times as many bytes as the number of bytes they have received.
    */
   budget(): number {
+    // rfc9000#14.1 The server MUST also limit the number of bytes it sends before validating the address of the
+    // client; see Section 8.
+    // rfc9000#10.2.1 To avoid being used for an amplification attack, such endpoints MUST limit the cumulative size
+    // of packets it sends to three times the cumulative size of the …
+    // rfc9000#8 Therefore, after receiving packets from an address that is not yet validated, an endpoint MUST limit
+    // the amount of data it sends to the unvalidated address to …
     if (this.#validated) return Infinity;
     return Math.max(0, AMPLIFICATION_FACTOR * this.#received - this.#sent);
   }

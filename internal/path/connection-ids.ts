@@ -29,12 +29,16 @@ import { RESET_TOKEN_LENGTH, type ResetTokenSource } from "./reset-token.ts";
 
 /** Chooses the connection IDs of one endpoint; all have one length, so that short headers can be parsed. */
 export interface CidGenerator {
+  // rfc9000#10.3.2 An endpoint that uses this design MUST either use the same connection ID length for all
+  // connections or encode the length of the connection ID such that it can be …
   readonly length: number;
   generate(random: RandomSource): Uint8Array;
 }
 
 /** rfc9000#5.1 connection IDs MUST NOT contain any information that lets observers correlate them: random bytes. */
 export function cidGenerator(length = CONNECTION_ID_LENGTH): CidGenerator {
+  // rfc9000#17.2 In QUIC version 1, this value MUST NOT exceed 20 bytes.
+  // rfc9000#17.2 In QUIC version 1, this value MUST NOT exceed 20 bytes.
   return {
     length,
     generate: (random) => {
@@ -134,6 +138,8 @@ export class LocalCids {
    * The retired one goes on routing for a while: packets sent to it may still be on their way.
    */
   onRetire(sequence: number, usedSequence: number, now: number): void {
+    // rfc9000#5.1.1 When an endpoint issues a connection ID, it MUST accept packets that carry this connection ID for
+    // the duration of the connection or until its peer invalidates the …
     // rfc9000#19.16 receipt of a RETIRE_CONNECTION_ID frame containing a sequence number greater than any previously
     // sent to the peer MUST be treated as a connection error of type PROTOCOL_VIOLATION.
     if (sequence >= this.#nextSequence) throw retireError("of a connection ID that was never issued");
@@ -209,6 +215,8 @@ export class LocalCids {
   }
 
   #issueOne(due: boolean): LocalCid {
+    // rfc9000#5.1 As a trivial example, this means the same connection ID MUST NOT be issued more than once on the
+    // same connection.
     const cid = this.#generator.generate(this.#random);
     const entry: LocalCid = { sequence: this.#nextSequence++, cid, token: this.#resetToken(cid), due };
     if (entry.sequence === 0) this.#resetTokenOfHandshake = entry.token;
@@ -405,6 +413,8 @@ export class RemoteCids {
   }
 
   #queueRetire(sequence: number): void {
+    // rfc9000#5.1.2 An endpoint MUST NOT forget a connection ID without retiring it, though it MAY choose to treat
+    // having connection IDs in need of retirement that exceed this limit …
     if (this.#retiring.has(sequence)) return;
     // rfc9000#5.1.2 an endpoint SHOULD limit the number of connection IDs it has retired locally for which
     // RETIRE_CONNECTION_ID frames have not yet been acknowledged; beyond it, CONNECTION_ID_LIMIT_ERROR.

@@ -101,6 +101,8 @@ export class PathSet {
     // rfc9000#9 if a client receives packets from an unknown server address, the client MUST discard these packets.
     if (this.#role === "client") return null;
     // rfc9000#9 the design of QUIC relies on endpoints retaining a stable address for the duration of the handshake.
+    // rfc9000#9 An endpoint MUST NOT initiate connection migration before the handshake is confirmed, as defined in
+    // Section 4.1.2 of [QUIC-TLS].
     if (!this.#host.handshakeConfirmed) return null;
     // rfc9000#9 an endpoint that has sent disable_active_migration, but detects that a peer has nonetheless migrated
     // MUST either drop the incoming packets on that path without generating a Stateless Reset or proceed with path
@@ -123,6 +125,12 @@ export class PathSet {
    * @param probing it has probing frames only, rfc9000#9.1.
    */
   onPacket(path: Path, largest: boolean, probing: boolean, now: number): void {
+    // rfc9000#9 An endpoint MUST perform path validation (Section 8.2) if it detects any change to a peer's address,
+    // unless it has previously validated that address.
+    // rfc9000#9.3 An endpoint MAY send data to an unvalidated peer address, but it MUST protect against potential
+    // attacks as described in Sections 9.3.1 and 9.3.2.
+    // rfc9000#9.3 If the recipient permits the migration, it MUST send subsequent packets to the new peer address and
+    // MUST initiate path validation (Section 8.2) to verify the …
     if (path === this.#active || this.#role === "client") return;
     if (path === this.#candidate) {
       this.#candidate = null;
@@ -147,6 +155,8 @@ export class PathSet {
 
   /** A PATH_RESPONSE. False where nothing waited for it. */
   onResponse(buf: Uint8Array, start: number): boolean {
+    // rfc9000#8.2.2 This requirement MUST NOT be enforced by the endpoint that initiates path validation, as that
+    // would enable an attack on migration; see Section 9.3.3.
     for (const path of this.#paths) {
       const answer = path.validation.onResponse(buf, start);
       if (answer === "none") continue;

@@ -14,6 +14,7 @@ export type ResetTokenSource = (cid: Uint8Array) => Uint8Array;
  * chosen by the endpoint; HMAC with SHA-256, cut to 16 bytes. An endpoint that lost its state can make it again.
  */
 export function deriveResetToken(provider: CryptoProvider, key: Uint8Array, cid: Uint8Array): Uint8Array {
+  // rfc9000#10.3.2 The same stateless reset token MUST NOT be used for multiple connection IDs.
   // A copy: what a provider returns may be a view of a pool.
   return new Uint8Array(provider.hmac("sha256", key, cid).subarray(0, RESET_TOKEN_LENGTH));
 }

@@ -83,6 +83,10 @@ export class PathValidation {
     // rfc9000#19.18 if the content of a PATH_RESPONSE frame does not match, the endpoint MAY generate a connection
     // error of type PROTOCOL_VIOLATION. Late answers of an abandoned validation look the same, so it is ignored.
     if (answered === undefined) return "none";
+    // rfc9000#8.2.1 To ensure that the path MTU is large enough, the endpoint MUST perform a second path validation
+    // by sending a PATH_CHALLENGE frame in a datagram of at least 1200 bytes.
+    // rfc9000#8.2.3 However, the endpoint MUST initiate another path validation with an expanded datagram to verify
+    // that the path supports the required MTU.
     if (!answered.expanded) {
       // rfc9000#8.2.1 if the datagram was not expanded, the endpoint MUST validate the path's MTU by a second one.
       this.#outstanding = this.#outstanding.filter((challenge) => challenge !== answered);

@@ -33,6 +33,9 @@ export const STREAM_WINDOW_MAX = 6 * 1024 * 1024;
 export const CONNECTION_WINDOW_INITIAL = 768 * 1024;
 export const CONNECTION_WINDOW_MAX = 15 * 1024 * 1024;
 
+/** Part of a receive window that is consumed before the peer hears of more: fewer frames than for each read, and the sender keeps half a window. */
+export const WINDOW_UPDATE_FRACTION = 0.5;
+
 /** Concurrent streams the peer may open. Stops: state by stream count. */
 export const MAX_INCOMING_STREAMS = 100;
 export const MAX_INCOMING_UNI_STREAMS = 100;
@@ -45,6 +48,9 @@ export const SEND_BUFFER_PER_STREAM = 1024 * 1024;
 
 /** Bytes all streams of a connection buffer for sending. Stops: memory by a peer that never acknowledges. */
 export const SEND_BUFFER_PER_CONNECTION = 16 * 1024 * 1024;
+
+/** Owned chunks below this are copied all the same: a block each would cost more than the bytes. Stops: memory by tiny writes. */
+export const MIN_OWNED_CHUNK = 512;
 
 /** Out-of-order ranges kept per stream or CRYPTO level. Stops: reassembly state by one-byte frames with gaps. */
 export const MAX_STREAM_GAPS = 1000;

@@ -221,6 +221,8 @@ export class Recovery {
    * @throws {TransportError} PROTOCOL_VIOLATION for packets never sent.
    */
   onAck(space: Space, ack: AckFrame, ackDelay: number, now: number): void {
+    // rfc9000#19.3 QUIC implementations MUST properly handle both types, and, if they have enabled ECN for packets
+    // they send, they SHOULD use the information in the ECN section to …
     const state = this.#spaces[space];
     if (state.discarded) return;
     const { sent } = state;
@@ -318,6 +320,8 @@ export class Recovery {
 
   /** rfc9002#6.1, appendix A.10. */
   #detectLost(space: Space, now: number): void {
+    // rfc9002#7.4 Endpoints MUST NOT ignore the loss of packets that were sent after the earliest acknowledged packet
+    // in a given packet number space.
     const state = this.#spaces[space];
     const { sent, largestAcked } = state;
     state.lossTime = Infinity;
@@ -382,6 +386,7 @@ export class Recovery {
 
   /** One packet is lost: out of flight, its records to whoever sends them again. */
   #lose(space: Space, pn: number, now: number, trigger: LossTrigger): void {
+    // rfc9000#13.3 Upon detecting losses, a sender MUST take appropriate congestion control action.
     const state = this.#spaces[space];
     const { sent } = state;
     const flags = sent.flags(pn);
@@ -415,6 +420,8 @@ export class Recovery {
   }
 
   #ptoTime(now: number): number {
+    // rfc9000#8.1 To prevent this deadlock, clients MUST send a packet on a Probe Timeout (PTO); see Section 6.2 of
+    // [QUIC-RECOVERY].
     // rfc9002#6.2.2.1 the server's PTO timer MUST NOT be armed until datagrams have been received from the client.
     if (this.#blocked) return Infinity;
     const space = this.#ptoSpace();
@@ -431,6 +438,10 @@ export class Recovery {
 
   /** The space whose PTO is the earliest, −1 for none. */
   #ptoSpace(): Space | -1 {
+    // rfc9002#6.2.1 When ack-eliciting packets in multiple packet number spaces are in flight, the timer MUST be set
+    // to the earlier value of the Initial and Handshake packet number spaces.
+    // rfc9000#8.1 Specifically, the client MUST send an Initial packet in a UDP datagram that contains at least 1200
+    // bytes if it does not have Handshake keys, and otherwise send a …
     let best: Space | -1 = -1;
     let bestAt = Infinity;
     for (let space: Space = INITIAL; space <= APPLICATION; space++) {
@@ -489,6 +500,7 @@ export class Recovery {
 
   /** rfc9002#6.2.4 when a PTO timer expires, a sender MUST send at least one ack-eliciting packet as a probe. */
   #probe(space: Space): void {
+    // rfc9002#6.2.4 All probe packets sent on a PTO MUST be ack-eliciting.
     // MAY send up to two; where there is no data, a PING in a single packet.
     this.#spaces[space].probes = Math.max(1, this.probeContents(space, MAX_PROBES));
     // rfc9002#6.2.4 the sender SHOULD send ack-eliciting packets from other packet number spaces with in-flight data:
@@ -528,6 +540,10 @@ export class Recovery {
 
   /** rfc9002#6.4 all recovery state of a space whose keys are gone MUST be discarded, and leaves the bytes in flight. */
   discardSpace(space: Space, now: number): void {
+    // rfc9002#6.4 The sender MUST discard all recovery state associated with those packets and MUST remove them from
+    // the count of bytes in flight.
+    // rfc9002#6.4 The sender MUST discard all recovery state associated with those packets and MUST remove them from
+    // the count of bytes in flight.
     const state = this.#spaces[space];
     if (state.discarded) return;
     state.discarded = true;

@@ -50,6 +50,8 @@ export class ReceivedPackets {
    * rfc9000#12.3 a receiver MUST discard a packet unless it is certain that it has not processed its number.
    */
   isDuplicate(pn: number): boolean {
+    // rfc9000#13.2.3 A receiver MUST retain an ACK Range unless it can ensure that it will not subsequently accept
+    // packets with numbers in that range.
     if (pn > this.largest) return false;
     if (pn < this.#floor) return true;
     const { ranges } = this;
@@ -62,6 +64,8 @@ export class ReceivedPackets {
 
   /** A packet was processed. */
   onReceived(pn: number, eliciting: boolean, ecn: number, now: number): void {
+    // rfc9000#13.4.1 Even if an endpoint does not set an ECT field in packets it sends, the endpoint MUST provide
+    // feedback about ECN markings it receives, if these are accessible.
     const start = this.#insert(pn);
     if (pn < this.#lowestUntold) this.#lowestUntold = pn;
     if (pn > this.largest) {
@@ -138,6 +142,8 @@ export class ReceivedPackets {
 
   /** The ACK Delay field for an ACK sent now, rfc9000#13.2.5: 0 below the application space. */
   ackDelayRaw(now: number): number {
+    // rfc9000#13.2.5 An endpoint MUST NOT include delays that it does not control when populating the ACK Delay field
+    // in an ACK frame.
     if (this.#space !== APPLICATION) return 0;
     return Math.max(0, Math.floor(((now - this.#largestAt) * 1000) / 2 ** ACK_DELAY_EXPONENT));
   }
@@ -153,6 +159,8 @@ export class ReceivedPackets {
 
   /** The peer has seen our ACK up to `largest`: older ranges need no more telling, rfc9000#13.2.4. */
   onAckOfAck(largest: number): void {
+    // rfc9000#13.2.3 Receivers can discard all ACK Ranges, but they MUST retain the largest packet number that has
+    // been successfully processed, as that is used to recover packet …
     const { ranges } = this;
     // The highest range always stays, so that every ACK has something to say; and so does what arrived late, below
     // `largest`, and was in no ACK yet: rfc9000#13.2.1 ack-eliciting packets MUST be acknowledged at least once.

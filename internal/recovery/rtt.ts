@@ -1,5 +1,8 @@
 // Round-trip time, rfc9002#5. All in ms.
 
+// rfc9002#6.1.2 To avoid declaring packets as lost too early, this time threshold MUST be set to at least the
+// local timer granularity, as indicated by the kGranularity constant.
+// rfc9002#6.2.1 The PTO period MUST be at least kGranularity to avoid the timer expiring immediately.
 /** Used before the first sample, rfc9002#6.2.2. */
 export const INITIAL_RTT = 333;
 /** Timer granularity, rfc9002#6.1.2. */
@@ -19,6 +22,8 @@ export class RttEstimator {
    * @param ackDelay the peer's, already 0 for Initial packets and capped after confirmation: rfc9002#5.3.
    */
   update(latest: number, ackDelay: number, now: number): void {
+    // rfc9002#5.1 An RTT sample MUST NOT be generated on receiving an ACK frame that does not newly acknowledge at
+    // least one ack-eliciting packet.
     this.latest = latest;
     if (!this.hasSample) {
       this.hasSample = true;

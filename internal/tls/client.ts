@@ -133,6 +133,7 @@ export class TlsClient extends TlsMachine {
 
   /** In wire order. rfc8446#4.2.11 a pre_shared_key would have to be the last. */
   #extensions(): Extension[] {
+    // rfc9001#4.2 Clients MUST NOT offer TLS versions older than 1.3.
     const { groups, signatures, alpn } = this.capabilities;
     const { serverName, transportParameters } = this.#options;
     const extensions: Extension[] = [];
@@ -210,6 +211,8 @@ export class TlsClient extends TlsMachine {
   }
 
   #onEncryptedExtensions(message: HandshakeMessage): void {
+    // rfc9001#8.1 Similarly, a client MUST treat the selection of an incompatible application protocol by a server as
+    // a connection error of type 0x0178.
     const extensions = decodeEncryptedExtensions(message.body, this.#offered);
     // rfc6066#3 the "extension_data" field of this extension (in the answer) SHALL be empty.
     readExtension(extensions, EXTENSION.server_name, "server_name", () => null);
@@ -238,6 +241,7 @@ export class TlsClient extends TlsMachine {
   }
 
   #onCertificate(message: HandshakeMessage): void {
+    // rfc9001#4.4 A client MUST authenticate the identity of the server.
     const chain = decodeCertificate(message.body, this.#offered);
     // rfc8446#4.4.2.4 if the server supplies an empty Certificate message, MUST abort with a "decode_error" alert.
     if (chain.length === 0) throw alert("decode_error", "the server sent no certificate");

@@ -112,6 +112,7 @@ export abstract class TlsMachine {
     this.transcript = new Transcript(options.provider);
   }
 
+  // rfc9001#6 Endpoints MUST NOT send a TLS KeyUpdate message.
   /** Message types this state takes. */
   protected abstract expected(): readonly number[];
   protected abstract handle(message: HandshakeMessage): void;
@@ -163,6 +164,8 @@ export abstract class TlsMachine {
 
   /** Zeroes all secrets. Everything after is ignored. Idempotent. */
   dispose(): void {
+    // rfc9001#4.8 As QUIC provides alternative mechanisms for connection termination and the TLS connection is only
+    // closed if an error is encountered, a QUIC endpoint MUST treat any …
     if (this.#disposed) return;
     this.#disposed = true;
     this.#wipeAll();

@@ -182,6 +182,8 @@ export class TlsServer extends TlsMachine {
   }
 
   #onCertificate(message: HandshakeMessage): void {
+    // rfc9001#4.4 A server MUST NOT use post-handshake client authentication (as defined in Section 4.6.2 of [TLS13])
+    // because the multiplexing offered by QUIC prevents clients from …
     const chain = decodeCertificate(message.body, NOTHING);
     // rfc8446#4.4.2.4 the server MAY continue without client authentication or abort with "certificate_required".
     if (chain.length === 0 && this.#options.clientAuth === "require") {
@@ -194,6 +196,8 @@ export class TlsServer extends TlsMachine {
 
 /** rfc8446#4.1.1 if the server is unable to negotiate a supported set of parameters: handshake_failure. */
 function chooseSuite(ours: Capabilities, hello: ClientHello, ownOrder: boolean): CipherSuite {
+  // rfc9001#5.3 An endpoint MUST NOT reject a ClientHello that offers a cipher suite that it does not support, or it
+  // would be impossible to deploy a new cipher suite.
   const suite = ownOrder
     ? ours.suites.find(({ id }) => hello.suites.includes(id))
     : hello.suites.map((id) => ours.suites.find((own) => own.id === id)).find((own) => own !== undefined);
@@ -212,6 +216,10 @@ function chooseGroup(ours: Capabilities, hello: ClientHello): GroupName {
 
 /** rfc7301#3.2 it is expected that a server will have a list of protocols, in order of preference. */
 function chooseProtocol(ours: Capabilities, hello: ClientHello): string {
+  // rfc9001#8.1 Servers MUST select an application protocol compatible with the QUIC version that the client has
+  // selected.
+  // rfc9001#8.1 The server MUST treat the inability to select a compatible application protocol as a connection error
+  // of type 0x0178 (no_application_protocol).
   const chosen = ours.alpn.find(({ bytes }) => hello.alpn.some((offered) => bytesEqual(offered, bytes)));
   // rfc7301#3.2 if the server supports no protocols that the client advertises: "no_application_protocol".
   if (chosen === undefined) throw alert("no_application_protocol", "no protocol in common with the client");

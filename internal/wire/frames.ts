@@ -78,6 +78,8 @@ const ALLOWED = new Uint8Array(0x32);
 for (let type = c.FRAME_RESET_STREAM; type <= c.FRAME_PATH_RESPONSE; type++) ALLOWED[type] = Z | O;
 ALLOWED[c.FRAME_PADDING] = ALLOWED[c.FRAME_PING] = I | H | Z | O;
 ALLOWED[c.FRAME_ACK] = ALLOWED[c.FRAME_ACK_ECN] = I | H | O;
+// rfc9001#8.3 A server MUST treat receipt of a CRYPTO frame in a 0-RTT packet as a connection error of type
+// PROTOCOL_VIOLATION.
 ALLOWED[c.FRAME_CRYPTO] = I | H | O;
 ALLOWED[c.FRAME_NEW_TOKEN] = O;
 ALLOWED[c.FRAME_PATH_RESPONSE] = O;

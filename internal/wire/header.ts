@@ -105,6 +105,8 @@ export function parseLongHeader(buf: Uint8Array, start: number, end: number, out
   if (out.dcidLength > MAX_CONNECTION_ID_LENGTH || out.scidLength > MAX_CONNECTION_ID_LENGTH) return false;
   out.type = typeOfBits(out.version, (buf[start]! >> 4) & 0x03);
   const r = reader;
+  // rfc9000#17.2.5 The value in the Unused field is set to an arbitrary value by the server; a client MUST ignore
+  // these bits.
   if (out.type === PACKET_RETRY) {
     // rfc9000#17.2.5 a Retry packet ends with its integrity tag; it has no length.
     out.tokenOffset = r.pos;
@@ -145,6 +147,7 @@ export function writeLongHeader(
   pn: number,
   lengthBytes: 2 | 4 = 2,
 ): number {
+  // rfc9000#17.2 The value included prior to protection MUST be set to 0.
   buf[pos] = LONG_HEADER | FIXED_BIT | (bitsOfType(version, type) << 4) | (pnLength - 1);
   pos = writeU32(buf, pos + 1, version);
   buf[pos++] = dcid.length;
@@ -179,6 +182,7 @@ export function writeShortHeader(
   pnLength: number,
   pn: number,
 ): number {
+  // rfc9000#17.3.1 The value included prior to protection MUST be set to 0.
   buf[pos] = FIXED_BIT | (spin ? SPIN_BIT : 0) | (keyPhase === 0 ? 0 : KEY_PHASE_BIT) | (pnLength - 1);
   pos++;
   for (let i = 0; i < dcid.length; i++) buf[pos + i] = dcid[i]!;
@@ -194,6 +198,9 @@ export function encodeVersionNegotiation(
   versions: readonly number[],
   unusedBits: number,
 ): Uint8Array {
+  // rfc9000#17.2.1 The value for Source Connection ID MUST be copied from the Destination Connection ID of the
+  // received packet, which is initially randomly selected by a client.
+  // rfc9000#17.2.1 The Version field of a Version Negotiation packet MUST be set to 0x00000000.
   const out = new Uint8Array(7 + dcid.length + scid.length + 4 * versions.length);
   // rfc9000#17.2.1 the fixed bit SHOULD be set so that the packet can be told from other protocols.
   out[0] = LONG_HEADER | FIXED_BIT | (unusedBits & 0x3f);

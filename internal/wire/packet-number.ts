@@ -6,6 +6,8 @@
  * @param largestAcked −1 where nothing was acknowledged yet.
  */
 export function encodePacketNumberLength(pn: number, largestAcked: number): 1 | 2 | 3 | 4 {
+  // rfc9000#17.1 Prior to receiving an acknowledgment for a packet number space, the full packet number MUST be
+  // included; it is not to be truncated, as described below.
   const unacked = pn - largestAcked;
   // One bit more than the range, rfc9000#A.2.
   if (unacked < 0x80) return 1;

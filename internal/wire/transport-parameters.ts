@@ -162,6 +162,7 @@ export function encodeTransportParameters(p: TransportParameters, role: Role): U
     if (value !== undefined) bytes(ID[name], value);
   };
   cid("initialSourceConnectionId");
+  // rfc9000#18.2 This transport parameter MUST NOT be sent by a client but MAY be sent by a server.
   if (role === "server") {
     cid("originalDestinationConnectionId");
     cid("retrySourceConnectionId");
