@@ -7,11 +7,17 @@ import type { StatisticsSnapshot } from "../internal/connection/stats.ts";
 import type { Stream as CoreStream } from "../internal/stream/stream.ts";
 import type { CryptoProvider } from "../internal/crypto/provider.ts";
 import type { PendingAnswer, PendingRequest } from "../internal/tls/types.ts";
-import { ApplicationError, InvalidOptionError, QuicError } from "../internal/protocol/errors.ts";
+import { CONNECTION_REFUSED } from "../internal/protocol/constants.ts";
+import {
+  ApplicationError,
+  InvalidOptionError,
+  QuicError,
+  TransportError,
+} from "../internal/protocol/errors.ts";
 import type { SocketDescription } from "../internal/udp/packet-conn.ts";
 import { monotonicNow } from "./driver.ts";
 import { errorCode, ReceiveStream, type StreamOwner } from "./receive-stream.ts";
-import { SendStream } from "./send-stream.ts";
+import { SendStream, wakeAll } from "./send-stream.ts";
 import { Stream } from "./stream.ts";
 import {
   type Authorization,
@@ -133,6 +139,7 @@ export class Connection implements AsyncDisposable {
       get failure() {
         return connection.#failure;
       },
+      starved: new Set(),
       flush: () => owner.flushSoon(),
     };
   }
@@ -247,6 +254,13 @@ export class Connection implements AsyncDisposable {
     this.#owner.flushNow();
   }
 
+  /** @internal Nobody will take a connection that a peer dialed: unlike code 0 this is no success for it. */
+  refuse(reason: string): void {
+    this.#core.closeWith(new TransportError(CONNECTION_REFUSED, reason), monotonicNow());
+    this.#owner.pump();
+    this.#owner.flushNow();
+  }
+
   /**
    * Ends the connection when everything written on streams that were closed has been acknowledged, then with code 0.
    * @param options.signal stops waiting: the connection is closed all the same.
@@ -329,6 +343,7 @@ export class Connection implements AsyncDisposable {
         break;
       case "stream_writable":
         sidesOf(event.stream)?.sending?.wake();
+        wakeAll(this.#streamOwner.starved);
         break;
       case "stream_opened": {
         const sides = this.#sides(event.stream);

@@ -9,7 +9,12 @@ import type { Connection as CoreConnection } from "../internal/connection/connec
 import type { ConnectionEvent } from "../internal/connection/events.ts";
 import type { Endpoint } from "../internal/endpoint/endpoint.ts";
 import type { RxBatch } from "../internal/protocol/batch.ts";
-import { LATE_TIMER, MAX_BATCHES_PER_FLUSH } from "../internal/protocol/limits.ts";
+import {
+  FINAL_FLUSH_WAIT,
+  LATE_TIMER,
+  MAX_BATCHES_PER_FLUSH,
+  MAX_FINAL_FLUSHES,
+} from "../internal/protocol/limits.ts";
 import type { PacketConn, PacketSink } from "../internal/udp/packet-conn.ts";
 
 /** Monotonic fractional ms: the core's `now`. */
@@ -32,6 +37,7 @@ export class Driver implements PacketSink {
   #flushScheduled = false;
   #blocked = false;
   #stopped = false;
+  #onDrained: (() => void) | null = null;
   /** Datagrams the system refused to send, counted as lost. */
   sendErrors = 0;
   lastSendError: Error | null = null;
@@ -88,6 +94,7 @@ export class Driver implements PacketSink {
   }
 
   drained(): void {
+    this.#onDrained?.();
     if (!this.#blocked) return;
     this.#blocked = false;
     this.flushSoon();
@@ -139,6 +146,24 @@ export class Driver implements PacketSink {
     this.pump();
     this.flushSoon();
   };
+
+  /** Sends all that waits, for the end: waits for the socket where that is full, but not forever. */
+  async flushAll(): Promise<void> {
+    for (let i = 0; i < MAX_FINAL_FLUSHES && !this.#stopped; i++) {
+      this.#transmit();
+      if (!this.#blocked && !this.#endpoint.wantsTransmit) return;
+      if (!this.#blocked) continue;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, FINAL_FLUSH_WAIT);
+        this.#onDrained = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      this.#onDrained = null;
+      this.#blocked = false;
+    }
+  }
 
   stop(): void {
     this.#stopped = true;

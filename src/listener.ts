@@ -30,7 +30,7 @@ export class Listener implements AsyncIterable<Connection>, AsyncDisposable {
   readonly #close: () => Promise<void>;
   readonly #address: () => { address: string; port: number; family: string };
   readonly #onTaken: () => void;
-  #closed = false;
+  #closed: Promise<void> | null = null;
   #afterClose: (() => Promise<void>) | null = null;
 
   /** @internal */
@@ -63,16 +63,18 @@ export class Listener implements AsyncIterable<Connection>, AsyncDisposable {
 
   /** @internal The transport failed. */
   fail(error: unknown): void {
-    this.#closed = true;
+    this.#closed ??= Promise.resolve();
     this.#queue.end(error);
   }
 
   /** Stops accepting. Connections that were accepted go on; those that wait in the queue are refused. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+  close(): Promise<void> {
+    return (this.#closed ??= this.#shut());
+  }
+
+  async #shut(): Promise<void> {
     this.#queue.end(new ListenerClosedError());
-    for (const connection of this.#queue.drain()) connection.closeWithError(0, "listener closed");
+    for (const connection of this.#queue.drain()) connection.refuse("the listener was closed");
     await this.#close();
     await this.#afterClose?.();
   }

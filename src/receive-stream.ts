@@ -20,6 +20,8 @@ export class StreamLockedError extends QuicError {
 export interface StreamOwner {
   /** The error the connection ended with, or null. */
   readonly failure: QuicError | null;
+  /** Writers that wait for room which other streams hold. */
+  readonly starved: Set<{ wake(): void }>;
   /** The core has something to send. */
   flush(): void;
 }
@@ -102,7 +104,7 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
   async readMany(options?: WaitOptions & { maxBytes?: number }): Promise<Uint8Array[]> {
     const release = this.#lock("readMany");
     try {
-      return await this.#chunks(options?.maxBytes ?? 1 << 20, options?.signal);
+      return await this.#chunks(Math.max(1, options?.maxBytes ?? 1 << 20), options?.signal);
     } finally {
       release();
     }

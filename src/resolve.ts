@@ -69,10 +69,21 @@ export async function resolveHost(
   host: string,
   family: 0 | 4 | 6,
   lookup: Lookup = dnsLookup,
+  signal?: AbortSignal,
 ): Promise<string[]> {
-  if (isIP(host) !== 0) return [host];
+  const literal = isIP(host);
+  if (literal !== 0) {
+    if (family === 0 || literal === family) return [host];
+    throw new InvalidOptionError(
+      "address",
+      `${host} cannot be reached from this transport's IPv${family} socket; bind another one`,
+    );
+  }
   const found = await new Promise<LookupAddress[]>((resolve, reject) => {
+    const onAbort = () => reject(signal!.reason as Error);
+    signal?.addEventListener("abort", onAbort, { once: true });
     lookup(host, { all: true, family }, (error, addresses) => {
+      signal?.removeEventListener("abort", onAbort);
       if (error !== null) reject(new ResolveError(host, error));
       else if (addresses.length === 0) reject(new ResolveError(host, new Error("no addresses")));
       else resolve(addresses);
@@ -91,11 +102,13 @@ export async function resolveHost(
 
 /**
  * Tries the addresses one after the other, each with a head start of 250 ms before the next (rfc8305#5); the first
- * that succeeds wins and the others are aborted. Rejects with the first error when all fail.
+ * that succeeds wins and the others are aborted; one that succeeds all the same is discarded. Rejects with the first
+ * error when all fail.
  */
 export async function race<T>(
   addresses: readonly string[],
   attempt: (address: string, signal: AbortSignal) => Promise<T>,
+  discard: (late: T) => void,
   signal?: AbortSignal,
 ): Promise<T> {
   signal?.throwIfAborted();
@@ -126,7 +139,10 @@ export async function race<T>(
       attempts.push(controller);
       attempt(addresses[next++]!, controller.signal).then(
         (value) => {
-          if (over) return;
+          if (over) {
+            discard(value);
+            return;
+          }
           finish(controller);
           resolve(value);
         },

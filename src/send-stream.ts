@@ -24,6 +24,8 @@ export class SendStream implements AsyncDisposable {
   readonly #drain: Waiter;
   #consumer: string | null = null;
   #closed = false;
+  /** A write is under way: an end asked for meanwhile comes after it. */
+  #writing = false;
   #cancelled: StreamError | null = null;
   #context: AbortController | null = null;
 
@@ -90,19 +92,33 @@ export class SendStream implements AsyncDisposable {
   }
 
   async #writeAll(data: Uint8Array, owned: boolean, signal?: AbortSignal): Promise<number> {
+    if (this.#closed) this.#throwIfOver();
     let written = 0;
-    for (;;) {
-      this.#waiter.check();
-      signal?.throwIfAborted();
-      this.#throwIfOver();
-      if (written < data.length) {
-        const rest = written === 0 ? data : data.subarray(written);
-        const n = this.#half.write(rest, owned);
-        if (n > 0) this.#owner.flush();
-        written += n;
+    this.#writing = true;
+    try {
+      for (;;) {
+        this.#waiter.check();
+        signal?.throwIfAborted();
+        const over = this.#over();
+        if (over !== null) throw over;
+        if (written < data.length) {
+          const rest = written === 0 ? data : data.subarray(written);
+          const n = this.#half.write(rest, owned);
+          if (n > 0) this.#owner.flush();
+          written += n;
+        }
+        if (written === data.length) return written;
+        // Other streams hold all the room there is: no acknowledgement of this one will tell when that changes.
+        if (this.#half.bufferedBytes === 0) this.#owner.starved.add(this);
+        await this.#waiter.wait(signal);
       }
-      if (written === data.length) return written;
-      await this.#waiter.wait(signal);
+    } finally {
+      this.#writing = false;
+      if (this.#closed) {
+        // An end after half of a write would pass for all of it.
+        if (written === data.length) this.#finish();
+        else this.cancelWrite(0);
+      }
     }
   }
 
@@ -120,16 +136,22 @@ export class SendStream implements AsyncDisposable {
   }
 
   /**
-   * Ends the stream after what was written (FIN). Returns at once; `drained()` tells when the peer has it all.
+   * Ends the stream after what was written (FIN), a write that still waits included. Returns at once; `drained()` tells
+   * when the peer has it all.
    * Nothing happens on a stream that is over.
    */
   close(): void {
     if (this.#closed || this.#over() !== null) return;
     this.#closed = true;
-    this.#half.finish();
+    if (!this.#writing) this.#finish();
     this.#settleContext();
+  }
+
+  #finish(): void {
+    this.#half.finish();
     this.#owner.flush();
-    this.#waiter.wake();
+    // Whoever waits for the end to be acknowledged looks again.
+    this.#drain.wake();
   }
 
   /**
@@ -137,22 +159,25 @@ export class SendStream implements AsyncDisposable {
    * @throws as `write`.
    */
   async drained(options?: WaitOptions): Promise<void> {
-    while (!this.#half.allAcked) {
+    for (;;) {
+      options?.signal?.throwIfAborted();
+      // First: a stream that was given up holds no bytes either.
       const over = this.#over();
       if (over !== null) throw over;
+      if (this.#half.allAcked && !this.#writing) return;
       await this.#drain.wait(options?.signal);
     }
   }
 
   /** Gives the stream up: RESET_STREAM with `code` (rfc9000#3.1); what was not sent never will be. */
   cancelWrite(code: number | bigint = 0): void {
-    // rfc9000#11.2 RESET_STREAM MUST only be instigated by the application protocol that uses QUIC.
     const big = errorCode(code);
     if (this.#cancelled !== null || this.#half.isTerminal) return;
     this.#cancelled = new StreamError("reset", this.id, big, false);
     this.#half.reset(big);
     this.#owner.flush();
     this.wake();
+    wakeAll(this.#owner.starved);
   }
 
   /** Writes that wait past `deadline` (Unix ms or Date; null for none) reject with DeadlineExceededError. */
@@ -180,13 +205,19 @@ export class SendStream implements AsyncDisposable {
   /** A Web stream. Chunks are kept until acknowledged, not copied. Closing it closes the stream, aborting resets it. */
   get writable(): WritableStream<Uint8Array> {
     this.#lock("writable");
+    // abort() waits for the write or close under way, which may wait for a peer that does not read: the signal ends it.
+    let signal: AbortSignal;
     return new WritableStream<Uint8Array>({
+      start: (controller) => {
+        // @types/node does not know it yet.
+        signal = (controller as unknown as { signal: AbortSignal }).signal;
+      },
       write: async (chunk) => {
-        await this.#writeAll(chunk, true);
+        await this.#writeAll(chunk, true, signal);
       },
       close: async () => {
         this.close();
-        await this.drained();
+        await this.drained({ signal });
       },
       abort: (reason) => this.cancelWrite(codeOf(reason)),
     });
@@ -260,6 +291,14 @@ export class SendStream implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#closed) this.cancelWrite(0);
   }
+}
+
+/** Room for sending came back: those that waited for others' go on. */
+export function wakeAll(starved: Set<{ wake(): void }>): void {
+  if (starved.size === 0) return;
+  const waiting = [...starved];
+  starved.clear();
+  for (const one of waiting) one.wake();
 }
 
 /** An error that carries an application error code resets with it, any other with 0. */

@@ -78,19 +78,34 @@ export interface SniIdentity {
   passphrase?: string;
 }
 
-/** Options of node:tls that QUIC has no use for; naming them is a mistake worth telling. */
-const REFUSED = [
-  "dhparam",
-  "secureOptions",
-  "secureProtocol",
-  "minVersion",
-  "maxVersion",
-  "privateKeyEngine",
-  "privateKeyIdentifier",
-  "clientCertEngine",
-  "ecdhCurve",
-  "ticketKeys",
-];
+/** Options of node:tls that would be ignored here; naming them is a mistake worth telling. */
+const MEANINGLESS = "has no meaning in QUIC, which speaks TLS 1.3 alone; leave it out";
+const UNSUPPORTED = "is not supported here; leave it out";
+const REFUSED: { readonly [option: string]: string } = {
+  dhparam: MEANINGLESS,
+  secureOptions: MEANINGLESS,
+  secureProtocol: MEANINGLESS,
+  minVersion: MEANINGLESS,
+  maxVersion: MEANINGLESS,
+  minDHSize: MEANINGLESS,
+  sessionIdContext: MEANINGLESS,
+  ecdhCurve: 'is called groups here, as in groups: ["x25519", "secp256r1"]',
+  secureContext: "is not supported here; give key, cert and ca",
+  pfx: "is not supported here; convert it to PEM with `openssl pkcs12 -nodes` and give key and cert",
+  crl: "is not supported here, and leaving revocation unchecked in silence would be worse; use verifyPeer",
+  ALPNCallback: "is not supported here; list the protocols in ALPNProtocols",
+  pskCallback: UNSUPPORTED,
+  pskIdentityHint: UNSUPPORTED,
+  session: UNSUPPORTED,
+  ticketKeys: UNSUPPORTED,
+  sessionTimeout: UNSUPPORTED,
+  requestOCSP: UNSUPPORTED,
+  privateKeyEngine: UNSUPPORTED,
+  privateKeyIdentifier: UNSUPPORTED,
+  clientCertEngine: UNSUPPORTED,
+};
+const FUNCTIONS = ["checkServerIdentity", "verifyPeer", "SNICallback", "keylog"] as const;
+const BOOLEANS = ["requestCert", "rejectUnauthorized", "honorCipherOrder"] as const;
 
 const providers: { node?: CryptoProvider; noble?: CryptoProvider } = {};
 
@@ -106,11 +121,13 @@ export function providerOf(tls: TlsOptions): CryptoProvider {
 export function checkTlsOptions(tls: TlsOptions, role: "client" | "server"): void {
   if (typeof tls !== "object" || tls === null)
     throw new InvalidOptionError("tls", "an object with TLS options is needed");
-  for (const name of REFUSED) {
-    if (name in tls)
-      throw new InvalidOptionError(name, "has no meaning in QUIC, which speaks TLS 1.3 alone; leave it out");
+  for (const [name, hint] of Object.entries(REFUSED)) {
+    if ((tls as { [option: string]: unknown })[name] !== undefined) throw new InvalidOptionError(name, hint);
   }
-  // rfc9000#7 Endpoints MUST explicitly negotiate an application protocol.
+  for (const name of FUNCTIONS) wantType(name, tls[name], "function");
+  // A string such as "false" must not pass for true, nor 0 for false, where authentication hangs on it.
+  for (const name of BOOLEANS) wantType(name, tls[name], "boolean");
+  wantType("servername", tls.servername, "string");
   const alpn = tls.ALPNProtocols;
   if (!Array.isArray(alpn) || alpn.length === 0) {
     throw new InvalidOptionError(
@@ -133,6 +150,11 @@ export function checkTlsOptions(tls: TlsOptions, role: "client" | "server"): voi
   if ((tls.key === undefined) !== (tls.cert === undefined)) {
     throw new InvalidOptionError(tls.key === undefined ? "key" : "cert", "key and cert go together");
   }
+}
+
+function wantType(option: string, value: unknown, type: "function" | "boolean" | "string"): void {
+  if (value !== undefined && typeof value !== type)
+    throw new InvalidOptionError(option, `a ${type} is needed`);
 }
 
 /** Our own identity, or null where none was given. */
@@ -167,6 +189,7 @@ export function algorithmsOf(tls: TlsOptions): {
 
 function known(option: string, given: readonly string[] | undefined, all: readonly string[]): void {
   if (given === undefined) return;
+  if (!Array.isArray(given)) throw new InvalidOptionError(option, `an array of ${all.join(", ")} is needed`);
   const unknown = given.find((name) => !all.includes(name));
   if (given.length === 0 || unknown !== undefined) {
     throw new InvalidOptionError(option, `one or more of ${all.join(", ")}, not ${unknown ?? "none"}`);
@@ -202,18 +225,30 @@ export class CertificateError extends QuicError {
   }
 }
 
+const NOT_ASKED: VerifyResult = {
+  ok: false,
+  alert: "unexpected_message",
+  reason: "no certificate was asked for",
+  certificateReason: "UNEXPECTED_CERTIFICATE",
+};
+
 type SyncVerify = (chain: readonly Uint8Array[], serverName: string | null, wallNow: number) => VerifyResult;
 
-/** The verifier TLS calls: path and name by the RFCs, or "pending" where the user brings their own. */
+/**
+ * The verifier TLS calls: path and name by the RFCs, or "pending" where the user brings their own. Authorities are
+ * parsed here, once; each connection has an outcome of its own.
+ * @throws {InvalidOptionError} for a `ca` that cannot be read.
+ */
 export function verifierOf(
   tls: TlsOptions,
   provider: CryptoProvider,
   peerRole: "client" | "server",
-  authorization: Authorization,
-): SyncVerify | "pending" {
-  if (tls.verifyPeer !== undefined) return "pending";
+): (authorization: Authorization) => SyncVerify | "pending" {
+  if (tls.verifyPeer !== undefined) return () => "pending";
+  // Servers that ask for no certificate need no authorities.
+  if (peerRole === "client" && tls.requestCert !== true) return () => () => NOT_ASKED;
   const anchors = anchorsOf(tls);
-  return (chain, serverName, wallNow) => {
+  return (authorization) => (chain, serverName, wallNow) => {
     const result = verifyChain(provider, {
       chain: chain as Uint8Array[],
       anchors,

@@ -9,7 +9,8 @@ import { Endpoint } from "../internal/endpoint/endpoint.ts";
 import { connections } from "../internal/endpoint/factory.ts";
 import type { EndpointStats } from "../internal/endpoint/endpoint.ts";
 import { makeAddress } from "../internal/protocol/address.ts";
-import { InvalidOptionError, QuicError } from "../internal/protocol/errors.ts";
+import { CONNECTION_REFUSED } from "../internal/protocol/constants.ts";
+import { InvalidOptionError, QuicError, TransportError } from "../internal/protocol/errors.ts";
 import { ACCEPT_QUEUE } from "../internal/protocol/limits.ts";
 import type { Tracer } from "../internal/protocol/tracer.ts";
 import { DgramConn } from "../internal/udp/dgram.ts";
@@ -92,16 +93,23 @@ export interface DialOptions extends WaitOptions {
   family?: 0 | 4 | 6;
 }
 
+/** What a connection that is being accepted keeps of the listener it came to, which may close before it is done. */
+interface Accepting {
+  readonly authorization: Authorization;
+  readonly tls: TlsOptions;
+}
+
 /** One UDP socket, a listener and dialed connections. */
 export class Transport implements AsyncDisposable {
   readonly #options: TransportOptions;
   readonly #endpoint: Endpoint;
   readonly #connections = new Map<CoreConnection, Connection>();
+  /** Connections that are over for the application; their cores may linger to answer the peer. */
+  readonly #ended = new WeakSet<CoreConnection>();
   #socket: PacketConn | null = null;
   #driver: Driver | null = null;
   #opening: Promise<void> | null = null;
   #listener: Listener | null = null;
-  #listening: { readonly tls: TlsOptions } | null = null;
   #closed: Promise<void> | null = null;
   #failure: unknown = undefined;
   #refed = true;
@@ -185,28 +193,25 @@ export class Transport implements AsyncDisposable {
     const keyLog = keyLogOf(tls);
     const identity = identityOf(tls, provider);
     const resolved = resolveConfig(config, provider, keyLog !== null);
+    const verifier = verifierOf(tls, provider, "client");
     if (this.#listener !== null) throw new ListenerBusyError();
     const listener = new Listener(
       () => this.address(),
       () => this.#endpoint.onAcceptTaken(),
       async () => {
         this.#listener = null;
-        this.#listening = null;
         this.#endpoint.stopListening();
       },
     );
     this.#listener = listener;
     try {
       await this.open();
+      if (this.#closed !== null) throw new TransportClosedError(this.#failure);
     } catch (error) {
       this.#listener = null;
       throw error;
     }
-    const listening = {
-      tls: keyLog === null ? tls : { ...tls, keylog: keyLog },
-      authorizations: new WeakMap(),
-    };
-    this.#listening = listening;
+    const effective = keyLog === null ? tls : { ...tls, keylog: keyLog };
     const clientAuth =
       tls.requestCert !== true ? "none" : tls.rejectUnauthorized === false ? "request" : "require";
     this.#endpoint.listen({
@@ -218,10 +223,10 @@ export class Transport implements AsyncDisposable {
           alpn: [...tls.ALPNProtocols!],
           identity: tls.SNICallback === undefined ? identity! : ("pending" as const),
           clientAuth,
-          verify: verifierOf(tls, provider, "client", authorization),
+          verify: verifier(authorization),
           honorCipherOrder: tls.honorCipherOrder ?? true,
         } as const;
-        return { options, userData: authorization };
+        return { options, userData: { authorization, tls: effective } satisfies Accepting };
       },
     });
     return listener;
@@ -245,10 +250,11 @@ export class Transport implements AsyncDisposable {
     const keyLog = keyLogOf(tls);
     const identity = identityOf(tls, provider);
     const resolved = resolveConfig(config, provider, keyLog !== null);
+    const verifier = verifierOf(tls, provider, "server");
     options.signal?.throwIfAborted();
     await this.open();
-    const family = options.family ?? this.#family();
-    const addresses = await resolveHost(host, family, this.#options.lookup);
+    const family = this.#family() || (options.family ?? 0);
+    const addresses = await resolveHost(host, family, this.#options.lookup, options.signal);
     const effective = keyLog === null ? tls : { ...tls, keylog: keyLog };
     const serverName = tls.servername ?? host;
     return race(
@@ -264,7 +270,7 @@ export class Transport implements AsyncDisposable {
               alpn: [...tls.ALPNProtocols!],
               serverName,
               identity,
-              verify: verifierOf(tls, provider, "server", authorization),
+              verify: verifier(authorization),
               ...algorithmsOf(tls),
             },
           },
@@ -281,6 +287,7 @@ export class Transport implements AsyncDisposable {
           return connection;
         } catch (error) {
           if (signal.aborted) throw signal.reason;
+          if (this.#closed !== null) throw new TransportClosedError(this.#failure);
           throw authorization.error !== null && error instanceof QuicError && !error.remote
             ? Object.assign(error, { cause: error.cause ?? authorization.error })
             : error;
@@ -288,6 +295,7 @@ export class Transport implements AsyncDisposable {
           signal.removeEventListener("abort", onAbort);
         }
       },
+      (late) => late.closeWithError(0, ""),
       options.signal,
     );
   }
@@ -313,7 +321,10 @@ export class Transport implements AsyncDisposable {
         flushNow: () => driver.flushNow(),
         pump: () => driver.pump(),
         describeSocket: () => this.#socket!.describe(),
-        forget: () => this.#connections.delete(core),
+        forget: () => {
+          this.#connections.delete(core);
+          this.#ended.add(core);
+        },
       },
       tls,
       provider,
@@ -327,9 +338,9 @@ export class Transport implements AsyncDisposable {
   #connectionOf(core: CoreConnection): Connection | null {
     const known = this.#connections.get(core);
     if (known !== undefined) return known;
-    const listening = this.#listening;
-    if (core.role === "client" || listening === null || core.userData === undefined) return null;
-    return this.#adopt(core, listening.tls, providerOf(listening.tls), core.userData as Authorization);
+    if (core.role === "client" || core.userData === undefined || this.#ended.has(core)) return null;
+    const { tls, authorization } = core.userData as Accepting;
+    return this.#adopt(core, tls, providerOf(tls), authorization);
   }
 
   #onEvent(core: CoreConnection, event: ConnectionEvent): void {
@@ -339,7 +350,7 @@ export class Transport implements AsyncDisposable {
   #onAccepted(core: CoreConnection): void {
     const connection = this.#connectionOf(core);
     if (connection === null) return;
-    if (this.#listener === null) connection.closeWithError(0, "listener closed");
+    if (this.#listener === null) connection.refuse("the listener was closed");
     else this.#listener.push(connection);
   }
 
@@ -375,8 +386,17 @@ export class Transport implements AsyncDisposable {
   async #shut(): Promise<void> {
     await this.#opening?.catch(() => {});
     await this.#listener?.close();
-    for (const connection of [...this.#connections.values()]) connection.closeWithError(0, "");
-    this.#driver?.flushNow();
+    for (const connection of [...this.#connections.values()]) {
+      if (connection.core.handshakeComplete || connection.role === "client") connection.closeWithError(0, "");
+      else connection.refuse("the server is going away");
+    }
+    // Those that nobody has heard of yet.
+    this.#endpoint.closeAll(
+      new TransportError(CONNECTION_REFUSED, "the server is going away"),
+      monotonicNow(),
+    );
+    // CONNECTION_CLOSE is to leave before the socket goes.
+    await this.#driver?.flushAll();
     this.#driver?.stop();
     this.#endpoint.dispose();
     if (this.#options.socket === undefined) await this.#socket?.close();

@@ -1,6 +1,6 @@
-// Waiting, for the API above the core: one slot that the event pump wakes, with abort signals and deadlines.
+// Waiting, for the API above the core: what the event pump wakes, with abort signals and deadlines.
 
-import { QuicError } from "../internal/protocol/errors.ts";
+import { InvalidOptionError, QuicError } from "../internal/protocol/errors.ts";
 
 /** Options of every call that may wait. */
 export interface WaitOptions {
@@ -20,10 +20,14 @@ export class DeadlineExceededError extends QuicError {
   }
 }
 
-/** One waiting call at a time. */
+interface Waiting {
+  wake(): void;
+  fail(error: unknown): void;
+}
+
+/** Calls that wait for one thing to change, and the deadline they share. */
 export class Waiter {
-  #wake: (() => void) | null = null;
-  #fail: ((error: unknown) => void) | null = null;
+  readonly #waiting = new Set<Waiting>();
   #deadline = Infinity;
   #timer: NodeJS.Timeout | null = null;
   readonly #what: string;
@@ -33,7 +37,7 @@ export class Waiter {
   }
 
   get isWaiting(): boolean {
-    return this.#wake !== null;
+    return this.#waiting.size > 0;
   }
 
   /** Resolves at the next `wake`; rejects on abort, deadline or `fail`. */
@@ -47,35 +51,40 @@ export class Waiter {
         reject(new DeadlineExceededError(this.#what));
         return;
       }
-      const onAbort = () => this.fail(signal!.reason);
+      const onAbort = () => one.fail(signal!.reason);
       const settle = () => {
-        this.#wake = this.#fail = null;
+        this.#waiting.delete(one);
         signal?.removeEventListener("abort", onAbort);
       };
-      this.#wake = () => {
-        settle();
-        resolve();
+      const one: Waiting = {
+        wake: () => {
+          settle();
+          resolve();
+        },
+        fail: (error) => {
+          settle();
+          reject(error as Error);
+        },
       };
-      this.#fail = (error) => {
-        settle();
-        reject(error as Error);
-      };
+      this.#waiting.add(one);
       signal?.addEventListener("abort", onAbort, { once: true });
       this.#arm();
     });
   }
 
   wake(): void {
-    this.#wake?.();
+    for (const one of this.#waiting) one.wake();
   }
 
   fail(error: unknown): void {
-    this.#fail?.(error);
+    for (const one of this.#waiting) one.fail(error);
   }
 
   /** Unix ms or a Date; Infinity or null for none. Applies to a call that already waits, too. */
   setDeadline(deadline: number | Date | null): void {
-    this.#deadline = deadline === null ? Infinity : Number(deadline);
+    const at = deadline === null ? Infinity : Number(deadline);
+    if (Number.isNaN(at)) throw new InvalidOptionError("deadline", "Unix ms, a valid Date, or null for none");
+    this.#deadline = at;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     if (this.isWaiting) this.#arm();

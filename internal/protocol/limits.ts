@@ -182,6 +182,9 @@ export const MAX_REMEMBERED_ADDRESSES = 4096;
 
 /** Batches sent in one turn of the event loop before receiving gets its turn. Stops: a sender that starves its own ACKs. */
 export const MAX_BATCHES_PER_FLUSH = 8;
+/** A transport that closes flushes so often, and waits so long (ms) for a full socket each time. Stops: a close that never ends. */
+export const MAX_FINAL_FLUSHES = 64;
+export const FINAL_FLUSH_WAIT = 100;
 /** A timer so late (ms) that the event loop was blocked: datagrams that wait in the kernel are read before it counts. */
 export const LATE_TIMER = 50;
 

@@ -32,6 +32,7 @@ export class DgramConn implements PacketConn {
   #sink: PacketSink | null = null;
   #scheduled = false;
   #closed: Promise<void> | null = null;
+  #onIdle: (() => void) | null = null;
   readonly #local: Address;
   /** IPv4 peers of a dual-stack socket are written as ::ffff:a.b.c.d for the kernel. */
   readonly #mapped: boolean;
@@ -116,6 +117,7 @@ export class DgramConn implements PacketConn {
       }
       this.#inFlight.delete(batch);
       this.#recycle(batch);
+      if (this.#inFlight.size === 0) this.#onIdle?.();
       this.#sink?.drained();
     };
     for (let i = 0; i < batch.count; i++) {
@@ -183,14 +185,19 @@ export class DgramConn implements PacketConn {
   }
 
   close(): Promise<void> {
-    this.#closed ??= new Promise((resolve) => {
+    return (this.#closed ??= this.#shut());
+  }
+
+  /** dgram drops what it has not handed to the kernel: wait for that, it ends with CONNECTION_CLOSE. */
+  async #shut(): Promise<void> {
+    if (this.#inFlight.size > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+    await new Promise<void>((resolve) => {
       try {
         this.#socket.close(() => resolve());
       } catch {
         resolve();
       }
     });
-    return this.#closed;
   }
 
   ref(): void {
