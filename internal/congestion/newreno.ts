@@ -76,6 +76,7 @@ class NewReno implements CongestionController {
 
   /** rfc9002#7.3.2: once per recovery period. */
   #congestionEvent(now: number, sentTime: number): void {
+    // rfc9000#13.3 Upon detecting losses, a sender MUST take appropriate congestion control action.
     // rfc9002#7.3.2 The congestion window MUST be set to the reduced value of the slow start threshold before exiting
     // the recovery period.
     // rfc9002#7.3.1 The sender MUST exit slow start and enter a recovery period when a packet is lost or when the

@@ -1,4 +1,6 @@
 // What we marked and what the peer says arrived marked, in one space: rfc9000#13.4.2.
+// rfc9000#19.3 QUIC implementations MUST properly handle both types, and, if they have enabled ECN for packets
+// they send, they SHOULD use the information in the ECN section to …
 
 import { ECT_0, ECT_1 } from "../protocol/batch.ts";
 import type { AckFrame } from "../wire/frames.ts";

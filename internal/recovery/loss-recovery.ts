@@ -221,8 +221,6 @@ export class Recovery {
    * @throws {TransportError} PROTOCOL_VIOLATION for packets never sent.
    */
   onAck(space: Space, ack: AckFrame, ackDelay: number, now: number): void {
-    // rfc9000#19.3 QUIC implementations MUST properly handle both types, and, if they have enabled ECN for packets
-    // they send, they SHOULD use the information in the ECN section to …
     const state = this.#spaces[space];
     if (state.discarded) return;
     const { sent } = state;
@@ -386,7 +384,6 @@ export class Recovery {
 
   /** One packet is lost: out of flight, its records to whoever sends them again. */
   #lose(space: Space, pn: number, now: number, trigger: LossTrigger): void {
-    // rfc9000#13.3 Upon detecting losses, a sender MUST take appropriate congestion control action.
     const state = this.#spaces[space];
     const { sent } = state;
     const flags = sent.flags(pn);

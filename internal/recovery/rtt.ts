@@ -1,10 +1,10 @@
 // Round-trip time, rfc9002#5. All in ms.
 
+/** Used before the first sample, rfc9002#6.2.2. */
+export const INITIAL_RTT = 333;
 // rfc9002#6.1.2 To avoid declaring packets as lost too early, this time threshold MUST be set to at least the
 // local timer granularity, as indicated by the kGranularity constant.
 // rfc9002#6.2.1 The PTO period MUST be at least kGranularity to avoid the timer expiring immediately.
-/** Used before the first sample, rfc9002#6.2.2. */
-export const INITIAL_RTT = 333;
 /** Timer granularity, rfc9002#6.1.2. */
 export const GRANULARITY = 1;
 
