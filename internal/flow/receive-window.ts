@@ -1,5 +1,7 @@
 // How much the peer may send: rfc9000#4.1, with a window that grows while the application keeps up (as quic-go's does).
 
+import { WINDOW_UPDATE_FRACTION } from "../protocol/limits.ts";
+
 /** A receive window, of a stream or of the connection. Offsets and sizes in bytes. */
 export class ReceiveWindow {
   /** What the peer was told: it may send up to this offset. */
@@ -20,6 +22,11 @@ export class ReceiveWindow {
     this.#max = max;
   }
 
+  /** Data arrives for the first time: what the growth is measured from. */
+  begin(now: number): void {
+    this.#epochStart = now;
+  }
+
   /** Whether `total` bytes received would break the limit. */
   exceeds(total: number): boolean {
     return total > this.limit;
@@ -31,20 +38,20 @@ export class ReceiveWindow {
     return this.updateDue;
   }
 
-  /** A quarter of the window is used: late enough to be rare, early enough that the sender does not stall. */
+  /** Enough of the window is consumed: late enough to be rare, early enough that the sender does not stall. */
   get updateDue(): boolean {
-    return this.limit - this.consumed <= this.size * 0.75;
+    return this.limit - this.consumed <= this.size * (1 - WINDOW_UPDATE_FRACTION);
   }
 
   /**
-   * The next limit. Where more than half of a window was consumed in less than four round trips' share, the window
+   * The next limit. Where half of a window or more was consumed in less than four round trips' share, the window
    * doubles: the path carries more than it allows.
    * @returns whether the window grew.
    */
   advance(now: number, rtt: number): boolean {
     let grew = false;
     const inEpoch = this.consumed - this.#epochOffset;
-    if (inEpoch > this.size / 2) {
+    if (inEpoch >= this.size / 2) {
       if (rtt > 0 && this.size < this.#max && now - this.#epochStart < 4 * (inEpoch / this.size) * rtt) {
         this.size = Math.min(2 * this.size, this.#max);
         grew = true;

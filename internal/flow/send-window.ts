@@ -1,6 +1,6 @@
 // How much we may send: rfc9000#4.1.
 
-/** The peer's limit for a stream or the connection. */
+/** The peer's limit for a stream, the connection, or a count of streams. */
 export class SendWindow {
   limit = 0;
   used = 0;
@@ -13,6 +13,8 @@ export class SendWindow {
 
   /** rfc9000#4.1 a sender MUST ignore limits that do not increase. True where this one does. */
   raise(limit: number): boolean {
+    // rfc9000#4.1 A sender MUST ignore any MAX_STREAM_DATA or MAX_DATA frames that do not increase flow control
+    // limits.
     if (limit <= this.limit) return false;
     this.limit = limit;
     return true;
@@ -25,8 +27,8 @@ export class SendWindow {
     return true;
   }
 
-  /** The BLOCKED frame was lost: it is due again, if still true. */
-  blockedLost(): void {
-    this.#blockedAt = -1;
+  /** The BLOCKED frame for `limit` was lost. True where it is due again: rfc9000#13.3 only while blocked on that limit. */
+  blockedLost(limit: number): boolean {
+    return limit === this.limit && this.available <= 0;
   }
 }

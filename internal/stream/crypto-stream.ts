@@ -57,8 +57,16 @@ export class CryptoStreams {
    * @throws {TransportError} CRYPTO_BUFFER_EXCEEDED where it is further ahead than we buffer: rfc9000#7.5.
    */
   receive(level: Space, offset: number, buf: Uint8Array, start: number, length: number): void {
+    // rfc9000#19.6 Receipt of a frame that exceeds this limit MUST be treated as a connection error of type
+    // FRAME_ENCODING_ERROR or CRYPTO_BUFFER_EXCEEDED.
+    // rfc9000#7.5 If an endpoint does not expand its buffer, it MUST close the connection with a
+    // CRYPTO_BUFFER_EXCEEDED error code.
     const { in: data, discarded } = this.#levels[level];
+    // rfc9000#7.5 Packets containing discarded CRYPTO frames MUST be acknowledged because the packet has been
+    // received and processed by the transport even though the CRYPTO frame …
     if (discarded) return;
+    // rfc9000#7.5 Implementations MUST support buffering at least 4096 bytes of data received in out-of-order CRYPTO
+    // frames.
     if (offset + length > data.read + CRYPTO_BUFFER || !data.insert(offset, buf, start, length, Infinity)) {
       throw new TransportError(CRYPTO_BUFFER_EXCEEDED, "CRYPTO data is too far ahead", {
         frameType: FRAME_CRYPTO,
@@ -83,10 +91,13 @@ export class CryptoStreams {
   }
 
   onLost(level: Space, offset: number, length: number): void {
+    // rfc9001#4 If QUIC needs to retransmit that data, it MUST use the same keys even if TLS has already updated to
+    // newer keys.
+    // rfc9001#4.9 If packets from a lower encryption level contain CRYPTO frames, frames that retransmit that data
+    // MUST be sent at the same encryption level.
     const state = this.#levels[level];
     if (state.discarded) return;
-    state.lost.add(offset, offset + length);
-    state.out.withoutAcked(state.lost);
+    state.out.addUnacked(state.lost, offset, length);
   }
 
   discard(level: Space): void {

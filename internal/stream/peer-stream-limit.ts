@@ -1,3 +1,5 @@
+import { MAX_STREAM_COUNT } from "../protocol/limits.ts";
+
 /** How many streams of one direction the peer may open: rfc9000#4.6. Counts over the connection's life. */
 export class PeerStreamLimit {
   readonly #concurrent: number;
@@ -9,15 +11,24 @@ export class PeerStreamLimit {
 
   constructor(concurrent: number) {
     this.#concurrent = concurrent;
-    this.limit = this.next = concurrent;
+    this.limit = this.next = Math.min(concurrent, MAX_STREAM_COUNT);
   }
 
   /**
-   * One of them is over: another may be opened. True where the peer should hear of it: when it has little credit left,
-   * or a good part of the limit came free; telling it each time would cost a frame per stream.
+   * Whether the peer should hear of what came free: when it has little credit left, or a good part of the limit came
+   * free; telling it each time would cost a frame per stream.
    */
+  get updateDue(): boolean {
+    const owed = this.next - this.limit;
+    return owed > 0 && (this.limit - this.opened <= this.#concurrent / 2 || owed > this.#concurrent / 4);
+  }
+
+  /** One of them is over: another may be opened. True where the peer should hear of it. */
   onClosed(): boolean {
-    this.next++;
-    return this.limit - this.opened <= this.#concurrent / 2 || this.next - this.limit > this.#concurrent / 4;
+    // rfc9000#4.6 An endpoint MUST NOT wait to receive this signal before advertising additional credit, since doing
+    // so will mean that the peer will be blocked for at least an …
+    // rfc9000#19.11 This value cannot exceed 2^60
+    if (this.next < MAX_STREAM_COUNT) this.next++;
+    return this.updateDue;
   }
 }

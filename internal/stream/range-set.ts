@@ -1,6 +1,9 @@
-/** Sorted, disjoint half-open ranges of offsets in a growing Float64Array. Small: tens of ranges at most in practice. */
+/**
+ * Sorted, disjoint half-open ranges of offsets in a growing Float64Array. Positions are found by halving, so that a
+ * peer that provokes many ranges buys little work with them. An empty set holds no memory.
+ */
 export class RangeSet {
-  #data = new Float64Array(16);
+  #data = EMPTY;
   #count = 0;
 
   get count(): number {
@@ -19,13 +22,26 @@ export class RangeSet {
     return this.#data[2 * i + 1]!;
   }
 
+  /** Index of the first range that ends at `offset` or behind it; `count` for none. */
+  firstEndingFrom(offset: number): number {
+    const data = this.#data;
+    let high = this.#count;
+    // What is added mostly comes at the end.
+    if (high === 0 || data[2 * high - 1]! < offset) return high;
+    let low = 0;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (data[2 * middle + 1]! < offset) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   /** Adds [start, end), joining what it touches. */
   add(start: number, end: number): void {
     if (start >= end) return;
+    const at = this.firstEndingFrom(start);
     const data = this.#data;
-    // First range that ends at or behind start; the common case is the last one or behind it.
-    let at = this.#count;
-    while (at > 0 && data[2 * at - 1]! >= start) at--;
     let to = at;
     while (to < this.#count && data[2 * to]! <= end) to++;
     if (at === to) {
@@ -41,43 +57,43 @@ export class RangeSet {
 
   /** Removes [start, end). */
   remove(start: number, end: number): void {
-    for (let i = 0; i < this.#count;) {
-      const from = this.#data[2 * i]!;
-      const to = this.#data[2 * i + 1]!;
-      if (to <= start) i++;
-      else if (from >= end) return;
-      else if (from < start && to > end) {
-        this.#open(i + 1);
-        this.#data[2 * i + 1] = start;
-        this.#data[2 * i + 2] = end;
-        this.#data[2 * i + 3] = to;
-        return;
-      } else if (from < start) {
-        this.#data[2 * i + 1] = start;
-        i++;
-      } else if (to > end) {
-        this.#data[2 * i] = end;
-        return;
-      } else this.#close(i, i + 1);
-    }
+    if (start >= end) return;
+    const from = this.firstEndingFrom(start + 1);
+    let to = from;
+    while (to < this.#count && this.#data[2 * to]! < end) to++;
+    if (from === to) return;
+    const first = this.#data[2 * from]!;
+    const last = this.#data[2 * to - 1]!;
+    if (first < start && last > end) {
+      // What stays on both sides: one range becomes two, two or more lose what is between.
+      if (to === from + 1) this.#open(to++);
+      else this.#close(from + 1, to - 1);
+      this.#data[2 * from + 1] = start;
+      this.#data[2 * from + 2] = end;
+      this.#data[2 * from + 3] = last;
+    } else if (first < start) {
+      this.#data[2 * from + 1] = start;
+      this.#close(from + 1, to);
+    } else if (last > end) {
+      this.#data[2 * to - 2] = end;
+      this.#close(from, to - 1);
+    } else this.#close(from, to);
   }
 
   /** Whether any offset of [start, end) is in the set. */
   overlaps(start: number, end: number): boolean {
-    for (let i = 0; i < this.#count; i++) {
-      if (this.#data[2 * i]! >= end) return false;
-      if (this.#data[2 * i + 1]! > start) return true;
-    }
-    return false;
+    const at = this.firstEndingFrom(start + 1);
+    return at < this.#count && this.#data[2 * at]! < end;
   }
 
   clear(): void {
+    this.#data = EMPTY;
     this.#count = 0;
   }
 
   #open(at: number): void {
     if (2 * (this.#count + 1) > this.#data.length) {
-      const grown = new Float64Array(2 * this.#data.length);
+      const grown = new Float64Array(Math.max(8, 2 * this.#data.length));
       grown.set(this.#data);
       this.#data = grown;
     }
@@ -91,3 +107,5 @@ export class RangeSet {
     this.#count -= to - from;
   }
 }
+
+const EMPTY = new Float64Array(0);

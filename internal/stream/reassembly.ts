@@ -1,7 +1,12 @@
 // Received bytes in order: rfc9000#2.2. Data is copied once, into blocks at its offset, so that memory is bounded by
 // the flow control window itself whatever the order or size of the frames. Blocks are what zero-copy reads hand out.
+//
+// Blocks lie in cells, whose borders depend on the offset alone: [0, 2 Ki), then each as long as all before it, up to
+// 64 KiB. A cell has one block at most. So the blocks of a stream never hold more than about twice the highest offset
+// received, which flow control counts, and never are more than a few per window: frames of one byte buy nothing.
 
 import { MAX_STREAM_GAPS } from "../protocol/limits.ts";
+import { copyBytes } from "./copy.ts";
 import { RangeSet } from "./range-set.ts";
 
 const MIN_BLOCK = 2048;
@@ -14,6 +19,18 @@ interface Block {
   readonly bytes: Uint8Array;
 }
 
+/** Where the cell of `offset` begins. */
+function cellStart(offset: number): number {
+  if (offset >= MAX_BLOCK) return offset - (offset % MAX_BLOCK);
+  // The highest power of two at or below the offset.
+  return offset < MIN_BLOCK ? 0 : 1 << (31 - Math.clz32(offset));
+}
+
+/** Where the cell that begins at `start` ends. */
+function cellEnd(start: number): number {
+  return start + Math.min(MAX_BLOCK, Math.max(MIN_BLOCK, start));
+}
+
 export class Reassembly {
   #blocks: Block[] = [];
   /** Next offset to read. */
@@ -22,7 +39,6 @@ export class Reassembly {
   contiguous = 0;
   /** What arrived above `contiguous`. */
   readonly #beyond = new RangeSet();
-  #nextBlock = MIN_BLOCK;
 
   get available(): number {
     return this.contiguous - this.read;
@@ -30,11 +46,13 @@ export class Reassembly {
 
   /**
    * Stores data at `offset`. `finalSize` (Infinity while unknown) keeps the last block from being larger than needed.
+   * Where data overlaps what arrived before, what came first stays: rfc9000#2.2 it MUST NOT change if it is sent again.
    * False where there would be more gaps than are kept; nothing is stored then.
    */
   insert(offset: number, buf: Uint8Array, start: number, length: number, finalSize: number): boolean {
     const end = offset + length;
-    if (end <= this.contiguous) return true;
+    // Nothing in it, or nothing new. An empty frame ahead of a gap is one as well: it only carries the end.
+    if (length === 0 || end <= this.contiguous) return true;
     if (offset < this.contiguous) {
       start += this.contiguous - offset;
       offset = this.contiguous;
@@ -42,15 +60,24 @@ export class Reassembly {
     const inOrder = offset === this.contiguous;
     if (!inOrder && this.#beyond.count >= MAX_STREAM_GAPS && !this.#beyond.overlaps(offset - 1, end + 1))
       return false;
-    this.#store(offset, buf, start, end - offset, finalSize);
-    if (inOrder && this.#beyond.isEmpty) {
-      this.contiguous = end;
+    const beyond = this.#beyond;
+    if (beyond.isEmpty) {
+      this.#store(offset, buf, start, end - offset, finalSize);
+      if (inOrder) this.contiguous = end;
+      else beyond.add(offset, end);
       return true;
     }
-    this.#beyond.add(offset, end);
-    if (this.#beyond.start(0) <= this.contiguous) {
-      this.contiguous = this.#beyond.end(0);
-      this.#beyond.remove(0, this.contiguous);
+    let at = offset;
+    for (let i = beyond.firstEndingFrom(offset + 1); i < beyond.count && at < end; i++) {
+      const upTo = Math.min(end, beyond.start(i));
+      if (upTo > at) this.#store(at, buf, start + at - offset, upTo - at, finalSize);
+      at = Math.max(at, beyond.end(i));
+    }
+    if (at < end) this.#store(at, buf, start + at - offset, end - at, finalSize);
+    beyond.add(offset, end);
+    if (beyond.start(0) <= this.contiguous) {
+      this.contiguous = beyond.end(0);
+      beyond.remove(0, this.contiguous);
     }
     return true;
   }
@@ -64,7 +91,7 @@ export class Reassembly {
     while (length > 0) {
       let block = blocks[i];
       if (block === undefined || block.start > offset) {
-        block = this.#makeBlock(i, offset, length, finalSize);
+        block = this.#makeBlock(offset, finalSize);
         blocks.splice(i, 0, block);
       }
       const n = Math.min(length, block.end - offset);
@@ -76,18 +103,17 @@ export class Reassembly {
     }
   }
 
-  /** A block at `offset` that reaches no further than the next block or the end of the stream. */
-  #makeBlock(i: number, offset: number, length: number, finalSize: number): Block {
-    let size = Math.max(length, this.#nextBlock);
-    size = Math.min(size, MAX_BLOCK, finalSize - offset);
-    const next = this.#blocks[i];
-    if (next !== undefined) size = Math.min(size, next.start - offset);
-    if (this.#nextBlock < MAX_BLOCK) this.#nextBlock *= 2;
-    return { start: offset, end: offset + size, bytes: new Uint8Array(size) };
+  /** A block for the cell of `offset`, or for what is unread of it, up to the end of the stream. */
+  #makeBlock(offset: number, finalSize: number): Block {
+    const cell = cellStart(offset);
+    const start = Math.max(cell, this.read);
+    const end = Math.min(cellEnd(cell), finalSize);
+    return { start, end, bytes: new Uint8Array(end - start) };
   }
 
   /** Copies up to `target.length` bytes out. */
   readInto(target: Uint8Array): number {
+    // rfc9000#2.2 Endpoints MUST be able to deliver stream data to an application as an ordered byte stream.
     const total = this.copyOut(target, Math.min(target.length, this.available));
     this.skip(total);
     return total;
@@ -159,10 +185,4 @@ export class Reassembly {
     this.#beyond.clear();
     this.read = this.contiguous;
   }
-}
-
-/** Small copies by hand: a subarray would cost more than they do. */
-function copyBytes(to: Uint8Array, at: number, from: Uint8Array, start: number, n: number): void {
-  if (n > 64) to.set(from.subarray(start, start + n), at);
-  else for (let i = 0; i < n; i++) to[at + i] = from[start + i]!;
 }

@@ -5,6 +5,7 @@ import {
   FLOW_CONTROL_ERROR,
   FRAME_RESET_STREAM,
   FRAME_STREAM,
+  INTERNAL_ERROR,
 } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
 import type { ReceiveWindow } from "../flow/receive-window.ts";
@@ -12,6 +13,8 @@ import { Reassembly } from "./reassembly.ts";
 
 /** What a half asks of the streams it belongs to. */
 export interface RecvHost {
+  /** Monotonic ms of the verb in progress. */
+  readonly now: number;
   /** The connection's window: sums over all streams. */
   readonly connectionWindow: ReceiveWindow;
   /** The application consumed `n` bytes of this half, or they were given up. */
@@ -34,6 +37,7 @@ export class RecvHalf {
   #finalSize = Infinity;
   #resetCode: bigint | null = null;
   #stopCode: bigint | null = null;
+  #stopAcked = false;
   #done = false;
   /** Control frames due, managed by the stream map. */
   windowUpdateDue = false;
@@ -69,7 +73,7 @@ export class RecvHalf {
     return this.#finalSize;
   }
 
-  /** Over: read to the end, reset, or stopped with the final size known. */
+  /** Over: read to the end, reset, or stopped with the final size known and the peer told. */
   get isTerminal(): boolean {
     return this.#done;
   }
@@ -99,21 +103,24 @@ export class RecvHalf {
     }
     if (fin && end < this.window.received)
       throw finalSizeError("the final size is below data received", FRAME_STREAM);
+    if (this.#done) return false;
     this.#account(end, FRAME_STREAM);
     const before = this.#data.contiguous;
     const hadFin = this.#finalSize !== Infinity;
     if (fin) this.#finalSize = end;
-    if (this.#resetCode !== null || this.#stopCode !== null) {
+    if (this.#stopCode !== null) {
       // Nobody will read it: it counts as consumed, so that the connection's credit comes back.
       this.#giveUp();
       return false;
     }
     if (!this.#data.insert(offset, buf, start, length, this.#finalSize)) {
-      throw new TransportError(FLOW_CONTROL_ERROR, "too many gaps in stream data", {
+      // The peer kept to its limits, we do not keep to buffering anything within them: no violation of its own.
+      throw new TransportError(INTERNAL_ERROR, "too many gaps in stream data", {
         frameType: FRAME_STREAM,
       });
     }
-    const news = this.#data.contiguous > before || (fin && !hadFin && this.#data.read === this.#finalSize);
+    const { contiguous } = this.#data;
+    const news = contiguous > before || (fin && !hadFin && contiguous === this.#finalSize);
     // An end with nothing left to read ends the half at once: credit comes back without another read.
     if (fin) this.checkEnd();
     return news;
@@ -130,11 +137,14 @@ export class RecvHalf {
     if (finalSize < this.window.received) {
       throw finalSizeError("RESET_STREAM's final size is below data received", FRAME_RESET_STREAM);
     }
+    // rfc9000#4.5 The receiver MUST use the final size of the stream to account for all bytes sent on the stream in
+    // its connection-level flow controller.
+    if (this.#done) return false;
     this.#account(finalSize, FRAME_RESET_STREAM);
     const known = this.#finalSize !== Infinity;
     this.#finalSize = finalSize;
     // rfc9000#3.2 once all data has arrived a RESET_STREAM may be ignored: the reader gets the data.
-    if (this.#resetCode !== null || (known && this.#data.contiguous === finalSize)) return false;
+    if (this.#stopCode === null && known && this.#data.contiguous === finalSize) return false;
     this.#resetCode = code;
     this.#data.clear();
     this.#giveUp();
@@ -146,12 +156,20 @@ export class RecvHalf {
     const { window } = this;
     const grown = end - window.received;
     if (grown <= 0) return;
+    if (window.received === 0) window.begin(this.#host.now);
+    // rfc9000#19.10 An endpoint MUST terminate a connection with an error of type FLOW_CONTROL_ERROR if it receives
+    // more data than the largest maximum stream data that it has sent for …
     if (window.exceeds(end)) {
       throw new TransportError(FLOW_CONTROL_ERROR, `stream ${this.id} exceeds its limit of ${window.limit}`, {
         frameType,
       });
     }
+    // rfc9000#19.9 The sum of the final sizes on all streams -- including streams in terminal states -- MUST NOT
+    // exceed the value advertised by a receiver.
+    // rfc9000#19.9 An endpoint MUST terminate a connection with an error of type FLOW_CONTROL_ERROR if it receives
+    // more data than the maximum data value that it has sent.
     const connection = this.#host.connectionWindow;
+    if (connection.received === 0) connection.begin(this.#host.now);
     if (connection.exceeds(connection.received + grown)) {
       throw new TransportError(FLOW_CONTROL_ERROR, `connection limit of ${connection.limit} exceeded`, {
         frameType,
@@ -161,11 +179,14 @@ export class RecvHalf {
     connection.received += grown;
   }
 
-  /** What arrived and nobody will read is consumed; with the final size known the half is over. */
+  /**
+   * What arrived and nobody will read is consumed. The half is over when no byte can follow that was not accounted
+   * (rfc9000#4.5: the final size is known), and the peer stopped by itself or knows that it may.
+   */
   #giveUp(): void {
     const n = this.window.received - this.window.consumed;
     if (n > 0) this.#host.onConsumed(this, n);
-    if (this.#finalSize !== Infinity) this.#finish();
+    if (this.#finalSize !== Infinity && (this.#resetCode !== null || this.#stopAcked)) this.#finish();
   }
 
   #finish(): void {
@@ -215,10 +236,17 @@ export class RecvHalf {
   stop(code: bigint): void {
     if (this.#stopCode !== null || this.#done) return;
     this.#stopCode = code;
+    // rfc9000#3.5 once all stream data has been received … sending a STOP_SENDING frame is unnecessary.
+    this.#stopAcked = this.#data.contiguous === this.#finalSize;
+    if (!this.#stopAcked) this.#host.onStop(this);
     this.#data.clear();
-    // rfc9000#3.5 STOP_SENDING is pointless once the final size is known and everything arrived.
-    if (this.#finalSize === Infinity || this.window.received < this.#finalSize) this.#host.onStop(this);
     this.#giveUp();
+  }
+
+  /** The peer has our STOP_SENDING: with the final size known there is nothing to wait for. */
+  onStopAcked(): void {
+    this.#stopAcked = true;
+    if (!this.#done) this.#giveUp();
   }
 }
 

@@ -1,5 +1,7 @@
 // Bytes written and not acknowledged: kept in blocks, read by range when they are sent or sent again.
 
+import { MIN_OWNED_CHUNK } from "../protocol/limits.ts";
+import { copyBytes } from "./copy.ts";
 import { RangeSet } from "./range-set.ts";
 
 const BLOCK = 65536;
@@ -28,9 +30,9 @@ export class SendBuffer {
     return this.end - this.base;
   }
 
-  /** Appends `length` bytes of `data` from `from`, copying them unless `owned`. */
+  /** Appends `length` bytes of `data` from `from`, copying them unless `owned` and worth it. */
   append(data: Uint8Array, from: number, length: number, owned: boolean): void {
-    if (owned) {
+    if (owned && length >= MIN_OWNED_CHUNK) {
       this.#blocks.push({ start: this.end, bytes: data.subarray(from, from + length), length, ours: false });
       this.end += length;
       return;
@@ -56,12 +58,14 @@ export class SendBuffer {
 
   /** Copies [offset, offset + length) to `buf` at `pos`. */
   copyTo(buf: Uint8Array, pos: number, offset: number, length: number): void {
+    // rfc9000#2.2 The data at a given offset MUST NOT change if it is sent multiple times; an endpoint MAY treat
+    // receipt of different data at the same offset within a stream as a …
     let i = this.#find(offset);
     while (length > 0) {
       const block = this.#blocks[i++]!;
       const from = offset - block.start;
       const n = Math.min(length, block.length - from);
-      buf.set(block.bytes.subarray(from, from + n), pos);
+      copyBytes(buf, pos, block.bytes, from, n);
       pos += n;
       offset += n;
       length -= n;
@@ -113,10 +117,16 @@ export class SendBuffer {
     }
   }
 
-  /** Ranges of [start, end) that were acknowledged out of order are taken out of `lost`. */
-  withoutAcked(lost: RangeSet): void {
-    lost.remove(0, this.base);
-    for (let i = 0; i < this.#acked.count; i++) lost.remove(this.#acked.start(i), this.#acked.end(i));
+  /** Adds to `set` what of [offset, offset + length) was not acknowledged. */
+  addUnacked(set: RangeSet, offset: number, length: number): void {
+    const end = offset + length;
+    const acked = this.#acked;
+    let at = Math.max(offset, this.base);
+    for (let i = acked.firstEndingFrom(at + 1); i < acked.count && at < end; i++) {
+      set.add(at, Math.min(end, acked.start(i)));
+      at = Math.max(at, acked.end(i));
+    }
+    set.add(at, end);
   }
 
   /** Forgets everything. */

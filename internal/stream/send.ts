@@ -14,9 +14,12 @@ export interface SendHost {
   onResetDue(half: SendHalf): void;
   /** Nothing more to do here: acknowledged to the end, or reset and acknowledged. */
   onSendDone(half: SendHalf): void;
-  /** Bytes all streams hold for sending, and their bound. */
-  sendBuffered: number;
-  readonly sendBufferLimit: number;
+  /** Bytes that all streams together may still buffer for sending. */
+  readonly sharedRoom: number;
+  onBuffered(bytes: number): void;
+  onReleased(bytes: number): void;
+  /** A write found that room used up: tell the half when there is some. */
+  onRoomWanted(half: SendHalf): void;
 }
 
 export type SendState = "ready" | "send" | "data_sent" | "data_received" | "reset_sent" | "reset_received";
@@ -38,6 +41,9 @@ export class SendHalf {
   #resetAcked = false;
   #stopCode: bigint | null = null;
   #done = false;
+  /** Some of what was written never will be acknowledged: reset, or the connection ended. */
+  #truncated = false;
+  #abandoned = false;
   /** A write found no room: tell when there is some. */
   wantsRoom = false;
   /** Control frames due, managed by the stream map. */
@@ -64,15 +70,13 @@ export class SendHalf {
 
   /** Bytes that `write` takes now. */
   get capacity(): number {
-    if (this.#fin || this.#resetCode !== null) return 0;
-    const own = SEND_BUFFER_PER_STREAM - this.#data.size;
-    const shared = this.#host.sendBufferLimit - this.#host.sendBuffered;
-    return Math.max(0, Math.min(own, shared));
+    if (this.#fin || this.#resetCode !== null || this.#abandoned) return 0;
+    return Math.max(0, Math.min(SEND_BUFFER_PER_STREAM - this.#data.size, this.#host.sharedRoom));
   }
 
-  /** Everything written, and the end where there is one, was acknowledged. */
+  /** Everything written, and the end where there is one, was acknowledged. Never so after a reset. */
   get allAcked(): boolean {
-    return this.#data.size === 0 && (!this.#fin || this.#finAcked);
+    return !this.#truncated && this.#data.size === 0 && (!this.#fin || this.#finAcked);
   }
 
   get resetCode(): bigint | null {
@@ -103,28 +107,32 @@ export class SendHalf {
   /** Takes up to the buffer's room of `data`; returns how much. 0 on a half that was finished or reset. */
   write(data: Uint8Array, owned: boolean): number {
     const n = Math.min(data.length, this.capacity);
-    if (n < data.length) this.wantsRoom = true;
+    if (n > 0) {
+      this.#data.append(data, 0, n, owned);
+      this.#host.onBuffered(n);
+    }
+    if (n < data.length) {
+      this.wantsRoom = true;
+      if (this.#host.sharedRoom <= 0) this.#host.onRoomWanted(this);
+    }
     if (n === 0) return 0;
-    this.#data.append(data, 0, n, owned);
-    this.#host.sendBuffered += n;
     this.#host.onSendable(this);
     return n;
   }
 
   /** The end comes after what was written. */
   finish(): void {
-    if (this.#fin || this.#resetCode !== null) return;
+    if (this.#fin || this.#resetCode !== null || this.#abandoned) return;
     this.#fin = true;
     this.#host.onSendable(this);
   }
 
-  /** Gives the stream up: RESET_STREAM. Nothing happens where all was acknowledged. rfc9000#3.1 */
+  /** Gives the stream up: RESET_STREAM. Nothing happens where all was acknowledged to the end. rfc9000#3.1 */
   reset(code: bigint): void {
-    if (this.#resetCode !== null || this.#done) return;
+    if (this.#resetCode !== null || this.#done || this.#abandoned) return;
     this.#resetCode = code;
-    this.#host.sendBuffered -= this.#data.size;
-    this.#data.clear();
-    this.#lost.clear();
+    this.#truncated = true;
+    this.#drop();
     this.resetDue = true;
     this.#host.onResetDue(this);
   }
@@ -150,6 +158,10 @@ export class SendHalf {
 
   /** New data that the stream's own limit lets through. */
   get hasNewData(): boolean {
+    // rfc9000#2.2 An endpoint MUST NOT send data on any stream without ensuring that it is within the flow control
+    // limits set by its peer.
+    // rfc9000#19.10 The data sent on a stream MUST NOT exceed the largest maximum stream data value advertised by the
+    // receiver.
     return this.#resetCode === null && this.#next < this.#data.end && this.window.available > 0;
   }
 
@@ -213,11 +225,11 @@ export class SendHalf {
 
   /** A frame was acknowledged. True where a writer may go on or something ended. */
   onAcked(offset: number, length: number, fin: boolean): boolean {
-    if (this.#resetCode !== null) return false;
+    if (this.#resetCode !== null || this.#abandoned) return false;
     if (length > 0) {
       const before = this.#data.size;
       this.#data.acked(offset, length);
-      this.#host.sendBuffered -= before - this.#data.size;
+      if (before > this.#data.size) this.#host.onReleased(before - this.#data.size);
       if (!this.#lost.isEmpty) this.#lost.remove(offset, offset + length);
     }
     if (fin) {
@@ -236,23 +248,22 @@ export class SendHalf {
 
   /** A frame was lost: what of it was not acknowledged meanwhile is due again. */
   onLost(offset: number, length: number, fin: boolean): void {
-    if (this.#resetCode !== null || this.#done) return;
-    if (length > 0) {
-      this.#lost.add(offset, offset + length);
-      this.#data.withoutAcked(this.#lost);
-    }
+    if (this.#resetCode !== null || this.#done || this.#abandoned) return;
+    if (length > 0) this.#data.addUnacked(this.#lost, offset, length);
     if (fin && !this.#finAcked) this.#finLost = true;
     this.#host.onSendable(this);
   }
 
   onResetAcked(): void {
     this.#resetAcked = true;
+    this.resetDue = false;
     if (this.#done) return;
     this.#done = true;
     this.#host.onSendDone(this);
   }
 
   onResetLost(): void {
+    // rfc9000#13.3 The content of a RESET_STREAM frame MUST NOT change when it is sent again.
     if (this.#resetAcked) return;
     this.resetDue = true;
     this.#host.onResetDue(this);
@@ -260,8 +271,16 @@ export class SendHalf {
 
   /** The connection ended: memory goes. */
   abandon(): void {
-    this.#host.sendBuffered -= this.#data.size;
+    this.#abandoned = true;
+    if (!this.allAcked) this.#truncated = true;
+    this.#drop();
+  }
+
+  #drop(): void {
+    const { size } = this.#data;
     this.#data.clear();
     this.#lost.clear();
+    this.wantsRoom = false;
+    if (size > 0) this.#host.onReleased(size);
   }
 }

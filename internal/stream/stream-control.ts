@@ -7,7 +7,6 @@ import type { SendWindow } from "../flow/send-window.ts";
 import * as rec from "../recovery/sent-packets.ts";
 import type { RecordSink } from "../recovery/sent-packets.ts";
 import {
-  resetStreamLength,
   writeNumberFrame,
   writeResetStream,
   writeStopSending,
@@ -30,6 +29,9 @@ export interface ControlSources {
 
 /** The longest frame made of numbers. */
 const MAX_NUMBERS = 1 + 8 + 8;
+const MAX_CONNECTION_FRAMES = 6 * (1 + 8);
+/** RESET_STREAM, STOP_SENDING and MAX_STREAM_DATA. */
+const MAX_STREAM_FRAMES = 1 + 3 * 8 + 2 * MAX_NUMBERS;
 
 export class StreamControl {
   readonly #from: ControlSources;
@@ -46,8 +48,11 @@ export class StreamControl {
   }
 
   get hasFrames(): boolean {
+    return this.#streams.length > 0 || this.#connectionFrames;
+  }
+
+  get #connectionFrames(): boolean {
     return (
-      this.#streams.length > 0 ||
       this.#maxData ||
       this.#dataBlocked ||
       this.#maxStreamsBidi ||
@@ -83,47 +88,18 @@ export class StreamControl {
   }
 
   /** rfc9000#4.6 an endpoint that is unable to open a new stream due to the peer's limit SHOULD send STREAMS_BLOCKED. */
-  streamsBlocked(bidi: boolean): void {
+  streamsBlocked(bidi: boolean): boolean {
     const own = bidi ? this.#from.ownBidi : this.#from.ownUni;
-    if (!own.blockedDue()) return;
+    if (!own.blockedDue()) return false;
     if (bidi) this.#streamsBlockedBidi = true;
     else this.#streamsBlockedUni = true;
+    return true;
   }
 
   write(buf: Uint8Array, pos: number, limit: number, records: RecordSink): number {
-    const from = this.#from;
-    const room = () => limit - pos >= MAX_NUMBERS;
-    const number = (kind: number, type: number, value: number) => {
-      pos = writeNumberFrame(buf, pos, type, value);
-      records.addRecord(kind, 0, 0, value);
-    };
-    if (this.#maxData && room()) {
-      this.#maxData = false;
-      from.connectionWindow.advance(from.now(), from.rtt());
-      number(rec.REC_MAX_DATA, c.FRAME_MAX_DATA, from.connectionWindow.limit);
-    }
-    if (this.#maxStreamsBidi && room()) {
-      this.#maxStreamsBidi = false;
-      from.peerBidi.limit = from.peerBidi.next;
-      number(rec.REC_MAX_STREAMS_BIDI, c.FRAME_MAX_STREAMS_BIDI, from.peerBidi.limit);
-    }
-    if (this.#maxStreamsUni && room()) {
-      this.#maxStreamsUni = false;
-      from.peerUni.limit = from.peerUni.next;
-      number(rec.REC_MAX_STREAMS_UNI, c.FRAME_MAX_STREAMS_UNI, from.peerUni.limit);
-    }
-    if (this.#dataBlocked && room()) {
-      this.#dataBlocked = false;
-      if (from.sendWindow.available <= 0)
-        number(rec.REC_DATA_BLOCKED, c.FRAME_DATA_BLOCKED, from.sendWindow.limit);
-    }
-    if (this.#streamsBlockedBidi && room()) {
-      this.#streamsBlockedBidi = false;
-      number(rec.REC_STREAMS_BLOCKED_BIDI, c.FRAME_STREAMS_BLOCKED_BIDI, from.ownBidi.limit);
-    }
-    if (this.#streamsBlockedUni && room()) {
-      this.#streamsBlockedUni = false;
-      number(rec.REC_STREAMS_BLOCKED_UNI, c.FRAME_STREAMS_BLOCKED_UNI, from.ownUni.limit);
+    // Frames of the connection itself: none is longer than a type and a number, and there are six at most.
+    if (this.#connectionFrames && limit - pos >= MAX_CONNECTION_FRAMES) {
+      pos = this.#writeConnection(buf, pos, records);
     }
     let done = 0;
     for (const stream of this.#streams) {
@@ -138,12 +114,53 @@ export class StreamControl {
     return pos;
   }
 
+  #writeConnection(buf: Uint8Array, pos: number, records: RecordSink): number {
+    const from = this.#from;
+    if (this.#maxData) {
+      this.#maxData = false;
+      from.connectionWindow.advance(from.now(), from.rtt());
+      const { limit } = from.connectionWindow;
+      pos = writeNumberFrame(buf, pos, c.FRAME_MAX_DATA, limit);
+      records.addRecord(rec.REC_MAX_DATA, 0, 0, limit);
+    }
+    if (this.#maxStreamsBidi) {
+      this.#maxStreamsBidi = false;
+      const limit = (from.peerBidi.limit = from.peerBidi.next);
+      pos = writeNumberFrame(buf, pos, c.FRAME_MAX_STREAMS_BIDI, limit);
+      records.addRecord(rec.REC_MAX_STREAMS_BIDI, 0, 0, limit);
+    }
+    if (this.#maxStreamsUni) {
+      this.#maxStreamsUni = false;
+      const limit = (from.peerUni.limit = from.peerUni.next);
+      pos = writeNumberFrame(buf, pos, c.FRAME_MAX_STREAMS_UNI, limit);
+      records.addRecord(rec.REC_MAX_STREAMS_UNI, 0, 0, limit);
+    }
+    // What blocked us may be gone by now.
+    if (this.#dataBlocked && from.sendWindow.available <= 0) {
+      pos = writeNumberFrame(buf, pos, c.FRAME_DATA_BLOCKED, from.sendWindow.limit);
+      records.addRecord(rec.REC_DATA_BLOCKED, 0, 0, from.sendWindow.limit);
+    }
+    if (this.#streamsBlockedBidi && from.ownBidi.available <= 0) {
+      pos = writeNumberFrame(buf, pos, c.FRAME_STREAMS_BLOCKED_BIDI, from.ownBidi.limit);
+      records.addRecord(rec.REC_STREAMS_BLOCKED_BIDI, 0, 0, from.ownBidi.limit);
+    }
+    if (this.#streamsBlockedUni && from.ownUni.available <= 0) {
+      pos = writeNumberFrame(buf, pos, c.FRAME_STREAMS_BLOCKED_UNI, from.ownUni.limit);
+      records.addRecord(rec.REC_STREAMS_BLOCKED_UNI, 0, 0, from.ownUni.limit);
+    }
+    this.#dataBlocked = this.#streamsBlockedBidi = this.#streamsBlockedUni = false;
+    return pos;
+  }
+
   /** All frames of one stream, −1 where they do not fit. */
   #writeStream(stream: Stream, buf: Uint8Array, pos: number, limit: number, records: RecordSink): number {
     const { id, send, recv } = stream;
-    if (limit - pos < 3 * MAX_NUMBERS + 32) return -1;
+    if (limit - pos < MAX_STREAM_FRAMES) return -1;
+    // rfc9000#3.3 A sender MUST NOT send any of these frames from a terminal state ("Data Recvd" or "Reset Recvd").
+    // rfc9000#3.3 A sender MUST NOT send a STREAM or STREAM_DATA_BLOCKED frame for a stream in the "Reset Sent" state
+    // or any terminal state -- that is, after sending a RESET_STREAM frame.
     if (send !== null) {
-      if (send.resetDue && send.resetCode !== null && resetStreamLength(id, send.finalSize) <= limit - pos) {
+      if (send.resetDue && send.resetCode !== null) {
         pos = writeResetStream(buf, pos, id, send.resetCode, send.finalSize);
         records.addRecord(rec.REC_RESET_STREAM, id, 0, 0);
         send.resetDue = false;
@@ -180,41 +197,47 @@ export class StreamControl {
     return pos;
   }
 
-  /** A lost frame is due again. Returns the stream to queue, −1 for none. */
-  onLost(kind: number, id: number, stream: Stream | undefined): number {
+  /**
+   * A lost frame is due again, unless one with a later value left meanwhile: rfc9000#13.3 an updated value is sent when
+   * the packet containing the most recently sent frame is declared lost. True where `stream` is to be queued.
+   */
+  onLost(kind: number, value: number, stream: Stream | undefined): boolean {
     const from = this.#from;
     switch (kind) {
       case rec.REC_MAX_DATA:
-        this.#maxData = true;
-        return -1;
+        if (value === from.connectionWindow.limit) this.#maxData = true;
+        return false;
       case rec.REC_MAX_STREAMS_BIDI:
-        this.#maxStreamsBidi = true;
-        return -1;
+        if (value === from.peerBidi.limit) this.#maxStreamsBidi = true;
+        return false;
       case rec.REC_MAX_STREAMS_UNI:
-        this.#maxStreamsUni = true;
-        return -1;
+        if (value === from.peerUni.limit) this.#maxStreamsUni = true;
+        return false;
       case rec.REC_DATA_BLOCKED:
-        from.sendWindow.blockedLost();
-        if (from.sendWindow.blockedDue()) this.#dataBlocked = true;
-        return -1;
+        if (from.sendWindow.blockedLost(value)) this.#dataBlocked = true;
+        return false;
       case rec.REC_STREAMS_BLOCKED_BIDI:
-        from.ownBidi.blockedLost();
-        this.streamsBlocked(true);
-        return -1;
+        if (from.ownBidi.blockedLost(value)) this.#streamsBlockedBidi = true;
+        return false;
       case rec.REC_STREAMS_BLOCKED_UNI:
-        from.ownUni.blockedLost();
-        this.streamsBlocked(false);
-        return -1;
+        if (from.ownUni.blockedLost(value)) this.#streamsBlockedUni = true;
+        return false;
     }
-    if (stream === undefined) return -1;
+    if (stream === undefined) return false;
     const { send, recv } = stream;
-    if (kind === rec.REC_STOP_SENDING && recv !== null && !recv.isTerminal) recv.stopDue = true;
-    else if (kind === rec.REC_MAX_STREAM_DATA && recv !== null && recv.finalSize === Infinity)
-      recv.windowUpdateDue = true;
-    else if (kind === rec.REC_STREAM_DATA_BLOCKED && send !== null && send.isBlocked) {
-      send.window.blockedLost();
-      if (send.window.blockedDue()) send.blockedDue = true;
-    } else return -1;
-    return id;
+    switch (kind) {
+      case rec.REC_STOP_SENDING:
+        if (recv === null || recv.isTerminal) return false;
+        return (recv.stopDue = true);
+      case rec.REC_MAX_STREAM_DATA:
+        // rfc9000#13.3 an endpoint SHOULD stop sending MAX_STREAM_DATA frames when the receiving part of the stream
+        // enters a "Size Known" or "Reset Recvd" state.
+        if (recv === null || recv.finalSize !== Infinity || value !== recv.window.limit) return false;
+        return (recv.windowUpdateDue = true);
+      case rec.REC_STREAM_DATA_BLOCKED:
+        if (send === null || !send.isBlocked || !send.window.blockedLost(value)) return false;
+        return (send.blockedDue = true);
+    }
+    return false;
   }
 }

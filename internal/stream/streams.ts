@@ -1,13 +1,25 @@
 // All streams of a connection: rfc9000#2, rfc9000#3, rfc9000#4. The connection uses it so:
 //
-//   onStream, onResetStream, onStopSending, onMax…, on…Blocked      frames as they arrive; throw TransportError
-//   hasControl / writeControl, hasData / writeStreamFrames          frames to send, records added for each
-//   onRecordAcked, onRecordLost                                     what became of them
-//   open(bidi)                                                      null without credit
-//   setPeerParameters, closeAll                                     at the handshake and at the end
+//   setPeerParameters(parameters)     once known: until then nothing can be opened or sent. Limits only ever rise.
+//   open(bidi)                        a stream, or null without credit (STREAMS_BLOCKED is queued, host.onCredit tells)
+//   onStream, onResetStream, onStopSending, onMax…, onStreamDataBlocked
+//                                     frames as they arrive; a TransportError thrown ends the connection. The bytes
+//                                     given to onStream are copied.
+//   hasControl / writeControl         window updates, limits, resets, stops, BLOCKED: before stream data
+//   hasData / writeStreamFrames       STREAM frames: lost data first, then each stream in turn. `limit` is where the
+//                                     payload ends: the last frame may have no length and reach to it, so that nothing
+//                                     may follow. Both return the new position and add a record (kind, id, offset,
+//                                     length; control frames: kind, id or 0, 0, value) for each frame written.
+//   onRecordAcked, onRecordLost       what became of a record. A record may be lost and acknowledged later, or lost
+//                                     twice (probes); both are harmless.
+//   closeAll()                        at the end: memory for sending goes, what was received stays readable
 //
-// A stream leaves the map when both halves are over; an ID below the opened count that is not in the map is closed,
-// and late frames for it are ignored.
+// The application works on stream.send (write, finish, reset) and stream.recv (readInto, readChunks, peek, stop) and
+// hears of changes through the host: readable (data in order, the end, a reset), writable (room again, all
+// acknowledged, STOP_SENDING). host.wantSend asks for a transmit; it is not called from within the write… methods.
+//
+// A stream leaves the map when both halves are over, whether the application still holds it or not. An ID below the
+// opened count that is not in the map is closed: late frames for it are ignored, and no state is kept for it.
 
 import * as c from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
@@ -73,11 +85,12 @@ export class StreamMap implements RecvHost, SendHost {
   /** Halves with something that needs no connection credit, and halves with new data. */
   readonly #urgent = new RoundRobin(1);
   readonly #sendable = new RoundRobin(2);
+  /** Halves whose writer waits for room that all streams share. */
+  readonly #waiting = new RoundRobin(4);
   readonly #control: StreamControl;
   #peer: TransportParameters | null = null;
   #closed = false;
-  sendBuffered = 0;
-  readonly sendBufferLimit = SEND_BUFFER_PER_CONNECTION;
+  #sendBuffered = 0;
 
   constructor(host: StreamHost, limits: StreamLimits) {
     this.#host = host;
@@ -95,6 +108,11 @@ export class StreamMap implements RecvHost, SendHost {
       now: () => host.now,
       rtt: () => host.smoothedRtt,
     });
+  }
+
+  /** Monotonic ms of the verb in progress. */
+  get now(): number {
+    return this.#host.now;
   }
 
   get(id: number): Stream | undefined {
@@ -123,13 +141,15 @@ export class StreamMap implements RecvHost, SendHost {
   open(bidi: boolean): Stream | null {
     if (this.#closed) return null;
     const own = bidi ? this.#ownBidi : this.#ownUni;
+    // rfc9000#19.11 An endpoint MUST NOT open more streams than permitted by the current stream limit set by its
+    // peer.
     if (own.limit.available <= 0) {
-      if (this.#peer !== null) this.#control.streamsBlocked(bidi);
-      this.#host.wantSend();
+      if (this.#peer !== null && this.#control.streamsBlocked(bidi)) this.#host.wantSend();
       return null;
     }
     const id =
       4 * own.opened + (bidi ? 0 : UNIDIRECTIONAL) + (this.#host.role === "server" ? SERVER_INITIATED : 0);
+    // rfc9000#2.1 A QUIC endpoint MUST NOT reuse a stream ID within a connection.
     own.opened++;
     own.limit.used = own.opened;
     const stream = this.#make(id, true, bidi);
@@ -181,6 +201,10 @@ export class StreamMap implements RecvHost, SendHost {
     if (this.#isOwn(id)) {
       // rfc9000#19.8, 19.10, 19.5: a frame for a locally initiated stream that has not yet been created is a
       // connection error of type STREAM_STATE_ERROR.
+      // rfc9000#19.10 Receiving a MAX_STREAM_DATA frame for a locally initiated stream that has not yet been created
+      // MUST be treated as a connection error of type STREAM_STATE_ERROR.
+      // rfc9000#19.5 Receiving a STOP_SENDING frame for a locally initiated stream that has not yet been created MUST
+      // be treated as a connection error of type STREAM_STATE_ERROR.
       if (index < (bidi ? this.#ownBidi : this.#ownUni).opened) return undefined;
       throw new TransportError(c.STREAM_STATE_ERROR, `stream ${id} was never opened`, { frameType });
     }
@@ -202,11 +226,16 @@ export class StreamMap implements RecvHost, SendHost {
       this.#applyLimit(opened);
       this.#host.onStreamOpened(opened);
     }
+    if (peer.updateDue && this.#control.streamsUpdate(bidi)) this.#host.wantSend();
     return opened;
   }
 
   /** rfc9000#19.8: the receiving half of `id`. */
   #receiving(id: number, frameType: number): Stream | undefined {
+    // rfc9000#19.4 An endpoint that receives a RESET_STREAM frame for a send-only stream MUST terminate the
+    // connection with error STREAM_STATE_ERROR.
+    // rfc9000#19.13 An endpoint that receives a STREAM_DATA_BLOCKED frame for a send-only stream MUST terminate the
+    // connection with error STREAM_STATE_ERROR.
     // rfc9000#19.8 receipt of STREAM (RESET_STREAM, STREAM_DATA_BLOCKED) for a send-only stream is STREAM_STATE_ERROR.
     if (!isBidi(id) && this.#isOwn(id)) {
       throw new TransportError(c.STREAM_STATE_ERROR, `stream ${id} is send-only`, { frameType });
@@ -215,6 +244,8 @@ export class StreamMap implements RecvHost, SendHost {
   }
 
   #sending(id: number, frameType: number): Stream | undefined {
+    // rfc9000#19.5 An endpoint that receives a STOP_SENDING frame for a receive-only stream MUST terminate the
+    // connection with error STREAM_STATE_ERROR.
     // rfc9000#19.10 receipt of MAX_STREAM_DATA (STOP_SENDING) for a receive-only stream is STREAM_STATE_ERROR.
     if (!isBidi(id) && !this.#isOwn(id)) {
       throw new TransportError(c.STREAM_STATE_ERROR, `stream ${id} is receive-only`, { frameType });
@@ -226,13 +257,13 @@ export class StreamMap implements RecvHost, SendHost {
 
   onStream(id: number, offset: number, fin: boolean, buf: Uint8Array, start: number, length: number): void {
     const stream = this.#receiving(id, c.FRAME_STREAM);
-    if (stream === undefined || stream.recv!.isTerminal) return;
+    if (stream === undefined) return;
     if (stream.recv!.onStream(offset, fin, buf, start, length)) this.#host.onStreamReadable(stream);
   }
 
   onResetStream(id: number, code: bigint, finalSize: number): void {
     const stream = this.#receiving(id, c.FRAME_RESET_STREAM);
-    if (stream === undefined || stream.recv!.isTerminal) return;
+    if (stream === undefined) return;
     if (stream.recv!.onReset(code, finalSize)) this.#host.onStreamReadable(stream);
   }
 
@@ -252,10 +283,14 @@ export class StreamMap implements RecvHost, SendHost {
   }
 
   onMaxStreams(bidi: boolean, max: number): void {
+    // rfc9000#4.6 MAX_STREAMS frames that do not increase the stream limit MUST be ignored.
+    // rfc9000#19.11 MAX_STREAMS frames that do not increase the stream limit MUST be ignored.
     if ((bidi ? this.#ownBidi : this.#ownUni).limit.raise(max)) this.#host.onCredit(bidi);
   }
 
   onStreamDataBlocked(id: number): void {
+    // rfc9000#4.2 Therefore, a receiver MUST NOT wait for a STREAM_DATA_BLOCKED or DATA_BLOCKED frame before sending
+    // a MAX_STREAM_DATA or MAX_DATA frame; doing so could result in …
     this.#receiving(id, c.FRAME_STREAM_DATA_BLOCKED);
   }
 
@@ -284,15 +319,50 @@ export class StreamMap implements RecvHost, SendHost {
   // SendHost
 
   onSendable(half: SendHalf): void {
-    if (half.needsNoCredit) {
-      this.#urgent.push(half);
-    } else if (half.hasNewData) {
+    this.#enqueue(half);
+    this.#host.wantSend();
+  }
+
+  /** Into the queue where its next frame comes from, if it has one. */
+  #enqueue(half: SendHalf): void {
+    if (half.needsNoCredit) this.#urgent.push(half);
+    else if (half.hasNewData) {
       this.#sendable.push(half);
+      if (this.#sendWindow.available <= 0) this.#blocked();
     } else if (half.isBlocked && half.window.blockedDue()) {
       half.blockedDue = true;
-      this.#queueControl(half.id);
+      const stream = this.#streams.get(half.id);
+      if (stream !== undefined) this.#control.queue(stream);
     }
-    this.#host.wantSend();
+  }
+
+  get sharedRoom(): number {
+    return SEND_BUFFER_PER_CONNECTION - this.#sendBuffered;
+  }
+
+  onBuffered(bytes: number): void {
+    this.#sendBuffered += bytes;
+  }
+
+  onReleased(bytes: number): void {
+    this.#sendBuffered -= bytes;
+    if (this.#waiting.length > 0 && this.sharedRoom >= SEND_BUFFER_PER_CONNECTION / 4) this.#wakeWaiting();
+  }
+
+  onRoomWanted(half: SendHalf): void {
+    this.#waiting.push(half);
+  }
+
+  /** All of them: who gets room in vain must not keep it from the rest. In the order in which they came to wait. */
+  #wakeWaiting(): void {
+    for (let n = this.#waiting.length; n > 0; n--) {
+      const half = this.#waiting.peek()!;
+      this.#waiting.shift();
+      const stream = this.#streams.get(half.id);
+      if (stream === undefined || !half.wantsRoom || half.capacity === 0) continue;
+      half.wantsRoom = false;
+      this.#host.onStreamWritable(stream);
+    }
   }
 
   onResetDue(half: SendHalf): void {
@@ -313,6 +383,8 @@ export class StreamMap implements RecvHost, SendHost {
   /** A half is over: with both, the stream goes and the peer may open another. */
   #settle(id: number): void {
     const stream = this.#streams.get(id);
+    // rfc9000#4.4 Both endpoints MUST maintain flow control state for the stream in the unterminated direction until
+    // that direction enters a terminal state.
     if (stream === undefined || !stream.isTerminal) return;
     this.#streams.delete(id);
     if (this.#isOwn(id)) return;
@@ -350,7 +422,7 @@ export class StreamMap implements RecvHost, SendHost {
       if (!half.needsNoCredit && !half.hasNewData) {
         // Reset, acknowledged or blocked meanwhile.
         queue.shift();
-        this.onSendable(half);
+        this.#enqueue(half);
         continue;
       }
       const after = half.writeFrame(buf, pos, limit, Math.max(0, credit));
@@ -360,7 +432,7 @@ export class StreamMap implements RecvHost, SendHost {
       const kind = half.wroteFin ? rec.REC_STREAM_FIN : rec.REC_STREAM;
       records.addRecord(kind, half.id, half.wroteOffset, half.wroteLength);
       queue.shift();
-      this.onSendable(half);
+      this.#enqueue(half);
       if (limit - pos < MIN_STREAM_FRAME) return pos;
     }
   }
@@ -384,6 +456,9 @@ export class StreamMap implements RecvHost, SendHost {
       case rec.REC_RESET_STREAM:
         this.#streams.get(a)?.send?.onResetAcked();
         return;
+      case rec.REC_STOP_SENDING:
+        this.#streams.get(a)?.recv?.onStopAcked();
+        return;
     }
   }
 
@@ -397,9 +472,9 @@ export class StreamMap implements RecvHost, SendHost {
         this.#streams.get(a)?.send?.onResetLost();
         return;
       default: {
-        const id = this.#control.onLost(kind, a, this.#streams.get(a));
-        if (id >= 0) this.#queueControl(id);
-        this.#host.wantSend();
+        const stream = this.#streams.get(a);
+        if (this.#control.onLost(kind, length, stream)) this.#control.queue(stream!);
+        if (this.#control.hasFrames) this.#host.wantSend();
       }
     }
   }
@@ -409,6 +484,7 @@ export class StreamMap implements RecvHost, SendHost {
     this.#closed = true;
     this.#urgent.clear();
     this.#sendable.clear();
+    this.#waiting.clear();
     for (const stream of this.#streams.values()) stream.send?.abandon();
   }
 }
