@@ -242,7 +242,11 @@ export class Network {
     this.datagrams++;
     this.#hash.number(this.now);
     this.#hash.bytes(datagram.bytes);
-    this.#hop(datagram, from === null ? [] : from.outbound, 0, () => {
+    if (from === null) {
+      this.#hop(datagram, [], 0, null);
+      return;
+    }
+    this.#hop(datagram, from.outbound, 0, () => {
       const to = this.#hostOf(datagram.to);
       if (to === undefined) this.onUnrouted(datagram);
       return to?.inbound ?? null;
@@ -346,7 +350,7 @@ export class Network {
     give();
   }
 
-  /** A datagram as if it came from `from`. */
+  /** A datagram as if it came from `from`, past all links. */
   inject(bytes: Uint8Array, from: Address, to: Address): void {
     this.send({ bytes: bytes.slice(), from, to, ecn: NOT_ECT }, null);
   }
