@@ -1,0 +1,68 @@
+// The examples in doc comments and in the README run when they are pasted: each is written to a file, with what it
+// leaves out for brevity put in front, and run against real sockets.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { pathToFileURL } from "node:url";
+
+const root = join(import.meta.dirname, "../..");
+const entry = pathToFileURL(join(root, "src/index.ts")).href;
+const folder = mkdtempSync(join(tmpdir(), "quic-ts-examples-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** An echo server on `port`, for examples that dial; what an example names and does not make. */
+const SURROUNDINGS = `
+import * as all from ${JSON.stringify(entry)};
+const { Transport, selfSigned, listenAddr: realListen, dialAddr: realDial } = all;
+const made = selfSigned();
+const echo = await new Transport({ address: "127.0.0.1" }).listen({ ...made, ALPNProtocols: ["echo"] });
+void (async () => {
+  for await (const conn of echo)
+    void (async () => {
+      for await (const stream of conn.incomingStreams()) void stream.sink(stream.source).catch(() => {});
+    })();
+})();
+const ca = made.cert;
+`;
+
+/** Ports in examples are for readers; here any free one is taken. */
+function program(example: string): string {
+  const body = example
+    .replaceAll(/listenAddr\(\s*(?:4433|"[^"]*")/g, 'realListen("127.0.0.1:0"')
+    .replaceAll(/dialAddr\(\s*"[^"]*"/g, "realDial(`127.0.0.1:${echo.address().port}`");
+  return `${SURROUNDINGS}\n{\n${body}\n}\nconsole.log("ran to its end");\nprocess.exit(0);\n`;
+}
+
+async function run(source: string, name: string): Promise<void> {
+  const file = join(folder, name);
+  writeFileSync(file, source);
+  const child = spawn(process.execPath, ["--import", "tsx", file], {
+    cwd: root,
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: 8000,
+  });
+  let out = "";
+  let err = "";
+  child.stdout.on("data", (chunk) => (out += String(chunk)));
+  child.stderr.on("data", (chunk) => (err += String(chunk)));
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  assert.equal(code, 0, `${source}\n${err}`);
+  assert.match(out, /ran to its end/);
+}
+
+let count = 0;
+for (const name of readdirSync(join(root, "src")).filter((one) => one.endsWith(".ts"))) {
+  const source = readFileSync(join(root, "src", name), "utf8");
+  for (const [, comment] of source.matchAll(/\/\*\*([\s\S]*?)\*\//g)) {
+    const example = /@example\n([\s\S]*?)(?=\n\s*\*\s*@|\n\s*\*\s*$|\n\s*$|$)/.exec(comment!)?.[1];
+    if (example === undefined) continue;
+    const code = example.replaceAll(/^\s*\* ?/gm, "");
+    const number = ++count;
+    test(`src/${name}: example ${number}`, () => run(program(code), `example-${number}.mts`));
+  }
+}
+
+test("there are examples", () => assert.ok(count >= 2));
