@@ -87,15 +87,15 @@ test("a packet that is being written keeps its records when all before it are se
   sent.addRecord(REC_PING, 0, 0, 0);
   sent.finish(0, 50, true, true, 0);
   sent.begin(1);
-  sent.addRecord(REC_STREAM, 0, 0, 0);
+  sent.addRecord(REC_STREAM, 1000, 0, 0);
   sent.acknowledge(0);
-  for (let k = 1; k < 300; k++) sent.addRecord(REC_STREAM, k, 0, 0);
+  for (let k = 1; k < 300; k++) sent.addRecord(REC_STREAM, 1000 + k, 0, 0);
   sent.finish(0, 50, true, true, 0);
   const seen: number[] = [];
   sent.records(1, (_kind, a) => seen.push(a));
   assert.deepEqual(
     seen,
-    Array.from({ length: 300 }, (_, k) => k),
+    Array.from({ length: 300 }, (_, k) => 1000 + k),
   );
 });
 
