@@ -62,7 +62,7 @@ export function main(): string {
   /** Verb 1, transmit: the endpoint fills batches with what it wants sent now. */
   const send = (node: typeof client): void => {
     const batch = new TxBatch();
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       batch.clear();
       more = node.endpoint.transmit(batch, now);
       for (let i = 0; i < batch.count; i++) {
@@ -79,7 +79,7 @@ export function main(): string {
   /** Verb 2, receive: datagrams go in by batch, and are opened in place. */
   const receive = (node: typeof client): void => {
     const batch = new RxBatch();
-    for (let i = 0; i < underWay.length; ) {
+    for (let i = 0; i < underWay.length;) {
       const { at, bytes, from, to } = underWay[i]!;
       if (at > now || to.key !== node.address.key || !batch.push(bytes, from)) i++;
       else underWay.splice(i, 1);
