@@ -171,6 +171,7 @@ export class SendStream implements AsyncDisposable {
 
   /** Gives the stream up: RESET_STREAM with `code` (rfc9000#3.1); what was not sent never will be. */
   cancelWrite(code: number | bigint = 0): void {
+    // rfc9000#11.2 RESET_STREAM MUST only be instigated by the application protocol that uses QUIC.
     const big = errorCode(code);
     if (this.#cancelled !== null || this.#half.isTerminal) return;
     this.#cancelled = new StreamError("reset", this.id, big, false);

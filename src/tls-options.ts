@@ -128,6 +128,7 @@ export function checkTlsOptions(tls: TlsOptions, role: "client" | "server"): voi
   // A string such as "false" must not pass for true, nor 0 for false, where authentication hangs on it.
   for (const name of BOOLEANS) wantType(name, tls[name], "boolean");
   wantType("servername", tls.servername, "string");
+  // rfc9000#7 Endpoints MUST explicitly negotiate an application protocol.
   const alpn = tls.ALPNProtocols;
   if (!Array.isArray(alpn) || alpn.length === 0) {
     throw new InvalidOptionError(

@@ -13,6 +13,8 @@ export class SendWindow {
 
   /** rfc9000#4.1 a sender MUST ignore limits that do not increase. True where this one does. */
   raise(limit: number): boolean {
+    // rfc9000#13.3 A receiver MUST accept packets containing an outdated frame, such as a MAX_DATA frame carrying a
+    // smaller maximum data value than one found in an older packet.
     // rfc9000#4.1 A sender MUST ignore any MAX_STREAM_DATA or MAX_DATA frames that do not increase flow control
     // limits.
     if (limit <= this.limit) return false;
