@@ -6,7 +6,8 @@ import type { CongestionControllerFactory } from "../internal/congestion/control
 import type { CryptoProvider } from "../internal/crypto/provider.ts";
 import { InvalidOptionError } from "../internal/protocol/errors.ts";
 import * as limits from "../internal/protocol/limits.ts";
-import type { Tracer } from "../internal/protocol/tracer.ts";
+import type { TracerSource } from "../internal/protocol/tracer.ts";
+import { safeTracer } from "./tracing.ts";
 import { randomFillSync } from "node:crypto";
 
 /** Settings of a connection, quic-go's names. Times in ms, sizes in bytes. */
@@ -36,8 +37,8 @@ export interface Config {
   disableActiveMigration?: boolean;
   /** Connection IDs of ours the peer may hold, 2 to 8. Default 4. */
   activeConnectionIdLimit?: number;
-  /** Receives every event of the connection. */
-  tracer?: Tracer;
+  /** Receives every event of the connections; or a function that makes a tracer for each (`quic-ts/qlog` has some). */
+  tracer?: TracerSource;
 }
 
 function number(name: keyof Config, value: number | undefined, min: number, max: number): void {
@@ -48,7 +49,12 @@ function number(name: keyof Config, value: number | undefined, min: number, max:
 }
 
 /** Checks `config` and fills in the rest. @throws {InvalidOptionError} naming the option. */
-export function resolveConfig(config: Config, provider: CryptoProvider, keyLog: boolean): ConnectionConfig {
+export function resolveConfig(
+  config: Config,
+  provider: CryptoProvider,
+  keyLog: boolean,
+  qlog: TracerSource | null = null,
+): ConnectionConfig {
   const big = 2 ** 40;
   number("maxIdleTimeout", config.maxIdleTimeout, 0, big);
   number("handshakeTimeout", config.handshakeTimeout, 1, big);
@@ -91,6 +97,6 @@ export function resolveConfig(config: Config, provider: CryptoProvider, keyLog: 
     disableActiveMigration: config.disableActiveMigration ?? false,
     activeConnectionIdLimit: config.activeConnectionIdLimit ?? limits.ACTIVE_CONNECTION_ID_LIMIT,
     keyLog,
-    tracer: config.tracer ?? null,
+    tracer: safeTracer(config.tracer ?? null, qlog),
   });
 }

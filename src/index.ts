@@ -46,7 +46,14 @@ export {
   TransportError,
   VersionNegotiationError,
 } from "../internal/protocol/errors.ts";
-export type { DropReason, TraceEvent, TracedFrame, Tracer } from "../internal/protocol/tracer.ts";
+export type {
+  DropReason,
+  TraceEvent,
+  TracedFrame,
+  Tracer,
+  TracerInfo,
+  TracerSource,
+} from "../internal/protocol/tracer.ts";
 export type { CongestionController, CongestionControllerFactory } from "../internal/congestion/controller.ts";
 export { type Address, makeAddress } from "../internal/protocol/address.ts";
 export { RxBatch, TxBatch } from "../internal/protocol/batch.ts";

@@ -21,6 +21,7 @@ import { Driver, monotonicNow } from "./driver.ts";
 import { Listener, ListenerBusyError } from "./listener.ts";
 import { keyLogOf } from "./keylog.ts";
 import { type Lookup, parseTarget, race, resolveHost, type Target } from "./resolve.ts";
+import { debug, environmentQlog, safeEndpointTracer } from "./tracing.ts";
 import {
   algorithmsOf,
   type Authorization,
@@ -129,7 +130,7 @@ export class Transport implements AsyncDisposable {
         random: (out) => void randomFillSync(out),
         statelessResetKey: options.statelessResetKey ?? randomBytes(32),
         acceptQueue: options.acceptQueue ?? ACCEPT_QUEUE,
-        tracer: options.tracer ?? null,
+        tracer: safeEndpointTracer(options.tracer),
       },
       connections,
     );
@@ -192,7 +193,7 @@ export class Transport implements AsyncDisposable {
     const provider = providerOf(tls);
     const keyLog = keyLogOf(tls);
     const identity = identityOf(tls, provider);
-    const resolved = resolveConfig(config, provider, keyLog !== null);
+    let resolved = resolveConfig(config, provider, keyLog !== null);
     const verifier = verifierOf(tls, provider, "client");
     if (this.#listener !== null) throw new ListenerBusyError();
     const listener = new Listener(
@@ -205,6 +206,8 @@ export class Transport implements AsyncDisposable {
     );
     this.#listener = listener;
     try {
+      const qlog = await environmentQlog();
+      if (qlog !== null) resolved = resolveConfig(config, provider, keyLog !== null, qlog);
       await this.open();
       if (this.#closed !== null) throw new TransportClosedError(this.#failure);
     } catch (error) {
@@ -214,6 +217,7 @@ export class Transport implements AsyncDisposable {
     const effective = keyLog === null ? tls : { ...tls, keylog: keyLog };
     const clientAuth =
       tls.requestCert !== true ? "none" : tls.rejectUnauthorized === false ? "request" : "require";
+    this.#traceListening();
     this.#endpoint.listen({
       config: resolved,
       tls: () => {
@@ -230,6 +234,16 @@ export class Transport implements AsyncDisposable {
       },
     });
     return listener;
+  }
+
+  #traceListening(): void {
+    const { ip, port, family } = this.#socket!.address();
+    debug("listening on %s port %d", ip, port);
+    safeEndpointTracer(this.#options.tracer)?.record({
+      name: "server_listening",
+      time: monotonicNow(),
+      local: family === 6 ? `[${ip}]:${port}` : `${ip}:${port}`,
+    });
   }
 
   /**
@@ -249,7 +263,7 @@ export class Transport implements AsyncDisposable {
     const provider = providerOf(tls);
     const keyLog = keyLogOf(tls);
     const identity = identityOf(tls, provider);
-    const resolved = resolveConfig(config, provider, keyLog !== null);
+    const resolved = resolveConfig(config, provider, keyLog !== null, await environmentQlog());
     const verifier = verifierOf(tls, provider, "server");
     options.signal?.throwIfAborted();
     await this.open();
@@ -344,6 +358,7 @@ export class Transport implements AsyncDisposable {
   }
 
   #onEvent(core: CoreConnection, event: ConnectionEvent): void {
+    if (debug.enabled) describe(core, event);
     this.#connectionOf(core)?.handle(event);
   }
 
@@ -405,4 +420,13 @@ export class Transport implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/** One line for the main events of a connection's life. */
+function describe(core: CoreConnection, event: ConnectionEvent): void {
+  if (event.type === "closed") {
+    debug("%s connection with %s ended: %s", core.role, core.remote.key, event.error.message);
+  } else if (event.type === "handshake_complete" || event.type === "handshake_confirmed") {
+    debug("%s connection with %s: %s", core.role, core.remote.key, event.type.replace("_", " "));
+  } else if (event.type === "path_changed") debug("%s connection moved to %s", core.role, event.remote);
 }

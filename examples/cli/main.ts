@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError } from "commander";
 import { get, type GetOptions } from "./get.ts";
+import { stats } from "./qlog.ts";
 import { serve, type ServeOptions } from "./serve.ts";
 
 function version(): string {
@@ -45,6 +46,14 @@ program
   .option("--ca <file>", "authorities to trust, PEM")
   .option("--insecure", "go on where the certificate does not verify")
   .action((urls: string[], options: GetOptions) => get(urls, options));
+
+program
+  .command("qlog")
+  .description("look into qlog files")
+  .command("stats")
+  .description("summarise qlog files of any stack, JSON or JSON-SEQ")
+  .argument("<file...>")
+  .action((files: string[]) => stats(files));
 
 program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : String(error));

@@ -6,7 +6,7 @@ import type { CryptoProvider } from "../crypto/provider.ts";
 import * as limits from "../protocol/limits.ts";
 import { VERSION_1 } from "../protocol/constants.ts";
 import type { RandomSource } from "../protocol/random.ts";
-import type { Tracer } from "../protocol/tracer.ts";
+import type { TracerSource } from "../protocol/tracer.ts";
 
 /** Settings of one connection. Times in ms, sizes in bytes. */
 export interface ConnectionConfig {
@@ -34,7 +34,7 @@ export interface ConnectionConfig {
   readonly activeConnectionIdLimit: number;
   readonly disableActiveMigration: boolean;
   readonly keyLog: boolean;
-  readonly tracer: Tracer | null;
+  readonly tracer: TracerSource | null;
 }
 
 /** The defaults, with the two things that have none. */

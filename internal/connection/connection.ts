@@ -44,6 +44,7 @@ import { Sender } from "./send.ts";
 import { SpecialPackets } from "./special-packets.ts";
 import { ConnectionStats, type StatisticsSnapshot, snapshot } from "./stats.ts";
 import { onTimers } from "./timeouts.ts";
+import { traceStart } from "./trace-start.ts";
 import { TIMER_ACK, TIMER_CLOSE, TIMER_HANDSHAKE, TIMER_LOSS, TIMER_PATH, Timers } from "./timers.ts";
 
 /** What every connection needs to exist; client.ts and server.ts fill it. */
@@ -108,7 +109,8 @@ export class Connection implements Core, StreamHost, PathSetHost {
     const { config, role } = setup;
     this.role = role;
     this.config = config;
-    this.tracer = config.tracer;
+    const { tracer } = config;
+    this.tracer = typeof tracer === "function" ? tracer({ role, odcid: toHex(setup.seen.original) }) : tracer;
     this.version = setup.version;
     this.now = now;
     this.userData = setup.userData;
@@ -173,6 +175,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
         odcid: toHex(setup.seen.original),
         version: setup.version,
       });
+      traceStart(this, this.tracer);
     }
   }
 
@@ -247,6 +250,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
     if (bytes >= path.mtu) return;
     // rfc9000#18.2 max_udp_payload_size limits the size of UDP payloads that the endpoint is willing to receive.
     this.paths.limitMtu(bytes);
+    this.tracer?.record({ name: "mtu_updated", time: this.now, mtu: bytes });
     this.controller.setMaxDatagramSize(bytes);
     this.pacer.setMaxDatagramSize(bytes);
   }

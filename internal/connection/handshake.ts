@@ -77,7 +77,12 @@ export class HandshakeDriver implements TlsSink {
     const core = this.#core;
     core.protection.install(level, suite, read, write);
     if (read !== null) this.keysChanged = true;
-    if (level === HANDSHAKE) core.recovery.setHandshakeKeys(true);
+    if (level === HANDSHAKE) {
+      core.recovery.setHandshakeKeys(true);
+      if (core.tracer !== null && write !== null) {
+        core.tracer.record({ name: "connection_state_updated", time: core.now, state: "handshake_started" });
+      }
+    }
     if (core.tracer !== null) {
       const common = { name: "key_updated", time: core.now, level, phase: 0, trigger: "tls" } as const;
       if (read !== null) core.tracer.record({ ...common, owner: "remote" });

@@ -82,8 +82,7 @@ export class Sender {
   transmit(tx: TxBatch, now: number): boolean {
     const core = this.#core;
     if (core.close.state !== "open") {
-      transmitClose(core, tx, this.#token ?? EMPTY, now);
-      return false;
+      return transmitClose(core, tx, this.#token ?? EMPTY, now);
     }
     if (core.handshakeConfirmed && core.protection.updateDue) this.#updateKeys(now);
     this.#transmitPathFrames(tx, now);
@@ -121,6 +120,7 @@ export class Sender {
         segment = 0;
         if (tx.count === tx.offset.length) {
           // No entry left for it, yet its packet number is used: it counts as lost on the way.
+          more = true;
           break;
         }
       }
@@ -235,7 +235,8 @@ export class Sender {
     if (core.recovery.bytesInFlight + size > core.controller.cwnd) return KIND_ACK;
     if (core.recovery.sent(APPLICATION).isFull) return KIND_ACK;
     if (core.pacer.budget(now) < size) {
-      if (core.streams.hasData) core.timers.set(TIMER_PACING, core.pacer.nextSendTime(now, size));
+      // Windows and CRYPTO data too: with nothing in flight no ACK would wake us, and the peer may wait for them.
+      if (this.#hasAnything()) core.timers.set(TIMER_PACING, core.pacer.nextSendTime(now, size));
       return KIND_ACK;
     }
     return KIND_ANY;
@@ -385,6 +386,16 @@ export class Sender {
     return recovery.probesDue(space === INITIAL ? HANDSHAKE : INITIAL) > 0 && crypto.hasData(space);
   }
 
+  /** Whether any space has frames that congestion control and the pacer hold back. */
+  #hasAnything(): boolean {
+    const { paths } = this.#core;
+    for (let space: Space = INITIAL; space <= APPLICATION; space++) {
+      if (this.#core.protection.canSeal(space as Space) && this.#hasData(space as Space, paths.active))
+        return true;
+    }
+    return false;
+  }
+
   #hasData(space: Space, path: Path): boolean {
     const core = this.#core;
     if (core.crypto.hasData(space)) return true;
@@ -438,7 +449,7 @@ export class Sender {
           number,
           dcid: toHex(core.remoteCids.current),
           ...(space === APPLICATION
-            ? {}
+            ? { keyPhase: core.protection.keyPhase }
             : { scid: toHex(core.localCids.handshakeCid), version: core.version }),
         },
         size: end + TAG - start,

@@ -2,7 +2,7 @@
 // authenticated packets of each level settle (rfc9000#7.2, rfc9000#8.1, rfc9001#4.9).
 
 import { verifyRetry } from "../handshake/retry.ts";
-import { bytesEqual } from "../protocol/bytes.ts";
+import { bytesEqual, toHex } from "../protocol/bytes.ts";
 import {
   HANDSHAKE,
   INITIAL,
@@ -53,6 +53,7 @@ export class SpecialPackets {
         // packet it receives.
         const scid = buf.slice(header.scidOffset, header.scidOffset + header.scidLength);
         this.#seen.peerInitialScid = scid;
+        this.#traceCid(scid);
         connection.remoteCids.setInitial(scid);
       }
     }
@@ -135,6 +136,7 @@ export class SpecialPackets {
     // connection ID as part of its token validation logic; see Section 8.1.4.
     // rfc9000#17.2.5.3 A client MUST use the same cryptographic handshake message it included in this packet.
     seen.retryScid = scid;
+    this.#traceCid(scid);
     connection.remoteCids.setInitial(scid);
     // rfc9001#5.2 the secrets change with the Destination Connection ID of the Initial that follows a Retry.
     connection.protection.installInitial(connection.version, scid);
@@ -151,6 +153,18 @@ export class SpecialPackets {
       });
     }
     connection.wake();
+  }
+
+  #traceCid(next: Uint8Array): void {
+    const { tracer, now, remoteCids } = this.#connection;
+    if (tracer === null) return;
+    tracer.record({
+      name: "connection_id_updated",
+      time: now,
+      owner: "remote",
+      old: toHex(remoteCids.current),
+      new: toHex(next),
+    });
   }
 
   #drop(reason: DropReason, packetType: PacketType, size: number): void {

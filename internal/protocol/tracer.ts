@@ -126,6 +126,8 @@ export type TraceEvent =
       trigger: "reordering_threshold" | "time_threshold" | "pto_expired";
     })
   | (Base & { name: "packets_acked"; space: Space; numbers: readonly number[] })
+  /** Packets declared lost that arrived after all. */
+  | (Base & { name: "spurious_loss"; space: Space; count: number })
   | (Base & {
       name: "key_updated";
       level: Level;
@@ -171,6 +173,10 @@ export type TraceEvent =
       state: "validating" | "validated" | "abandoned" | "active";
     })
   | (Base & { name: "mtu_updated"; mtu: number })
+  /** `owner` uses another connection ID from now on. */
+  | (Base & { name: "connection_id_updated"; owner: "local" | "remote"; old: string; new: string })
+  | (Base & { name: "ecn_state_updated"; state: "testing" | "unknown" | "failed" | "capable" })
+  | (Base & { name: "server_listening"; local: string })
   | (Base & {
       name: "stateless_sent";
       kind: "version_negotiation" | "retry" | "stateless_reset" | "connection_close";
@@ -187,6 +193,16 @@ export type ConnectionStateName =
   | "closing"
   | "draining"
   | "closed";
+
+/** What is known of a connection before its first event. */
+export interface TracerInfo {
+  readonly role: Role;
+  /** Original destination connection ID in hexadecimal: the same on both sides, and unique. */
+  readonly odcid: string;
+}
+
+/** A tracer for all connections, or what makes one for each. */
+export type TracerSource = Tracer | ((info: TracerInfo) => Tracer | null);
 
 /**
  * Receives events, synchronously, in order. Where no tracer is set the protocol pays one branch per packet.

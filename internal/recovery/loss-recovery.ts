@@ -278,7 +278,9 @@ export class Recovery {
       }
       pn = after;
     }
-    this.spuriousLosses += state.lost.takeAcked(ranges, rangeCount);
+    const spurious = state.lost.takeAcked(ranges, rangeCount);
+    this.spuriousLosses += spurious;
+    if (this.#trace !== null && spurious > 0) this.#trace.spurious(now, space, spurious);
     const newLargest = ack.largest > state.largestAcked;
     if (newLargest) state.largestAcked = ack.largest;
     if (newlyAcked === 0) return;
@@ -296,7 +298,10 @@ export class Recovery {
     }
     if (!this.ecnFailed) {
       const verdict = state.ecn.onAck(ack, acked0, acked1, newLargest);
-      if (verdict === ECN_FAILED) this.ecnFailed = true;
+      if (verdict === ECN_FAILED) {
+        this.ecnFailed = true;
+        if (this.#trace !== null) this.#trace.ecnFailed(now);
+      }
       // rfc9002#7.1 a response when the peer-reported ECN-CE count increases.
       else if (verdict === ECN_CONGESTED) this.#controller.onEcnCe(now, largestTime);
     }

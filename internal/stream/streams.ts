@@ -154,6 +154,7 @@ export class StreamMap implements RecvHost, SendHost {
     own.limit.used = own.opened;
     const stream = this.#make(id, true, bidi);
     this.#applyLimit(stream);
+    if (this.#host.tracer !== null) this.#trace(this.#host.tracer, stream, "open");
     return stream;
   }
 
@@ -224,6 +225,7 @@ export class StreamMap implements RecvHost, SendHost {
       opened = this.#make(4 * peer.opened + type, bidi, true);
       peer.opened++;
       this.#applyLimit(opened);
+      if (this.#host.tracer !== null) this.#trace(this.#host.tracer, opened, "open");
       this.#host.onStreamOpened(opened);
     }
     if (peer.updateDue && this.#control.streamsUpdate(bidi)) this.#host.wantSend();
@@ -380,6 +382,17 @@ export class StreamMap implements RecvHost, SendHost {
     this.#host.wantSend();
   }
 
+  #trace(tracer: Tracer, stream: Stream, state: "open" | "closed"): void {
+    const common = {
+      name: "stream_state_updated",
+      time: this.#host.now,
+      streamId: stream.id,
+      state,
+    } as const;
+    if (stream.send !== null) tracer.record({ ...common, side: "sending" });
+    if (stream.recv !== null) tracer.record({ ...common, side: "receiving" });
+  }
+
   /** A half is over: with both, the stream goes and the peer may open another. */
   #settle(id: number): void {
     const stream = this.#streams.get(id);
@@ -387,6 +400,7 @@ export class StreamMap implements RecvHost, SendHost {
     // that direction enters a terminal state.
     if (stream === undefined || !stream.isTerminal) return;
     this.#streams.delete(id);
+    if (this.#host.tracer !== null) this.#trace(this.#host.tracer, stream, "closed");
     if (this.#isOwn(id)) return;
     const peer = isBidi(id) ? this.#peerBidi : this.#peerUni;
     if (peer.onClosed() && this.#control.streamsUpdate(isBidi(id))) this.#host.wantSend();
@@ -419,8 +433,9 @@ export class StreamMap implements RecvHost, SendHost {
         this.#blocked();
         return pos;
       }
-      if (!half.needsNoCredit && !half.hasNewData) {
-        // Reset, acknowledged or blocked meanwhile.
+      if (!half.needsNoCredit && (urgent !== null || !half.hasNewData)) {
+        // Reset, acknowledged or blocked meanwhile; or what was lost arrived after all, and the rest wants credit: at
+        // the head it would hold up what was lost of others.
         queue.shift();
         this.#enqueue(half);
         continue;
