@@ -2,6 +2,8 @@
 // leaves out for brevity put in front, and run against real sockets.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -64,5 +66,53 @@ for (const name of readdirSync(join(root, "src")).filter((one) => one.endsWith("
     test(`src/${name}: example ${number}`, () => run(program(code), `example-${number}.mts`));
   }
 }
+
+/** A UDP port that nobody has at this moment. */
+async function freePort(): Promise<number> {
+  const socket = createSocket("udp4");
+  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+  const { port } = socket.address();
+  await new Promise<void>((resolve) => socket.close(resolve));
+  return port;
+}
+
+test("README: the server and the client run as two pasted files", async () => {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const blocks = [...readme.matchAll(/```ts run\n([\s\S]*?)```/g)].map((match) => match[1]!);
+  assert.equal(blocks.length, 2);
+  const port = await freePort();
+  const paste = (block: string, name: string): string => {
+    assert.match(block, /"quic-ts"/);
+    assert.match(block, /:4433/);
+    const file = join(folder, name);
+    const here = block.replace('"quic-ts"', JSON.stringify(entry)).replaceAll(":4433", `:${port}`);
+    // The client needs the certificate that the server writes.
+    writeFileSync(
+      file,
+      here.replace("for await (const conn", 'console.log("ready");\nfor await (const conn'),
+    );
+    return file;
+  };
+  const options = { cwd: folder, timeout: 8000 };
+  const tsx = import.meta.resolve("tsx");
+  const server = spawn(process.execPath, ["--import", tsx, paste(blocks[0]!, "server.mts")], {
+    ...options,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  try {
+    await once(server.stdout, "data");
+    const client = spawn(process.execPath, ["--import", tsx, paste(blocks[1]!, "client.mts")], {
+      ...options,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let out = "";
+    client.stdout.on("data", (chunk) => (out += String(chunk)));
+    const [code] = (await once(client, "close")) as [number];
+    assert.equal(code, 0);
+    assert.equal(out.trim(), "hello over QUIC");
+  } finally {
+    server.kill();
+  }
+});
 
 test("there are examples", () => assert.ok(count >= 2));

@@ -249,7 +249,7 @@ test("one peer's slow handshake does not hold others up", async () => {
   let calls = 0;
   await using listener = await listenAddr("127.0.0.1:0", {
     ...serverTls,
-    SNICallback: (name) => (calls++ === 0 ? new Promise(() => {}) : leaf),
+    SNICallback: () => (calls++ === 0 ? new Promise(() => {}) : leaf),
   });
   await using dialer = new Transport({ address: "127.0.0.1" });
   const target = `127.0.0.1:${listener.address().port}`;
