@@ -1,7 +1,6 @@
 // What a connection tells its owner, polled after every verb.
 
 import type { QuicError } from "../protocol/errors.ts";
-import { MAX_EVENTS } from "../protocol/limits.ts";
 import type { Stream } from "../stream/stream.ts";
 import type { PendingRequest } from "../tls/types.ts";
 
@@ -19,11 +18,12 @@ export type ConnectionEvent =
   | { readonly type: "streams_available"; readonly bidi: boolean }
   | { readonly type: "path_changed"; readonly remote: string }
   | { readonly type: "key_log"; readonly line: string }
-  /** The connection is over for the application; it may linger to close properly. The last event but for key logs. */
+  /** The connection is over for the application; it may linger to close properly. The last event. */
   | { readonly type: "closed"; readonly error: QuicError };
 
 /**
- * A bounded queue. Stream events are kept as sets of streams, so that a thousand frames for one stream are one event.
+ * A queue that never drops anything somebody waits for. What a peer can multiply is there once until polled: events of a
+ * stream (sets of streams), credit, the latest address. Opened streams are bounded by the limit that we gave.
  */
 export class EventQueue {
   #events: ConnectionEvent[] = [];
@@ -31,9 +31,28 @@ export class EventQueue {
   readonly #readable = new Set<Stream>();
   readonly #writable = new Set<Stream>();
 
+  /** Positions in #events of those that are there once. */
+  readonly #single = new Map<string, number>();
+  #closed = false;
+
   push(event: ConnectionEvent): void {
-    // The only kinds a peer can multiply are stream_opened (bounded by the stream limit) and streams_available.
-    if (this.#events.length - this.#head >= MAX_EVENTS) return;
+    // Frames that follow CONNECTION_CLOSE in its packet must not revive what its owner has forgotten.
+    if (this.#closed) return;
+    if (event.type === "closed") this.#closed = true;
+    const key =
+      event.type === "path_changed"
+        ? "path"
+        : event.type === "streams_available"
+          ? `credit ${event.bidi}`
+          : null;
+    if (key !== null) {
+      const at = this.#single.get(key);
+      if (at !== undefined && at >= this.#head) {
+        this.#events[at] = event;
+        return;
+      }
+      this.#single.set(key, this.#events.length);
+    }
     this.#events.push(event);
   }
 
@@ -69,6 +88,7 @@ export class EventQueue {
     if (this.#head === this.#events.length) {
       this.#events = [];
       this.#head = 0;
+      this.#single.clear();
     }
     return event;
   }

@@ -23,14 +23,16 @@ const TYPES: readonly PacketType[] = [PACKET_INITIAL, PACKET_HANDSHAKE, PACKET_O
 
 /**
  * Writes the datagram that ends the connection, where one is due. rfc9000#10.2.3: until the handshake is confirmed the
- * peer may lack keys, so the frame goes at every level we have; the packets are coalesced.
+ * peer may lack keys, so the frame goes at every level we have; the packets are coalesced. True where it has to wait
+ * for the next batch.
  */
-export function transmitClose(core: Core, tx: TxBatch, token: Uint8Array, now: number): void {
+export function transmitClose(core: Core, tx: TxBatch, token: Uint8Array, now: number): boolean {
   const { close, protection } = core;
   const path = core.paths.active;
-  if (!close.sendDue || close.state === "closed") return;
+  if (!close.sendDue || close.state === "closed") return false;
   const size = Math.min(path.mtu, path.sendBudget());
-  if (size < MIN_DATAGRAM_SIZE || !tx.hasRoom(size)) return;
+  if (size < MIN_DATAGRAM_SIZE) return false;
+  if (!tx.hasRoom(size)) return true;
   close.sendDue = false;
   const start = tx.used;
   const limit = start + size;
@@ -100,9 +102,10 @@ export function transmitClose(core: Core, tx: TxBatch, token: Uint8Array, now: n
     pos = end + TAG;
   }
   protection.maskPending();
-  if (pos === start) return;
+  if (pos === start) return false;
   path.onSent(pos - start);
   core.stats.datagramsSent++;
   core.stats.bytesSent += pos - start;
   tx.commit(pos - start, pos - start, path.remote, path.local, NOT_ECT);
+  return false;
 }

@@ -160,9 +160,6 @@ export const MAX_COALESCED_PACKETS = 8;
 /** Datagrams handed to one connection's transmit before others get their turn. */
 export const MAX_DATAGRAMS_PER_TRANSMIT = 44;
 
-/** Core events not yet polled per connection. They are deduplicated per stream; this is the safety net. */
-export const MAX_EVENTS = 16_384;
-
 /** New DNS attempts start after this, rfc8305#5. */
 export const HAPPY_EYEBALLS_DELAY = 250;
 
