@@ -84,6 +84,20 @@ class Collector extends FrameCollector {
     this.crypto = crypto;
   }
 
+  /** The victim's connection IDs by sequence number. */
+  readonly issued = new Map<number, Uint8Array>();
+
+  override onNewConnectionId(
+    seq: number,
+    prior: number,
+    buf: Uint8Array,
+    start: number,
+    length: number,
+  ): void {
+    this.issued.set(seq, buf.slice(start, start + length));
+    super.onNewConnectionId(seq, prior, buf, start, length);
+  }
+
   override onCrypto(offset: number, buf: Uint8Array, start: number, length: number): void {
     this.crypto.receive(this.level, offset, buf, start, length);
     super.onCrypto(offset, buf, start, length);
@@ -109,9 +123,12 @@ export class ScriptedPeer implements TlsSink {
   /** The next packet number of each level, and the largest of the victim's. */
   readonly next = [0, 0, 0];
   readonly largest = [-1, -1, -1];
+  /** Where the run of numbers up to the largest begins: the victim skips some, to see who acknowledges them. */
+  readonly #runLow = [0, 0, 0];
   #ackDue = [false, false, false];
   /** Datagrams to deliver. */
   out: Uint8Array[] = [];
+  readonly issued = this.#collector.issued;
   /** What the victim said. */
   readonly frames = this.#collector.frames;
 
@@ -227,7 +244,7 @@ export class ScriptedPeer implements TlsSink {
       while (this.crypto.hasData(level) || this.#ackDue[level]) {
         const buf = new Uint8Array(1100);
         let pos = 0;
-        if (this.#ackDue[level]) pos = this.writeAck(buf, pos, 0, this.largest[level]!);
+        if (this.#ackDue[level]) pos = this.writeAck(buf, pos, this.#runLow[level]!, this.largest[level]!);
         this.#ackDue[level] = false;
         pos = this.crypto.writeFrames(level, buf, pos, buf.length, { addRecord: () => undefined } as never);
         this.send(level, pos < 4 ? buf.slice(0, 4) : buf.slice(0, pos));
@@ -291,6 +308,7 @@ export class ScriptedPeer implements TlsSink {
     if (!protection.unprotectHeader(level, buf, pos, pnOffset, end, this.largest[level]!)) return;
     const length = protection.open(level, buf, pos, pnOffset, end);
     if (length < 0) return;
+    if (protection.pn > this.largest[level]! + 1) this.#runLow[level] = protection.pn;
     this.largest[level] = Math.max(this.largest[level]!, protection.pn);
     const payload = pnOffset + protection.pnLength;
     this.#collector.level = level;
