@@ -29,12 +29,13 @@ import { MAX_ACK_DELAY, MAX_PTO } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import type { Tracer } from "../protocol/tracer.ts";
 import type { AckFrame } from "../wire/frames.ts";
-import { ECN_CONGESTED, ECN_FAILED, EcnCounters } from "./ecn-counts.ts";
-import { LostPackets } from "./lost-packets.ts";
-import { PacketNumbers } from "./packet-numbers.ts";
+import { ECN_CONGESTED, ECN_FAILED, type EcnCounters } from "./ecn-counts.ts";
 import { RecoveryTrace, type LossTrigger } from "./recovery-trace.ts";
 import { GRANULARITY, type RttEstimator } from "./rtt.ts";
-import { ACK_ELICITING, IN_FLIGHT, OLD_PATH, PROBED, SentPackets } from "./sent-packets.ts";
+import { ACK_ELICITING, IN_FLIGHT, OLD_PATH, PROBED, type SentPackets } from "./sent-packets.ts";
+import { SpaceState, type FrameFate } from "./space-state.ts";
+
+export type { FrameFate };
 
 /** rfc9002#6.1.1 kPacketThreshold */
 const PACKET_THRESHOLD = 3;
@@ -46,30 +47,6 @@ const PERSISTENT_CONGESTION_THRESHOLD = 3;
 const MAX_PROBES = 2;
 /** Packets that come back within one reading of the clock have a round trip, if a short one. */
 const MIN_SAMPLE = 0.001;
-
-/** What became of what was sent. Called per record, synchronously. */
-export interface FrameFate {
-  onRecordAcked(space: Space, kind: number, a: number, b: number, c: number): void;
-  onRecordLost(space: Space, kind: number, a: number, b: number, c: number): void;
-}
-
-class SpaceState {
-  readonly sent = new SentPackets();
-  readonly lost = new LostPackets();
-  readonly ecn = new EcnCounters();
-  readonly numbers: PacketNumbers;
-  largestAcked = -1;
-  /** Send time of the newest acknowledged packet. */
-  newestAckedTime = -Infinity;
-  lossTime = Infinity;
-  lastElicitingSent = 0;
-  probes = 0;
-  discarded = false;
-
-  constructor(random: RandomSource | null) {
-    this.numbers = new PacketNumbers(random);
-  }
-}
 
 export interface RecoveryOptions {
   readonly role: Role;

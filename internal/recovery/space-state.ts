@@ -1,0 +1,32 @@
+// What recovery keeps for each packet number space.
+
+import type { Space } from "../protocol/constants.ts";
+import type { RandomSource } from "../protocol/random.ts";
+import { EcnCounters } from "./ecn-counts.ts";
+import { LostPackets } from "./lost-packets.ts";
+import { PacketNumbers } from "./packet-numbers.ts";
+import { SentPackets } from "./sent-packets.ts";
+
+/** What became of what was sent. Called per record, synchronously. */
+export interface FrameFate {
+  onRecordAcked(space: Space, kind: number, a: number, b: number, c: number): void;
+  onRecordLost(space: Space, kind: number, a: number, b: number, c: number): void;
+}
+
+export class SpaceState {
+  readonly sent = new SentPackets();
+  readonly lost = new LostPackets();
+  readonly ecn = new EcnCounters();
+  readonly numbers: PacketNumbers;
+  largestAcked = -1;
+  /** Send time of the newest acknowledged packet. */
+  newestAckedTime = -Infinity;
+  lossTime = Infinity;
+  lastElicitingSent = 0;
+  probes = 0;
+  discarded = false;
+
+  constructor(random: RandomSource | null) {
+    this.numbers = new PacketNumbers(random);
+  }
+}
