@@ -281,7 +281,6 @@ function finish(trace: Trace, problems: readonly string[]): QlogStats {
 }
 
 // What a terminal would take as commands must not come out of a foreign file.
-// eslint-disable-next-line no-control-regex
 const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "?").slice(0, 300);
 
 /** The summary as lines of text. */
