@@ -130,6 +130,20 @@ describe("reassembly", () => {
     assert.equal(data.contiguous, 1);
   });
 
+  test("what was handed out is sealed: later data goes to memory of its own", () => {
+    const data = new Reassembly();
+    data.insert(0, content(1, 0, 1200), 0, 1200, Infinity);
+    const [chunk] = data.readChunks(2000);
+    assert.equal(chunk!.length, 1200);
+    assert.equal(chunk!.buffer.byteLength, 2048);
+    // The owner may transfer it.
+    structuredClone(chunk!.buffer, { transfer: [chunk!.buffer] });
+    data.insert(1200, content(1, 1200, 2000), 0, 2000, Infinity);
+    const out = new Uint8Array(2000);
+    assert.equal(data.readInto(out), 2000);
+    assert.deepEqual(out, content(1, 1200, 2000));
+  });
+
   test("large chunks are handed out, small ones copied", () => {
     const data = new Reassembly();
     data.insert(0, content(1, 0, 200_000), 0, 200_000, Infinity);
