@@ -37,7 +37,7 @@ test("levels are streams of their own and arrive whole through loss and reorderi
     const from = new CryptoStreams();
     const to = new CryptoStreams();
     const got: number[][] = [[], [], []];
-    const sizes = [INITIAL, HANDSHAKE, APPLICATION].map((level) => {
+    const sizes = ([INITIAL, HANDSHAKE, APPLICATION] as const).map((level) => {
       const messages = 1 + draw(4);
       let size = 0;
       for (let i = 0; i < messages; i++) {

@@ -258,6 +258,18 @@ describe("receiving", () => {
     assert.equal(server.map.connectionWindow.received, 1000);
   });
 
+  // rfc9000#4.4 On receipt of a RESET_STREAM frame, an endpoint will … ignore further data arriving on that stream.
+  test("late data after a reset is neither kept nor shown, while the other half lives", () => {
+    const server = new Side("server");
+    server.stream(0, 0, content(0, 0, 100));
+    server.map.onResetStream(0, 1n, 1000);
+    server.readable.clear();
+    server.stream(0, 100, content(0, 100, 900), true);
+    const { recv } = server.opened[0]!;
+    assert.deepEqual([recv!.available, recv!.memory, recv!.finished, server.readable.size], [0, 0, false, 0]);
+    assert.equal(server.map.connectionWindow.consumed, 1000);
+  });
+
   // rfc9000#3.2 A RESET_STREAM signal might be suppressed … if stream data is completely received
   test("a reset after all data arrived is ignored", () => {
     const server = new Side("server");
