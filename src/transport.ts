@@ -371,8 +371,12 @@ export class Transport implements AsyncDisposable {
 
   #fail(error: Error): void {
     this.#failure = error;
-    this.#listener?.fail(new TransportClosedError(error));
+    const failure = new TransportClosedError(error);
+    this.#listener?.fail(failure);
     this.#listener = null;
+    // Nothing can be sent any more: what connections tell their users is the socket's error, not a normal end.
+    this.#endpoint.closeAll(failure, monotonicNow());
+    this.#driver?.pump();
     void this.close();
   }
 

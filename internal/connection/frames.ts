@@ -61,7 +61,8 @@ export class FrameHandler implements FrameVisitor {
   }
 
   onCrypto(offset: number, buf: Uint8Array, start: number, length: number): void {
-    this.#core.crypto.receive(this.#space, offset, buf, start, length);
+    if (this.#core.crypto.receive(this.#space, offset, buf, start, length))
+      this.#core.recovery.speedUpHandshake();
     this.cryptoArrived = true;
   }
 

@@ -218,3 +218,6 @@ export const MAX_TRACED_PARAMETERS = 64;
 
 /** Packets without anything ack-eliciting before a PING asks for an ACK. Stops: state of ACKs that nobody acknowledges. */
 export const PACKETS_BEFORE_PING = 64;
+
+/** Times that repeated handshake data of the peer's has ours sent again at once, rfc9002#6.2.3. Stops: provoked repeats. */
+export const MAX_HANDSHAKE_SPEED_UPS = 8;

@@ -25,7 +25,7 @@ import {
   type Space,
 } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
-import { MAX_ACK_DELAY, MAX_PTO } from "../protocol/limits.ts";
+import { MAX_ACK_DELAY, MAX_HANDSHAKE_SPEED_UPS, MAX_PTO } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import type { Tracer } from "../protocol/tracer.ts";
 import type { AckFrame } from "../wire/frames.ts";
@@ -73,6 +73,7 @@ export class Recovery {
   #blocked = false;
   #timeout = Infinity;
   ptoCount = 0;
+  #speedUps = 0;
   bytesInFlight = 0;
   lostPackets = 0;
   spuriousLosses = 0;
@@ -508,6 +509,20 @@ export class Recovery {
       sent.records(pn, this.#lost);
     }
     return found;
+  }
+
+  /**
+   * The peer sent handshake data again that is here already: what answered it was lost. rfc9002#6.2.3 an endpoint MAY,
+   * for a limited number of times per connection, send unacknowledged CRYPTO data before the PTO expires.
+   */
+  speedUpHandshake(): void {
+    if (this.#speedUps === MAX_HANDSHAKE_SPEED_UPS) return;
+    this.#speedUps++;
+    for (const space of [INITIAL, HANDSHAKE] as const) {
+      const state = this.#spaces[space];
+      if (state.discarded || state.sent.elicitingInFlight === 0) continue;
+      state.probes = Math.max(state.probes, this.probeContents(space, MAX_PROBES));
+    }
   }
 
   /** Probe packets that `space` owes. rfc9002#7.5 they MUST NOT be blocked by the congestion controller. */

@@ -53,10 +53,10 @@ export class CryptoStreams {
   }
 
   /**
-   * A CRYPTO frame.
+   * A CRYPTO frame. True where all of it had come before.
    * @throws {TransportError} CRYPTO_BUFFER_EXCEEDED where it is further ahead than we buffer: rfc9000#7.5.
    */
-  receive(level: Space, offset: number, buf: Uint8Array, start: number, length: number): void {
+  receive(level: Space, offset: number, buf: Uint8Array, start: number, length: number): boolean {
     // rfc9000#19.6 Receipt of a frame that exceeds this limit MUST be treated as a connection error of type
     // FRAME_ENCODING_ERROR or CRYPTO_BUFFER_EXCEEDED.
     // rfc9000#7.5 If an endpoint does not expand its buffer, it MUST close the connection with a
@@ -64,7 +64,8 @@ export class CryptoStreams {
     const { in: data, discarded } = this.#levels[level];
     // rfc9000#7.5 Packets containing discarded CRYPTO frames MUST be acknowledged because the packet has been
     // received and processed by the transport even though the CRYPTO frame …
-    if (discarded) return;
+    if (discarded) return false;
+    const known = length > 0 && offset + length <= data.contiguous;
     // rfc9000#7.5 Implementations MUST support buffering at least 4096 bytes of data received in out-of-order CRYPTO
     // frames.
     if (offset + length > data.read + CRYPTO_BUFFER || !data.insert(offset, buf, start, length, Infinity)) {
@@ -72,6 +73,7 @@ export class CryptoStreams {
         frameType: FRAME_CRYPTO,
       });
     }
+    return known;
   }
 
   /** What is contiguous and unread, null where nothing is. */

@@ -63,6 +63,10 @@ class MemoryConn implements PacketConn {
     this.#rx.push(datagram, from);
     this.#sink?.receive(this.#rx);
   }
+  /** The handle is gone. */
+  break(error: Error): void {
+    this.#sink?.failed(error);
+  }
   address(): Address {
     return this.#address;
   }
@@ -150,4 +154,22 @@ test("key log: the option and SSLKEYLOGFILE, one warning", async () => {
     process.off("warning", onWarning);
     rmSync(folder, { recursive: true, force: true });
   }
+});
+
+test("a socket that fails ends its connections with its error", async () => {
+  const network = new MemoryNetwork();
+  const here = new MemoryConn(network, makeAddress("192.0.2.1", 1));
+  const there = new MemoryConn(network, makeAddress("192.0.2.2", 2));
+  await using acceptor = new Transport({ socket: there });
+  await using dialer = new Transport({ socket: here });
+  const listener = await acceptor.listen(serverTls);
+  const client = await dialer.dial("192.0.2.2:2", { ...clientTls, servername: "localhost" });
+  await listener.accept();
+  const accepting = client.acceptStream();
+  here.break(Object.assign(new Error("EIO"), { code: "EIO" }));
+  await assert.rejects(accepting, { code: "ERR_QUIC_TRANSPORT_CLOSED" });
+  const { error } = await client.closed;
+  assert.equal((error.cause as NodeJS.ErrnoException).code, "EIO");
+  await acceptor.close();
+  await Promise.all([here.close(), there.close()]);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { APPLICATION, HANDSHAKE, INITIAL } from "../../internal/protocol/constants.ts";
-import { MAX_PTO } from "../../internal/protocol/limits.ts";
+import { MAX_HANDSHAKE_SPEED_UPS, MAX_PTO } from "../../internal/protocol/limits.ts";
 import { REC_CRYPTO } from "../../internal/recovery/sent-packets.ts";
 import { Harness } from "./harness.ts";
 
@@ -236,4 +236,24 @@ test("traces tell of losses, timers, states and metrics", () => {
   for (const timer of ["pto set", "pto cancelled", "loss_timeout set", "loss_timeout expired"]) {
     assert.ok(timers.includes(timer), timer);
   }
+});
+
+describe("repeated handshake data of the peer's", () => {
+  test("has ours sent again at once, a few times", () => {
+    // rfc9002#6.2.3 an endpoint MAY, for a limited number of times per connection, send a packet containing
+    // unacknowledged CRYPTO data earlier than the PTO expiry.
+    const h = new Harness("server", { confirmed: false });
+    h.send(0, INITIAL);
+    h.send(0, HANDSHAKE);
+    h.recovery.speedUpHandshake();
+    assert.deepEqual(h.lost, [`${INITIAL}:0`, `${HANDSHAKE}:0`]);
+    assert.equal(h.recovery.probesDue(INITIAL), 1);
+    assert.equal(h.recovery.probesDue(HANDSHAKE), 1);
+    assert.equal(h.recovery.ptoCount, 0);
+    for (let i = 0; i < 100; i++) {
+      h.send(1, INITIAL);
+      h.recovery.speedUpHandshake();
+    }
+    assert.equal(h.lost.length, 2 + MAX_HANDSHAKE_SPEED_UPS - 1);
+  });
 });
