@@ -60,6 +60,7 @@ export function qlogStats(content: string): QlogStats[] {
     }
     if (whole !== undefined) contained(whole, found, problems);
   }
+  if (found.length === 0) found.push(newTrace("JSON"));
   return found.map((trace, i) => finish(trace, i === 0 ? problems : []));
 }
 

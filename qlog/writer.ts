@@ -1,6 +1,6 @@
 // qlog as JSON text sequences (rfc7464), one trace per connection: draft-ietf-quic-qlog-main-schema, QlogFileSeq.
 
-import { mkdirSync, openSync, closeSync, writeSync } from "node:fs";
+import { existsSync, mkdirSync, openSync, closeSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
 import type { TraceEvent, Tracer, TracerInfo } from "../src/index.ts";
@@ -211,7 +211,8 @@ export function qlogDirectory(directory: string, options: QlogOptions = {}): Qlo
   let made = false;
   return (info) => {
     try {
-      if (!made) mkdirSync(directory, { recursive: true });
+      // One level: Node's recursive form never returns where a parent refuses with ENOENT, as /proc does.
+      if (!made && !existsSync(directory)) mkdirSync(directory);
       made = true;
     } catch (error) {
       warn(directory, error);

@@ -1,0 +1,77 @@
+// Connections of many kinds on the simulated network, with a qlog for each.
+import type { TracerInfo } from "../../src/index.ts";
+import { qlogCallback, type QlogLevel } from "../../qlog/index.ts";
+import { Scenario, type ScenarioOptions } from "../sim/scenario.ts";
+
+export interface Log {
+  readonly info: TracerInfo;
+  text: string;
+}
+
+/** The records of a trace. */
+export function records(text: string): { [name: string]: unknown }[] {
+  return text
+    .split("\u001e")
+    .filter((part) => part !== "")
+    .map((part) => JSON.parse(part) as { [name: string]: unknown });
+}
+
+/** Runs a scenario with a qlog on both sides and the connections closed at the end. */
+export function logged(options: ScenarioOptions, level: QlogLevel, body: (s: Scenario) => void): Log[] {
+  const logs: Log[] = [];
+  const tracer = qlogCallback(
+    (text, info) => {
+      const known = logs.find((each) => each.info.odcid === info.odcid && each.info.role === info.role);
+      if (known === undefined) logs.push({ info, text });
+      else known.text += text;
+    },
+    { level },
+  );
+  const scenario = new Scenario({
+    ...options,
+    client: { ...options.client, tracer },
+    server: { ...options.server, tracer },
+  });
+  body(scenario);
+  for (const { connection } of scenario.states.values())
+    connection.closeWithError(7n, "done", scenario.net.now);
+  scenario.run(120_000);
+  return logs;
+}
+
+/** One of each kind: plain, losses, reordering, a blackhole, key updates, resets, long chains, refusals. */
+export function manyRuns(level: QlogLevel = "extra"): Log[] {
+  const lossy = { delay: 20, rate: 10e6 / 8000, loss: 0.05 };
+  return [
+    ...logged({ seed: 1 }, level, (s) => {
+      const { client, server } = s.connect();
+      s.transfer(client, server, 300_000);
+      client.updateKeys();
+      s.transfer(client, server, 100_000);
+      s.transfer(server, client, 100_000);
+    }),
+    ...logged({ seed: 2, up: lossy, down: lossy }, level, (s) => {
+      const { client, server } = s.connect();
+      s.transfer(client, server, 500_000);
+      s.transfer(server, client, 500_000);
+      const stream = s.open(client, 200_000);
+      stream?.stream.send?.reset(9n);
+      stream?.stream.recv?.stop(4n);
+      s.run(2000);
+    }),
+    ...logged({ seed: 3, kind: "long chain" }, level, (s) => void s.connect()),
+    ...logged({ seed: 4, kind: "client auth", server: { maxIncomingStreams: 2 } }, level, (s) => {
+      const { client } = s.connect();
+      for (let i = 0; i < 6; i++) s.open(client, 50_000);
+      s.run(3000);
+    }),
+    ...logged({ seed: 5, client: { maxIdleTimeout: 2000 } }, level, (s) => {
+      s.connect();
+      s.run(10_000);
+    }),
+    ...logged({ seed: 6, up: { delay: 10, loss: 1 } }, level, (s) => {
+      s.dial();
+      s.run(30_000);
+    }),
+  ];
+}
