@@ -180,13 +180,37 @@ function salvage(text: string): Trace {
   const trace = newTrace("JSON, broken");
   for (let at = text.indexOf('{"time"'); at >= 0; at = text.indexOf('{"time"', at + 1)) {
     const end = text.indexOf('{"time"', at + 1);
-    const piece = text.slice(at, end < 0 ? undefined : end).replace(/[\s,\]}]*$/, "");
-    for (let close = 0; close <= 4; close++) {
-      const value = parse(piece + "}".repeat(close)) ?? parse(`${piece}]${"}".repeat(close)}`);
+    const piece = text.slice(at, end < 0 ? undefined : end);
+    // The whole event; of a cut one, as much as stands before its last commas.
+    for (
+      let cut = piece.length, tries = 0;
+      cut > 0 && tries < 4;
+      cut = piece.lastIndexOf(",", cut - 1), tries++
+    ) {
+      const value = parse(closed(piece.slice(0, cut)));
       if (value !== undefined && add(trace, value)) break;
     }
   }
   return trace;
+}
+
+/** The object that `text` starts with, its brackets closed where it ends early. */
+function closed(text: string): string {
+  const open: string[] = [];
+  for (let i = 0, quoted = false; i < text.length; i++) {
+    const c = text[i]!;
+    if (quoted) {
+      if (c === "\\") i++;
+      else if (c === '"') quoted = false;
+    } else if (c === '"') quoted = true;
+    else if (c === "{") open.push("}");
+    else if (c === "[") open.push("]");
+    else if (c === open.at(-1)) {
+      open.pop();
+      if (open.length === 0) return text.slice(0, i + 1);
+    }
+  }
+  return text + open.reverse().join("");
 }
 
 function begin(trace: Trace, file: Data, own: Data): void {

@@ -6,16 +6,18 @@ import type { Tracer, TracerInfo, TracerSource } from "../internal/protocol/trac
 /** Main events of connections' lives, for `NODE_DEBUG=quic`. */
 export const debug = debuglog("quic");
 
+/** Those that threw: each is reported once, however many connections it is given to. */
+const reported = new WeakSet<object>();
+
 /**
  * One source of tracers out of the application's and QLOGDIR's. What a tracer throws is reported once by a warning and
  * harms nothing.
  */
 export function safeTracer(own: TracerSource | null, other: TracerSource | null = null): TracerSource | null {
   if (own === null && other === null) return null;
-  let reported = false;
-  const failed = (error: unknown): void => {
-    if (reported) return;
-    reported = true;
+  const failed = (source: TracerSource | null, error: unknown): void => {
+    if (source === null || reported.has(source)) return;
+    reported.add(source);
     const reason = error instanceof Error ? error.message : String(error);
     process.emitWarning(`A tracer threw: ${reason}. The connection goes on; the tracer misses events.`, {
       code: "QUIC_TRACER",
@@ -25,7 +27,7 @@ export function safeTracer(own: TracerSource | null, other: TracerSource | null 
     try {
       return typeof source === "function" ? source(info) : source;
     } catch (error) {
-      failed(error);
+      failed(source, error);
       return null;
     }
   };
@@ -38,12 +40,12 @@ export function safeTracer(own: TracerSource | null, other: TracerSource | null 
         try {
           first?.record(event);
         } catch (error) {
-          failed(error);
+          failed(own, error);
         }
         try {
           second?.record(event);
         } catch (error) {
-          failed(error);
+          failed(other, error);
         }
       },
     };
@@ -51,10 +53,9 @@ export function safeTracer(own: TracerSource | null, other: TracerSource | null 
 }
 
 /** As safeTracer, for a tracer that belongs to no connection. */
-export function safeEndpointTracer(tracer: Tracer | undefined): Tracer | null {
-  if (tracer === undefined) return null;
-  const source = safeTracer(tracer);
-  return typeof source === "function" ? source({ role: "server", odcid: "" }) : source;
+export function safeEndpointTracer(source: TracerSource | undefined): Tracer | null {
+  const safe = safeTracer(source ?? null);
+  return typeof safe === "function" ? safe({ role: "server", odcid: "" }) : safe;
 }
 
 const directories = new Map<string, TracerSource>();
@@ -66,7 +67,8 @@ export async function environmentQlog(): Promise<TracerSource | null> {
   const known = directories.get(directory);
   if (known !== undefined) return known;
   const { qlogDirectory } = await import("../qlog/index.ts");
-  const source = qlogDirectory(directory);
+  const level = process.env["QLOGLEVEL"];
+  const source = qlogDirectory(directory, level === "core" || level === "extra" ? { level } : {});
   directories.set(directory, source);
   return source;
 }

@@ -12,7 +12,7 @@ import { makeAddress } from "../internal/protocol/address.ts";
 import { CONNECTION_REFUSED } from "../internal/protocol/constants.ts";
 import { InvalidOptionError, QuicError, TransportError } from "../internal/protocol/errors.ts";
 import { ACCEPT_QUEUE } from "../internal/protocol/limits.ts";
-import type { Tracer } from "../internal/protocol/tracer.ts";
+import type { Tracer, TracerSource } from "../internal/protocol/tracer.ts";
 import { DgramConn } from "../internal/udp/dgram.ts";
 import type { PacketConn } from "../internal/udp/packet-conn.ts";
 import { type Config, resolveConfig } from "./config.ts";
@@ -55,7 +55,7 @@ export interface TransportOptions {
   /** Resolves names when dialing. Default `dns.lookup`. */
   lookup?: Lookup;
   /** Receives what concerns no connection: stateless answers, dropped datagrams. */
-  tracer?: Tracer;
+  tracer?: TracerSource;
 }
 
 /** Rejects what is asked of a transport after `close`, or after its socket failed. */
@@ -113,6 +113,7 @@ export class Transport implements AsyncDisposable {
   #listener: Listener | null = null;
   #closed: Promise<void> | null = null;
   #failure: unknown = undefined;
+  readonly #tracer: Tracer | null;
   #refed = true;
 
   /** @throws {InvalidOptionError} naming the option. The socket is opened by the first `listen`, `dial` or `open`. */
@@ -125,12 +126,13 @@ export class Transport implements AsyncDisposable {
       throw new InvalidOptionError("statelessResetKey", "at least 16 random bytes; 32 are recommended");
     }
     this.#options = options;
+    this.#tracer = safeEndpointTracer(options.tracer);
     this.#endpoint = new Endpoint(
       {
         random: (out) => void randomFillSync(out),
         statelessResetKey: options.statelessResetKey ?? randomBytes(32),
         acceptQueue: options.acceptQueue ?? ACCEPT_QUEUE,
-        tracer: safeEndpointTracer(options.tracer),
+        tracer: this.#tracer,
       },
       connections,
     );
@@ -239,7 +241,7 @@ export class Transport implements AsyncDisposable {
   #traceListening(): void {
     const { ip, port, family } = this.#socket!.address();
     debug("listening on %s port %d", ip, port);
-    safeEndpointTracer(this.#options.tracer)?.record({
+    this.#tracer?.record({
       name: "server_listening",
       time: monotonicNow(),
       local: family === 6 ? `[${ip}]:${port}` : `${ip}:${port}`,

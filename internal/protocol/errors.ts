@@ -1,4 +1,15 @@
-import { CRYPTO_ERROR, errorCodeName, type AlertName, ALERT } from "./constants.ts";
+import {
+  AEAD_LIMIT_REACHED,
+  ALERT,
+  CONNECTION_REFUSED,
+  CRYPTO_ERROR,
+  INTERNAL_ERROR,
+  INVALID_TOKEN,
+  NO_ERROR,
+  NO_VIABLE_PATH,
+  errorCodeName,
+  type AlertName,
+} from "./constants.ts";
 
 /** Stable strings for `error.code`. */
 export type QuicErrorCode =
@@ -51,6 +62,59 @@ export class QuicError extends Error {
   }
 }
 
+/** What to try after a transport error, as the end of a sentence's message; the code says who broke what. */
+function advice(errorCode: number, remote: boolean): string {
+  const says = (text: string) => `. ${text}`;
+  switch (errorCode) {
+    case NO_ERROR:
+      return "";
+    case INTERNAL_ERROR:
+      return says(
+        remote ? "The fault is the peer's: its log says more." : "The cause is in `cause`; please report it.",
+      );
+    case CONNECTION_REFUSED:
+      return says(
+        remote
+          ? "The server takes no connection now: try again later."
+          : "Accept faster, or raise the limits.",
+      );
+    case INVALID_TOKEN:
+      return says("The address token was wrong or too old: dial again without it.");
+    case NO_VIABLE_PATH:
+      return says("Dial again: the network under the connection changed.");
+    case AEAD_LIMIT_REACHED:
+      return says("Dial again: the keys may not be used any longer.");
+    case CRYPTO_ERROR + ALERT.no_application_protocol:
+      return says("Both sides' ALPNProtocols need a name in common.");
+    case CRYPTO_ERROR + ALERT.unrecognized_name:
+      return says("The server has no certificate for that name: check servername.");
+    case CRYPTO_ERROR + ALERT.certificate_required:
+      return says("The server wants a client certificate: give `cert` and `key`.");
+    case CRYPTO_ERROR + ALERT.handshake_failure:
+      return says("The two sides share no cipher suite, group or signature scheme.");
+    case CRYPTO_ERROR + ALERT.unknown_ca:
+      return says(
+        remote
+          ? "The peer does not trust our certificate's issuer."
+          : "Give the issuer's certificate in `ca`.",
+      );
+    case CRYPTO_ERROR + ALERT.bad_certificate:
+    case CRYPTO_ERROR + ALERT.certificate_expired:
+    case CRYPTO_ERROR + ALERT.certificate_unknown:
+      return says(
+        `${remote ? "Our" : "The peer's"} certificate was not accepted: check its dates and names.`,
+      );
+    default:
+      if (errorCode >= CRYPTO_ERROR && errorCode < CRYPTO_ERROR + 0x100) {
+        return says("The TLS handshake failed; NODE_DEBUG=quic and QLOGDIR show how far it came.");
+      }
+      // What is left are violations of the protocol: one of the two implementations is at fault.
+      return says(
+        `${remote ? "It says that this side" : "The peer"} broke the protocol; a qlog (QLOGDIR) shows the frames.`,
+      );
+  }
+}
+
 /** A connection that ended with a QUIC transport error (rfc9000#20.1), ours or the peer's. */
 export class TransportError extends QuicError {
   override readonly remote: boolean;
@@ -70,7 +134,8 @@ export class TransportError extends QuicError {
     super(
       "ERR_QUIC_TRANSPORT",
       `${remote ? "The peer" : "This endpoint"} closed the connection with ${errorCodeName(errorCode)}` +
-        (reason === "" ? "" : `: ${reason}`),
+        (reason === "" ? "" : `: ${reason}`) +
+        advice(errorCode, remote),
       { cause: options.cause },
     );
     this.errorCode = errorCode;

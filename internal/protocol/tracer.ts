@@ -163,8 +163,8 @@ export type TraceEvent =
       streamId: number;
       offset: number;
       length: number;
-      from: string;
-      to: string;
+      from: "application" | "transport";
+      to: "application" | "transport";
     })
   | (Base & {
       name: "path_updated";

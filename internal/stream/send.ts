@@ -16,7 +16,7 @@ export interface SendHost {
   onSendDone(half: SendHalf): void;
   /** Bytes that all streams together may still buffer for sending. */
   readonly sharedRoom: number;
-  onBuffered(bytes: number): void;
+  onBuffered(half: SendHalf, bytes: number): void;
   onReleased(bytes: number): void;
   /** A write found that room used up: tell the half when there is some. */
   onRoomWanted(half: SendHalf): void;
@@ -68,6 +68,11 @@ export class SendHalf {
     return this.#data.size;
   }
 
+  /** Bytes written so far. */
+  get written(): number {
+    return this.#data.end;
+  }
+
   /** Bytes that `write` takes now. */
   get capacity(): number {
     if (this.#fin || this.#resetCode !== null || this.#abandoned) return 0;
@@ -109,7 +114,7 @@ export class SendHalf {
     const n = Math.min(data.length, this.capacity);
     if (n > 0) {
       this.#data.append(data, 0, n, owned);
-      this.#host.onBuffered(n);
+      this.#host.onBuffered(this, n);
     }
     if (n < data.length) {
       this.wantsRoom = true;

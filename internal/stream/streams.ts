@@ -300,6 +300,9 @@ export class StreamMap implements RecvHost, SendHost {
 
   onConsumed(half: RecvHalf, n: number): void {
     const { window } = half;
+    if (this.#host.tracer !== null && half.stopCode === null && half.resetCode === null) {
+      this.#traceMoved(this.#host.tracer, half.id, window.consumed, n, "transport", "application");
+    }
     window.consumed += n;
     const finalKnown = half.finalSize !== Infinity;
     if (!finalKnown && half.stopCode === null && !half.windowUpdateDue && window.updateDue) {
@@ -342,8 +345,10 @@ export class StreamMap implements RecvHost, SendHost {
     return SEND_BUFFER_PER_CONNECTION - this.#sendBuffered;
   }
 
-  onBuffered(bytes: number): void {
+  onBuffered(half: SendHalf, bytes: number): void {
     this.#sendBuffered += bytes;
+    if (this.#host.tracer === null) return;
+    this.#traceMoved(this.#host.tracer, half.id, half.written - bytes, bytes, "application", "transport");
   }
 
   onReleased(bytes: number): void {
@@ -391,6 +396,17 @@ export class StreamMap implements RecvHost, SendHost {
     } as const;
     if (stream.send !== null) tracer.record({ ...common, side: "sending" });
     if (stream.recv !== null) tracer.record({ ...common, side: "receiving" });
+  }
+
+  #traceMoved(
+    tracer: Tracer,
+    streamId: number,
+    offset: number,
+    length: number,
+    from: "application" | "transport",
+    to: "application" | "transport",
+  ): void {
+    tracer.record({ name: "stream_data_moved", time: this.#host.now, streamId, offset, length, from, to });
   }
 
   /** A half is over: with both, the stream goes and the peer may open another. */

@@ -1,13 +1,14 @@
 // `npm run qlog-check`: what we write against the draft's CDDL, and against what tshark sees. Both tools come from
 // Debian; where they cannot be had the part is skipped by name.
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { vectorPath } from "../vectors.ts";
 import { runTool, tool } from "./cddl.ts";
 import { checkWithTshark } from "./tshark.ts";
-import { manyRuns, records } from "./runs.ts";
+import { manyRuns, records, type Log } from "./runs.ts";
 
 const work = mkdtempSync(join(tmpdir(), "qlog-check-"));
 const seed = Number(process.env["SEED"] ?? 1);
@@ -41,11 +42,27 @@ interface Picked {
   text: string;
 }
 
+/** What the integration tests' connections, over real sockets, write themselves. */
+function integration(): Log[] {
+  const logs = join(work, "integration");
+  const { status, stdout } = spawnSync(
+    process.execPath,
+    ["--import", "tsx", join(import.meta.dirname, "../run.ts"), "integration"],
+    { encoding: "utf8", env: { ...process.env, QLOGDIR: logs, QLOGLEVEL: "extra" } },
+  );
+  assert.equal(status, 0, stdout);
+  return readdirSync(logs).map((name) => {
+    const [odcid, role] = name.split(/[_.]/) as [string, "client" | "server"];
+    return { info: { odcid, role }, text: readFileSync(join(logs, name), "utf8") };
+  });
+}
+
 function pick(): { events: Picked[]; headers: string[]; total: number; shapes: number } {
   const all: Picked[] = [];
   const headers: string[] = [];
   const distinct = new Map<string, Picked>();
-  for (const log of manyRuns()) {
+  const real = integration();
+  for (const log of [...manyRuns(), ...real]) {
     const texts = log.text.split("\u001e").slice(1);
     headers.push(texts[0]!);
     records(log.text).forEach((record, i) => {

@@ -1,4 +1,5 @@
 // Connections of many kinds on the simulated network, with a qlog for each.
+import { makeAddress } from "../../internal/protocol/address.ts";
 import type { TracerInfo } from "../../src/index.ts";
 import { qlogCallback, type QlogLevel } from "../../qlog/index.ts";
 import { Scenario, type ScenarioOptions } from "../sim/scenario.ts";
@@ -41,6 +42,7 @@ export function logged(options: ScenarioOptions, level: QlogLevel, body: (s: Sce
 
 /** One of each kind: plain, losses, reordering, a blackhole, key updates, resets, long chains, refusals. */
 export function manyRuns(level: QlogLevel = "extra"): Log[] {
+  const jumbled = { delay: 20, rate: 10e6 / 8000, reorder: 0.2, reorderDelay: 60 };
   const lossy = { delay: 20, rate: 10e6 / 8000, loss: 0.05 };
   return [
     ...logged({ seed: 1 }, level, (s) => {
@@ -72,6 +74,31 @@ export function manyRuns(level: QlogLevel = "extra"): Log[] {
     ...logged({ seed: 6, up: { delay: 10, loss: 1 } }, level, (s) => {
       s.dial();
       s.run(30_000);
+    }),
+    // Reordering far enough that losses turn out to be spurious, and that packets wait for their keys.
+    ...logged({ seed: 7, kind: "long chain", up: jumbled, down: jumbled }, level, (s) => {
+      const { client, server } = s.connect();
+      s.transfer(client, server, 300_000);
+      s.transfer(server, client, 300_000);
+    }),
+    // The first answer is lost: what follows it waits for its keys.
+    ...logged({ seed: 9, kind: "long chain" }, level, (s) => {
+      s.down.filter = (_datagram, index) => index !== 0;
+      s.connect();
+    }),
+    // A NAT that gives the client another port, then another address.
+    ...logged({ seed: 8 }, level, (s) => {
+      const { client, server } = s.connect();
+      s.transfer(client, server, 20_000);
+      for (const [ip, port] of [
+        ["192.0.2.1", 50_001],
+        ["192.0.2.77", 50_002],
+      ] as const) {
+        s.client.address = makeAddress(ip, port);
+        client.ping();
+        s.run(1000);
+      }
+      s.transfer(server, client, 20_000);
     }),
   ];
 }
