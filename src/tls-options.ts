@@ -12,6 +12,7 @@ import {
 } from "../internal/crypto/provider.ts";
 import { SUITES, suiteByAead, type CipherSuite } from "../internal/crypto/suites.ts";
 import { nobleProvider } from "../internal/crypto/noble.ts";
+import { defaultProvider } from "../internal/crypto/ffi.ts";
 import { nodeProvider } from "../internal/crypto/node.ts";
 import { InvalidOptionError, QuicError } from "../internal/protocol/errors.ts";
 import { loadIdentity } from "../internal/tls/identity.ts";
@@ -67,7 +68,10 @@ export interface TlsOptions {
   honorCipherOrder?: boolean;
   /** Lines in the SSLKEYLOGFILE format. Whoever has them reads the connection. */
   keylog?: (line: string) => void;
-  /** Which implementation of the primitives: "node" (OpenSSL, the default) or "noble" (portable JavaScript). */
+  /**
+   * Which implementation of the primitives: "node" (node:crypto) or "noble" (portable JavaScript). By default OpenSSL
+   * is called directly where the optional package koffi makes that possible, else through node:crypto.
+   */
   crypto?: "node" | "noble";
 }
 
@@ -114,7 +118,7 @@ export function providerOf(tls: TlsOptions): CryptoProvider {
   if (tls.crypto !== undefined && tls.crypto !== "node") {
     throw new InvalidOptionError("crypto", `"node" or "noble", not ${JSON.stringify(tls.crypto)}`);
   }
-  return (providers.node ??= nodeProvider());
+  return tls.crypto === "node" ? (providers.node ??= nodeProvider()) : defaultProvider();
 }
 
 /** Checks what can be checked before anything is sent. */

@@ -3,7 +3,7 @@
 import type { ClientConnectionOptions } from "../connection/client.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { ServerConnectionOptions } from "../connection/server.ts";
-import { nodeProvider } from "../crypto/node.ts";
+import { defaultProvider } from "../crypto/ffi.ts";
 import { cidGenerator } from "../path/connection-ids.ts";
 import { RESET_TOKEN_LENGTH, resetTokenSource } from "../path/reset-token.ts";
 import type { Address } from "../protocol/address.ts";
@@ -84,7 +84,7 @@ export class Endpoint<
 
   constructor(options: EndpointOptions, factory: ConnectionFactory<C, D, S>) {
     const { random } = options;
-    const provider = options.provider ?? nodeProvider();
+    const provider = options.provider ?? defaultProvider();
     const generator = options.cids ?? cidGenerator();
     if (generator.length > MAX_CONNECTION_ID_LENGTH) {
       throw new InvalidOptionError("cids", "connection IDs have at most 20 bytes in QUIC version 1");

@@ -1,12 +1,18 @@
 // What the crypto tests share.
+import { ffiProvider } from "../../internal/crypto/ffi.ts";
 import { nobleProvider } from "../../internal/crypto/noble.ts";
 import { nodeProvider } from "../../internal/crypto/node.ts";
 import type { CryptoProvider } from "../../internal/crypto/provider.ts";
 import { fromHex } from "../../internal/protocol/bytes.ts";
 import { vectorJson } from "../vectors.ts";
 
-/** The two that must agree in everything. */
-export const REAL: readonly CryptoProvider[] = [nodeProvider(), nobleProvider()];
+/** Those that must agree in everything; the one over libcrypto where it can be had. */
+export const FFI: CryptoProvider | null = ffiProvider();
+export const REAL: readonly CryptoProvider[] = [
+  nodeProvider(),
+  nobleProvider(),
+  ...(FFI === null ? [] : [FFI]),
+];
 
 export interface WycheproofCase {
   readonly tcId: number;

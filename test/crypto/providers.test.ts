@@ -28,7 +28,7 @@ for (const [name, keyLength] of AEADS) {
         provider.packetAead(name, key, iv).seal(copy, 7, 13, 20, 1100, pn);
         return copy;
       });
-      assert.equal(toHex(sealed[0]!), toHex(sealed[1]!));
+      for (const other of sealed) assert.equal(toHex(other), toHex(sealed[0]!));
       // The nonce is the IV with the 62-bit number XORed in: rfc9001#5.3.
       const nonce = iv.slice();
       for (let i = 0, rest = BigInt(pn); i < 8; i++, rest >>= 8n) nonce[11 - i]! ^= Number(rest & 0xffn);
@@ -36,7 +36,7 @@ for (const [name, keyLength] of AEADS) {
       assert.equal(toHex(plain!), toHex(packet.subarray(20, 1120)));
       for (const [i, provider] of REAL.entries()) {
         const aead = provider.packetAead(name, key, iv);
-        const copy = sealed[1 - i]!.slice();
+        const copy = sealed[(i + 1) % REAL.length]!.slice();
         assert.equal(aead.open(copy, 7, 13, 20, 1116, pn), true);
         assert.equal(toHex(copy.subarray(0, 1120)), toHex(packet.subarray(0, 1120)));
         assert.equal(aead.open(sealed[i]!.slice(), 7, 13, 20, 1116, pn === 0 ? 1 : pn - 1), false);
@@ -78,7 +78,7 @@ for (const [name, keyLength] of AEADS) {
       hp.dispose();
       return list;
     });
-    assert.deepEqual(results[0], results[1]);
+    for (const other of results) assert.deepEqual(other, results[0]);
   });
 }
 

@@ -1,0 +1,131 @@
+// Key agreement and signature checks through libcrypto: the keys go in as numbers and points, past OpenSSL's decoders,
+// which cost more than the curve.
+
+import type { LibCrypto } from "../ffi/libcrypto.ts";
+import { readSpki } from "./der.ts";
+import type { KeyShare, SignatureName } from "./provider.ts";
+
+const NID_X25519 = 1034;
+const EVP_PKEY_EC = 408;
+
+/** Offsets in the scratch memory. */
+const PRIVATE = 0;
+const PEER = 64;
+const OUT = 128;
+
+/** An X25519 key, rfc7748. */
+export class FfiX25519Share implements KeyShare {
+  readonly group = "x25519";
+  readonly publicKey: Uint8Array;
+  readonly #lib: LibCrypto;
+  readonly #secret = new Uint8Array(32);
+
+  constructor(lib: LibCrypto, random: (out: Uint8Array) => void) {
+    this.#lib = lib;
+    random(this.#secret);
+    const key = this.#import();
+    lib.length = 32;
+    const ok = lib.call.getRawPublicKey(key, lib.scratchAddress + OUT, lib.lengthAddress);
+    lib.call.pkeyFree(key);
+    if (ok !== 1) throw new Error("libcrypto: X25519 failed");
+    this.publicKey = lib.scratch.slice(OUT, OUT + 32);
+  }
+
+  #import(): number {
+    const { call, scratch, scratchAddress } = this.#lib;
+    scratch.set(this.#secret, PRIVATE);
+    const key = call.rawPrivateKey(NID_X25519, 0, scratchAddress + PRIVATE, 32);
+    scratch.fill(0, PRIVATE, PRIVATE + 32);
+    if (key === 0) throw new Error("libcrypto: X25519 refused");
+    return key;
+  }
+
+  agree(peer: Uint8Array): Uint8Array | null {
+    if (peer.length !== 32) return null;
+    const lib = this.#lib;
+    const { call, scratch, scratchAddress, lengthAddress } = lib;
+    const own = this.#import();
+    scratch.set(peer, PEER);
+    const other = call.rawPublicKey(NID_X25519, 0, scratchAddress + PEER, 32);
+    const context = call.pkeyContext(own, 0);
+    lib.length = 32;
+    const ok =
+      other !== 0 &&
+      context !== 0 &&
+      call.deriveInit(context) === 1 &&
+      call.deriveSetPeer(context, other) === 1 &&
+      call.derive(context, scratchAddress + OUT, lengthAddress) === 1;
+    call.pkeyContextFree(context);
+    call.pkeyFree(own);
+    call.pkeyFree(other);
+    const secret = scratch.slice(OUT, OUT + 32);
+    scratch.fill(0, OUT, OUT + 32);
+    if (!ok) call.clearErrors();
+    // rfc8446#7.4.2 MUST check whether the computed Diffie-Hellman shared secret is the all-zero value and abort if
+    // so: OpenSSL refuses it, and if one did not, this does.
+    return ok && secret.some((byte) => byte !== 0) ? secret : null;
+  }
+
+  dispose(): void {
+    this.#secret.fill(0);
+  }
+}
+
+const ECDSA: {
+  readonly [scheme in SignatureName]?: { kind: string; nid: number; point: number; digest: string };
+} = {
+  ecdsa_secp256r1_sha256: { kind: "ec-p256", nid: 415, point: 65, digest: "SHA2-256" },
+  ecdsa_secp384r1_sha384: { kind: "ec-p384", nid: 715, point: 97, digest: "SHA2-384" },
+};
+const MAX_DATA = 8192;
+const SIGNATURE = 8400;
+const POINT = 8600;
+/** Longer ones are no ECDSA signatures. */
+const MAX_SIGNATURE = 144;
+
+/** Whether an ECDSA signature is good; null where this is not for us to say. */
+export function ffiVerify(
+  lib: LibCrypto,
+  scheme: SignatureName,
+  spki: Uint8Array,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean | null {
+  const expected = ECDSA[scheme];
+  if (expected === undefined || data.length > MAX_DATA) return null;
+  const info = readSpki(spki);
+  if (info === null || info.kind !== expected.kind || signature.length > MAX_SIGNATURE) return false;
+  // rfc5480#2.2 the compressed form is possible in certificates: left to node.
+  if (info.key.length !== expected.point || info.key[0] !== 4) return null;
+  const { call, scratch, scratchAddress } = lib;
+  scratch.set(info.key, POINT);
+  const ec = call.ecKeyNew(expected.nid);
+  // The functions take a pointer to a pointer each: the point's, which they move on, and the key's.
+  const pointAddress = scratchAddress + POINT + 128;
+  writePointer(scratch, POINT + 128, scratchAddress + POINT);
+  const key = call.pkeyNew();
+  let ok = ec !== 0 && key !== 0;
+  // Checks that the point is on the curve.
+  ok &&= call.ecKeyFromPoint(lib.pointerTo(ec), pointAddress, info.key.length) !== 0;
+  if (ok && call.pkeyAssign(key, EVP_PKEY_EC, ec) === 1) {
+    const context = call.mdContextNew();
+    scratch.set(data);
+    scratch.set(signature, SIGNATURE);
+    ok =
+      context !== 0 &&
+      call.verifyInit(context, 0, lib.digest(expected.digest), 0, key) === 1 &&
+      call.verify(context, scratchAddress + SIGNATURE, signature.length, scratchAddress, data.length) === 1;
+    call.mdContextFree(context);
+  } else {
+    ok = false;
+    // Not the key's yet.
+    call.ecKeyFree(ec);
+  }
+  call.pkeyFree(key);
+  if (!ok) call.clearErrors();
+  return ok;
+}
+
+function writePointer(buffer: Uint8Array, at: number, value: number): void {
+  new DataView(buffer.buffer, buffer.byteOffset).setBigUint64(at, BigInt(value), true);
+}

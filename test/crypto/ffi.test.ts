@@ -1,0 +1,173 @@
+// libcrypto by FFI: what goes wrong ends in a fallback or an error, and no context is left behind.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { test } from "node:test";
+import { FfiPacketAead } from "../../internal/crypto/ffi-aead.ts";
+import { FfiProvider, passesSelfTest } from "../../internal/crypto/ffi.ts";
+import { nodeProvider } from "../../internal/crypto/node.ts";
+import { LibCrypto, loadLibCrypto, type CryptoFunctions } from "../../internal/ffi/libcrypto.ts";
+import { loadKoffi } from "../../internal/ffi/koffi.ts";
+import { seeded, take } from "./helpers.ts";
+
+const lib = loadLibCrypto();
+const skip = lib === null ? "libcrypto cannot be called here (koffi is missing or its symbols are)" : false;
+
+test("every context is freed: by dispose, after a refused key, by the safety net", { skip }, async () => {
+  const before = lib!.contexts;
+  const provider = new FfiProvider(lib!);
+  for (const name of ["aes-128-gcm", "aes-256-gcm", "chacha20-poly1305"] as const) {
+    const key = new Uint8Array(name === "aes-128-gcm" ? 16 : 32);
+    const aead = provider.packetAead(name, key, new Uint8Array(12));
+    const hp = provider.headerProtector(name, key);
+    assert.equal(lib!.contexts, before + 2);
+    for (let twice = 0; twice < 2; twice++) {
+      aead.dispose();
+      hp.dispose();
+    }
+    assert.equal(lib!.contexts, before);
+    assert.throws(() => aead.seal(new Uint8Array(64), 0, 4, 4, 10, 0), /sealing failed/);
+    assert.equal(aead.open(new Uint8Array(64), 0, 4, 4, 30, 0), false);
+    assert.throws(() => hp.masks(new Uint8Array(16), 1, new Uint8Array(16)), /header protection failed/);
+  }
+});
+
+test("what is never disposed is freed when it is collected", { skip }, () => {
+  const program = `
+    const { loadLibCrypto } = await import(${JSON.stringify(new URL("../../internal/ffi/libcrypto.ts", import.meta.url).href)});
+    const { FfiProvider } = await import(${JSON.stringify(new URL("../../internal/crypto/ffi.ts", import.meta.url).href)});
+    const lib = loadLibCrypto();
+    const provider = new FfiProvider(lib);
+    (() => { for (let i = 0; i < 100; i++) provider.packetAead("aes-128-gcm", new Uint8Array(16), new Uint8Array(12)); })();
+    if (lib.contexts !== 100) process.exit(2);
+    for (let i = 0; i < 50 && lib.contexts > 0; i++) {
+      gc();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    process.exit(lib.contexts === 0 ? 0 : 3);`;
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    ["--expose-gc", "--import", "tsx", "--input-type=module", "--eval", program],
+    { encoding: "utf8" },
+  );
+  assert.equal(status, 0, stderr);
+});
+
+test("C never gets memory outside of the buffer", { skip }, () => {
+  const aead = new FfiPacketAead(lib!, "aes-128-gcm", new Uint8Array(16), new Uint8Array(12));
+  const buf = new Uint8Array(100);
+  for (const [header, at, length] of [
+    [0, 20, 65],
+    [-1, 20, 40],
+    [0, 200, 0],
+    [0, -5, 40],
+    [30, 20, 40],
+    [0, NaN, 40],
+    [0, 20, NaN],
+    [0, 20, -21],
+  ] as const) {
+    assert.throws(() => aead.seal(buf, header, 10, at, length, 0), RangeError);
+    if (length >= 16) assert.throws(() => aead.open(buf, header, 10, at, length + 16, 0), RangeError);
+  }
+  aead.dispose();
+  const hp = new FfiProvider(lib!).headerProtector("aes-128-gcm", new Uint8Array(16));
+  assert.throws(() => hp.masks(new Uint8Array(31), 2, new Uint8Array(32)), RangeError);
+  assert.throws(() => hp.masks(new Uint8Array(32), 2, new Uint8Array(31)), RangeError);
+  hp.dispose();
+});
+
+test("small arrays, which V8 may move, are sealed right under garbage collection", { skip }, () => {
+  const node = nodeProvider();
+  const provider = new FfiProvider(lib!);
+  const random = seeded(7);
+  const key = take(random, 16);
+  const iv = take(random, 12);
+  const ours = provider.packetAead("aes-128-gcm", key, iv);
+  const theirs = node.packetAead("aes-128-gcm", key, iv);
+  for (let i = 0; i < 2000; i++) {
+    const small = new Uint8Array(40).fill(i);
+    const copy = small.slice();
+    ours.seal(small, 0, 5, 5, 19, i);
+    theirs.seal(copy, 0, 5, 5, 19, i);
+    assert.deepEqual(small, copy);
+  }
+  ours.dispose();
+});
+
+test("a library that fails at any call is not used, or says so", { skip }, () => {
+  const zero = (): number => 0;
+  const vital = [
+    "contextNew",
+    "cipherInit",
+    "cipherUpdate",
+    "cipherFinal",
+    "cipherControl",
+    "hmac",
+    "rawPrivateKey",
+    "rawPublicKey",
+    "getRawPublicKey",
+    "pkeyContext",
+    "deriveInit",
+    "deriveSetPeer",
+    "derive",
+    "cipherFetch",
+    "mdFetch",
+  ] as const satisfies readonly (keyof CryptoFunctions)[];
+  for (const name of vital) {
+    const broken = new LibCrypto(loadKoffi()!, { ...lib!.call, [name]: zero });
+    assert.equal(passesSelfTest(new FfiProvider(broken)), false, name);
+  }
+  // A library that gives wrong answers.
+  const call = { ...lib!.call, cipherUpdate: () => 1 };
+  assert.equal(passesSelfTest(new FfiProvider(new LibCrypto(loadKoffi()!, call))), false);
+  assert.equal(passesSelfTest(new FfiProvider(lib!)), true);
+  // Signatures: what cannot be checked is not valid.
+  const spki = nodeProvider();
+  for (const name of [
+    "ecKeyNew",
+    "pkeyNew",
+    "ecKeyFromPoint",
+    "pkeyAssign",
+    "mdContextNew",
+    "verify",
+  ] as const) {
+    const provider = new FfiProvider(new LibCrypto(loadKoffi()!, { ...lib!.call, [name]: zero }));
+    assert.equal(signedBy(provider, spki), false, name);
+  }
+  assert.equal(signedBy(new FfiProvider(lib!), spki), true);
+});
+
+function signedBy(provider: FfiProvider, signer: ReturnType<typeof nodeProvider>): boolean {
+  const key = signer.signingKey(P256);
+  const data = new Uint8Array(100).fill(3);
+  return provider.verify("ecdsa_secp256r1_sha256", key.spki, data, key.sign("ecdsa_secp256r1_sha256", data));
+}
+
+/** SEC1, the private key of rfc6979#A.2.5. */
+const P256 = Uint8Array.from(
+  Buffer.from(
+    "30310201010420c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721a00a06082a8648ce3d030107",
+    "hex",
+  ),
+);
+
+test("QUIC_TS_CRYPTO=node and QUIC_TS_FFI=0 switch it off", () => {
+  const module = JSON.stringify(new URL("../../internal/crypto/ffi.ts", import.meta.url).href);
+  for (const [name, value] of [
+    ["QUIC_TS_CRYPTO", "node"],
+    ["QUIC_TS_FFI", "0"],
+  ] as const) {
+    const { status, stdout } = spawnSync(
+      process.execPath,
+      [
+        "--import",
+        "tsx",
+        "--input-type=module",
+        "--eval",
+        `const { defaultProvider } = await import(${module}); console.log(defaultProvider().name);`,
+      ],
+      { encoding: "utf8", env: { ...process.env, [name]: value } },
+    );
+    assert.equal(status, 0);
+    assert.equal(stdout.trim(), "node");
+  }
+});
