@@ -46,6 +46,8 @@ export type CryptoFunctions = { readonly [name in keyof typeof PROTOTYPES]: Nume
 
 /** Bytes of the scratch memory: the largest input that goes through it (a TLS transcript to verify) and its output. */
 const SCRATCH = 16384;
+/** Where names of algorithms go. */
+const NAME = SCRATCH - 64;
 
 /** The functions with the memory to call them with. One per thread. */
 export class LibCrypto {
@@ -115,9 +117,10 @@ export class LibCrypto {
   #fetch(name: string, fetch: Numeric): number {
     const known = this.#fetched.get(name);
     if (known !== undefined) return known;
-    for (let i = 0; i < name.length; i++) this.scratch[i] = name.charCodeAt(i);
-    this.scratch[name.length] = 0;
-    const found = fetch(0, this.scratchAddress, 0);
+    // Away from what others have put into the scratch memory.
+    for (let i = 0; i < name.length; i++) this.scratch[NAME + i] = name.charCodeAt(i);
+    this.scratch[NAME + name.length] = 0;
+    const found = fetch(0, this.scratchAddress + NAME, 0);
     this.call.clearErrors();
     this.#fetched.set(name, found);
     return found;
