@@ -248,6 +248,9 @@ export class Connection implements AsyncDisposable {
    */
   closeWithError(code: number | bigint = 0, reason = ""): void {
     if (typeof reason !== "string") throw new InvalidOptionError("reason", "a string");
+    // What this turn has queued leaves first, the end of the handshake above all: without it the server would never
+    // have had a connection.
+    this.#owner.flushNow();
     this.#core.closeWithError(errorCode(code), reason, monotonicNow());
     this.#owner.pump();
     // CONNECTION_CLOSE leaves now: the process may be about to exit.

@@ -304,6 +304,8 @@ export class Endpoint<
         slot.eventful = false;
         continue;
       }
+      // What is over is no handshake in flight, however long it lingers to answer.
+      if (event.type === "closed") this.#endHandshake(slot);
       if (slot.held !== null) slot.held = null;
       else if (event.type === "handshake_complete" && this.#complete(slot)) {
         slot.held = event;

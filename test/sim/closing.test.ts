@@ -35,6 +35,17 @@ describe("closing", () => {
     }
   });
 
+  it("in the handshake, it is none in flight while the server drains", () => {
+    const scenario = new Scenario({ seed: 3, up: { delay: 10 }, down: { delay: 10 } });
+    const { endpoint } = scenario.server;
+    const client = scenario.dial();
+    scenario.until("the server has it", () => endpoint.handshakeCount === 1, 1000);
+    client.closeWithError(0n, "", scenario.net.now);
+    scenario.until("the server knows", () => endpoint.handshakeCount === 0, 1000);
+    assert.equal(endpoint.connectionCount, 1);
+    scenario.until("both are gone", () => gone(scenario), 10_000);
+  });
+
   it("tells transport errors with their code and frame", () => {
     const scenario = new Scenario({ seed: 1 });
     const { client, server } = scenario.connect();
