@@ -1,12 +1,15 @@
-// `npm run requirements [-- --all]`: which MUSTs of RFC 9000, 9001 and 9002 are cited in code and tests, which are not
-// and why. Fails where one is neither cited nor has a reason, and where a reason is no longer needed.
+// `npm run requirements [-- --all]`: which MUSTs of RFC 9000, 9001, 9002 and 9204 are cited in code and tests,
+// which are not and why. Fails where one is neither cited nor has a reason, and where a reason is no longer needed.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { vectorFiles, vectorPath } from "../vectors.ts";
 import { findCitations, quotes, wordsOf, type Citation } from "./citations.ts";
+import { specification, statements } from "./statements.ts";
 
-const RFCS = ["rfc9000", "rfc9001", "rfc9002"];
+/** Those whose requirements come as a list, and those whose text is searched for them. */
+const LISTED = ["rfc9000", "rfc9001", "rfc9002"];
+const RFCS = [...LISTED, ...["rfc9204"].filter((rfc) => specification(rfc) !== null)];
 const root = join(import.meta.dirname, "..", "..");
 
 interface Requirement {
@@ -24,11 +27,17 @@ interface Reason {
   readonly reason: string;
 }
 
-/** The MUST and MUST NOT sentences as the TOML files have them: `level` and `quote` of each `[[spec]]`. */
+/** The MUST and MUST NOT sentences: of the TOML files `level` and `quote` of each `[[spec]]`, of a text what it says. */
 function requirements(): Requirement[] {
   const decoder = new TextDecoder();
   const all: Requirement[] = [];
   for (const rfc of RFCS) {
+    if (!LISTED.includes(rfc)) {
+      for (const { section, quote } of statements(specification(rfc)!)) {
+        all.push({ rfc, section, quote, words: wordsOf(quote) });
+      }
+      continue;
+    }
     for (const [name, bytes] of vectorFiles("requirements", "www.rfc-editor.org", "rfc", rfc)) {
       const section = name.replace(/\.toml$/, "").replace(/^appendix-/, "");
       const source = decoder.decode(bytes);
