@@ -8,7 +8,7 @@ import { InvalidOptionError } from "../internal/protocol/errors.ts";
 import * as limits from "../internal/protocol/limits.ts";
 import type { TracerSource } from "../internal/protocol/tracer.ts";
 import { safeTracer } from "./tracing.ts";
-import { randomFillSync } from "node:crypto";
+import { random } from "./random.ts";
 
 /** Settings of a connection, quic-go's names. Times in ms, sizes in bytes. */
 export interface Config {
@@ -78,7 +78,7 @@ export function resolveConfig(
   const connectionWindow = config.initialConnectionReceiveWindow ?? limits.CONNECTION_WINDOW_INITIAL;
   return connectionConfig({
     provider,
-    random: (out) => void randomFillSync(out),
+    random,
     maxIdleTimeout: config.maxIdleTimeout ?? limits.IDLE_TIMEOUT,
     handshakeTimeout: config.handshakeTimeout ?? limits.HANDSHAKE_TIMEOUT,
     keepAlivePeriod: Math.min(config.keepAlivePeriod ?? 0, limits.MAX_KEEP_ALIVE),

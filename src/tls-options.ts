@@ -2,6 +2,7 @@
 
 import * as nodeTls from "node:tls";
 import { X509Certificate } from "node:crypto";
+import { LRUCache } from "lru-cache";
 import {
   GROUP,
   SIGNATURE,
@@ -202,11 +203,19 @@ function known(option: string, given: readonly string[] | undefined, all: readon
 }
 
 let defaultAnchors: TrustAnchors | null = null;
+const parsedAnchors = new LRUCache<string, TrustAnchors>({ max: 16 });
 
 /** The anchors of `ca`, or the default trust, parsed once for the process. */
 export function anchorsOf(tls: TlsOptions): TrustAnchors {
   if (tls.ca !== undefined) {
-    return loadTrustAnchors((Array.isArray(tls.ca) ? tls.ca : [tls.ca]) as (string | Uint8Array)[]);
+    const list = (Array.isArray(tls.ca) ? tls.ca : [tls.ca]) as (string | Uint8Array)[];
+    // Programs dial with the same text over and over; bytes may change under their owner's hands.
+    const key = list.every((each) => typeof each === "string") ? list.join("\n") : null;
+    const known = key === null ? undefined : parsedAnchors.get(key);
+    if (known !== undefined) return known;
+    const anchors = loadTrustAnchors(list);
+    if (key !== null) parsedAnchors.set(key, anchors);
+    return anchors;
   }
   if (defaultAnchors === null) {
     const get = (nodeTls as { getCACertificates?: (type: string) => string[] }).getCACertificates;

@@ -1,7 +1,7 @@
 // A Transport owns one UDP socket and demultiplexes it by connection ID into a listener and any number of dialed
 // connections.
 
-import { randomBytes, randomFillSync } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
@@ -21,6 +21,7 @@ import { Driver, monotonicNow } from "./driver.ts";
 import { Listener, ListenerBusyError } from "./listener.ts";
 import { keyLogOf } from "./keylog.ts";
 import { type Lookup, parseTarget, race, resolveHost, type Target } from "./resolve.ts";
+import { random } from "./random.ts";
 import { debug, environmentQlog, safeEndpointTracer } from "./tracing.ts";
 import {
   algorithmsOf,
@@ -129,7 +130,7 @@ export class Transport implements AsyncDisposable {
     this.#tracer = safeEndpointTracer(options.tracer);
     this.#endpoint = new Endpoint(
       {
-        random: (out) => void randomFillSync(out),
+        random,
         statelessResetKey: options.statelessResetKey ?? randomBytes(32),
         acceptQueue: options.acceptQueue ?? ACCEPT_QUEUE,
         tracer: this.#tracer,

@@ -8,7 +8,7 @@ import {
   PROTOCOL_VIOLATION,
   type Space,
 } from "../protocol/constants.ts";
-import { ApplicationError, TransportError } from "../protocol/errors.ts";
+import { ApplicationError, TransportError, withoutStack } from "../protocol/errors.ts";
 import { fromUtf8 } from "../protocol/bytes.ts";
 import { FrameCollector } from "../wire/frame-objects.ts";
 import type { AckFrame, FrameVisitor } from "../wire/frames.ts";
@@ -192,7 +192,9 @@ function closeError(
   application: boolean,
 ): ApplicationError | TransportError {
   const text = fromUtf8(reason);
-  return application
-    ? new ApplicationError(codeBig, text, true)
-    : new TransportError(code, text, { frameType, remote: true, errorCodeBig: codeBig });
+  return withoutStack(() =>
+    application
+      ? new ApplicationError(codeBig, text, true)
+      : new TransportError(code, text, { frameType, remote: true, errorCodeBig: codeBig }),
+  );
 }

@@ -82,8 +82,8 @@ export class FfiPacketAead implements PacketAead {
     writeNonce(this.#nonce, this.#iv, pn);
     const base = lib.address(buf);
     const at = base + payloadOffset;
+    if (context === 0) throw new Error("libcrypto: the key was disposed of");
     if (
-      context !== 0 &&
       call.cipherInit(context, 0, 0, 0, lib.scratchAddress + NONCE, 0) === 1 &&
       call.cipherControl(context, EVP_CTRL_AEAD_SET_TAG, 16, at + length) === 1 &&
       call.cipherUpdate(context, 0, lengthAddress, base + headerOffset, headerLength) === 1 &&

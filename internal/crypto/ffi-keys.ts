@@ -18,36 +18,32 @@ export class FfiX25519Share implements KeyShare {
   readonly group = "x25519";
   readonly publicKey: Uint8Array;
   readonly #lib: LibCrypto;
-  readonly #secret = new Uint8Array(32);
+  /** OpenSSL's key: it computes the public one when it is made, so it is made once. */
+  #key: number;
 
   constructor(lib: LibCrypto, random: (out: Uint8Array) => void) {
+    const { call, scratch, scratchAddress } = lib;
     this.#lib = lib;
-    random(this.#secret);
-    const key = this.#import();
-    lib.length = 32;
-    const ok = lib.call.getRawPublicKey(key, lib.scratchAddress + OUT, lib.lengthAddress);
-    lib.call.pkeyFree(key);
-    if (ok !== 1) throw new Error("libcrypto: X25519 failed");
-    this.publicKey = lib.scratch.slice(OUT, OUT + 32);
-  }
-
-  #import(): number {
-    const { call, scratch, scratchAddress } = this.#lib;
-    scratch.set(this.#secret, PRIVATE);
-    const key = call.rawPrivateKey(NID_X25519, 0, scratchAddress + PRIVATE, 32);
+    random(scratch.subarray(PRIVATE, PRIVATE + 32));
+    this.#key = call.rawPrivateKey(NID_X25519, 0, scratchAddress + PRIVATE, 32);
     scratch.fill(0, PRIVATE, PRIVATE + 32);
-    if (key === 0) throw new Error("libcrypto: X25519 refused");
-    return key;
+    if (this.#key === 0) throw new Error("libcrypto: X25519 refused");
+    lib.own(this.#key, this);
+    lib.length = 32;
+    if (call.getRawPublicKey(this.#key, scratchAddress + OUT, lib.lengthAddress) !== 1) {
+      throw new Error("libcrypto: X25519 failed");
+    }
+    this.publicKey = scratch.slice(OUT, OUT + 32);
   }
 
   agree(peer: Uint8Array): Uint8Array | null {
     if (peer.length !== 32) return null;
     const lib = this.#lib;
     const { call, scratch, scratchAddress, lengthAddress } = lib;
-    const own = this.#import();
+    const own = this.#key;
     scratch.set(peer, PEER);
     const other = call.rawPublicKey(NID_X25519, 0, scratchAddress + PEER, 32);
-    const context = call.pkeyContext(own, 0);
+    const context = own === 0 ? 0 : call.pkeyContext(own, 0);
     lib.length = 32;
     const ok =
       other !== 0 &&
@@ -56,7 +52,6 @@ export class FfiX25519Share implements KeyShare {
       call.deriveSetPeer(context, other) === 1 &&
       call.derive(context, scratchAddress + OUT, lengthAddress) === 1;
     call.pkeyContextFree(context);
-    call.pkeyFree(own);
     call.pkeyFree(other);
     const secret = scratch.slice(OUT, OUT + 32);
     scratch.fill(0, OUT, OUT + 32);
@@ -67,7 +62,8 @@ export class FfiX25519Share implements KeyShare {
   }
 
   dispose(): void {
-    this.#secret.fill(0);
+    if (this.#key !== 0) this.#lib.disown(this.#key, this);
+    this.#key = 0;
   }
 }
 

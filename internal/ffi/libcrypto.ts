@@ -57,7 +57,7 @@ export class LibCrypto {
   readonly scratchAddress: number;
   /** Where an `int *` or `size_t *` goes. */
   readonly lengthAddress: number;
-  /** Contexts alive: tests assert that none is left. */
+  /** Contexts and keys alive: tests assert that none is left. */
   contexts = 0;
   readonly #koffi: Koffi;
   readonly #words = new BigUint64Array(nativeBuffer(16).buffer as ArrayBuffer);
@@ -66,8 +66,9 @@ export class LibCrypto {
   readonly #held: Uint8Array[];
   #lastAddress: number;
   readonly #fetched = new Map<string, number>();
-  /** The safety net for owners that were never disposed. */
-  readonly #registry = new FinalizationRegistry<number>((context) => this.freeContext(context));
+  /** The safety nets for owners that were never disposed. */
+  readonly #contextRegistry = new FinalizationRegistry<number>((context) => this.freeContext(context));
+  readonly #keyRegistry = new FinalizationRegistry<number>((key) => this.#freeKey(key));
 
   constructor(koffi: Koffi, call: CryptoFunctions) {
     this.#koffi = koffi;
@@ -139,14 +140,31 @@ export class LibCrypto {
       this.call.clearErrors();
       throw new Error("libcrypto: cipher refused");
     }
-    this.#registry.register(owner, context, owner);
+    this.#contextRegistry.register(owner, context, owner);
     return context;
   }
 
   /** Frees a context, which cleanses its key. */
   release(context: number, owner: object): void {
-    this.#registry.unregister(owner);
+    this.#contextRegistry.unregister(owner);
     this.freeContext(context);
+  }
+
+  /** `owner` has this EVP_PKEY until it disowns it or is collected. */
+  own(key: number, owner: object): void {
+    this.contexts++;
+    this.#keyRegistry.register(owner, key, owner);
+  }
+
+  /** Frees a key, which cleanses it. */
+  disown(key: number, owner: object): void {
+    this.#keyRegistry.unregister(owner);
+    this.#freeKey(key);
+  }
+
+  #freeKey(key: number): void {
+    this.contexts--;
+    this.call.pkeyFree(key);
   }
 
   freeContext(context: number): void {

@@ -62,6 +62,21 @@ export class QuicError extends Error {
   }
 }
 
+/**
+ * Makes an error for what the peer said. Where in our code it arrived tells nobody anything, and finding out costs
+ * more than the packet.
+ */
+export function withoutStack<E extends Error>(make: () => E): E {
+  if (Object.isFrozen(Error)) return make();
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    return make();
+  } finally {
+    Error.stackTraceLimit = limit;
+  }
+}
+
 /** What to try after a transport error, as the end of a sentence's message; the code says who broke what. */
 function advice(errorCode: number, remote: boolean): string {
   const says = (text: string) => `. ${text}`;

@@ -2,15 +2,22 @@
 
 import { MAX_REMEMBERED_LOSSES } from "../protocol/limits.ts";
 
+const NONE = new Float64Array(0);
+
 /** Ascending numbers in a small ring: losses are declared in order. */
 export class LostPackets {
-  readonly #numbers = new Float64Array(MAX_REMEMBERED_LOSSES);
-  readonly #times = new Float64Array(MAX_REMEMBERED_LOSSES);
+  // Made with the first loss: most connections never have one.
+  #numbers = NONE;
+  #times = NONE;
   #from = 0;
   #to = 0;
 
   /** `pn`, declared lost at `now`, is above every number added before. */
   add(pn: number, now: number): void {
+    if (this.#numbers.length === 0) {
+      this.#numbers = new Float64Array(MAX_REMEMBERED_LOSSES);
+      this.#times = new Float64Array(MAX_REMEMBERED_LOSSES);
+    }
     if (this.#to - this.#from === MAX_REMEMBERED_LOSSES) this.#from++;
     const i = this.#to++ % MAX_REMEMBERED_LOSSES;
     this.#numbers[i] = pn;

@@ -10,11 +10,14 @@ import {
 } from "../protocol/limits.ts";
 import type { EcnCounts } from "../wire/frame-writers.ts";
 
+/** Without losses there is one. */
+const INITIAL_RANGES = 4;
+
 /** Tracks one packet number space. */
 export class ReceivedPackets {
   readonly #space: Space;
-  /** Pairs [smallest, largest], the highest range first. */
-  readonly ranges = new Float64Array(2 * (MAX_ACK_RANGES + 1));
+  /** Pairs [smallest, largest], the highest range first. Replaced when it grows. */
+  ranges = new Float64Array(2 * INITIAL_RANGES);
   rangeCount = 0;
   /** Largest received, −1 for none. */
   largest = -1;
@@ -104,7 +107,7 @@ export class ReceivedPackets {
 
   /** Returns the start of the range that `pn` is in now. */
   #insert(pn: number): number {
-    const { ranges } = this;
+    let { ranges } = this;
     let at = 0;
     while (at < this.rangeCount && pn < ranges[2 * at]! - 1) at++;
     if (at < this.rangeCount && pn <= ranges[2 * at + 1]! + 1) {
@@ -118,6 +121,7 @@ export class ReceivedPackets {
       } else if (pn === ranges[2 * at + 1]! + 1) ranges[2 * at + 1] = pn;
       return ranges[2 * at]!;
     }
+    if (2 * this.rangeCount === ranges.length) ranges = this.#grow();
     ranges.copyWithin(2 * at + 2, 2 * at, 2 * this.rangeCount);
     ranges[2 * at] = ranges[2 * at + 1] = pn;
     this.rangeCount++;
@@ -128,6 +132,12 @@ export class ReceivedPackets {
       this.#floor = ranges[2 * this.rangeCount + 1]! + 1;
     }
     return pn;
+  }
+
+  #grow(): Float64Array<ArrayBuffer> {
+    const larger = new Float64Array(Math.min(2 * this.ranges.length, 2 * (MAX_ACK_RANGES + 1)));
+    larger.set(this.ranges);
+    return (this.ranges = larger);
   }
 
   #remove(at: number): void {

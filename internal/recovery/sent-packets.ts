@@ -52,7 +52,8 @@ export const ACKED = 16;
 export const OLD_PATH = 32;
 
 const ELICITING_IN_FLIGHT = ACK_ELICITING | IN_FLIGHT;
-const INITIAL_CAPACITY = 64;
+/** Enough for a handshake: most connections of a busy server are idle, and each has three of these. */
+const INITIAL_CAPACITY = 8;
 
 export class SentPackets implements RecordSink {
   // Capacities are powers of two, so that an index is a mask away; `&` is exact on numbers beyond 2^32 as well.

@@ -301,8 +301,15 @@ test("PSS with a modulus of 8k + 1 bits: the byte before the encoded message is 
     const raised = power(s, key.e) + (1n << 2048n);
     // It has to stay below the modulus, which is a question of luck.
     if (raised >= key.n && i < 200) continue;
-    assert.deepEqual(verdicts(s, data), [true, true]);
-    if (raised < key.n) assert.deepEqual(verdicts(power(raised, key.d), data), [false, false]);
+    assert.deepEqual(
+      verdicts(s, data),
+      REAL.map(() => true),
+    );
+    if (raised < key.n)
+      assert.deepEqual(
+        verdicts(power(raised, key.d), data),
+        REAL.map(() => false),
+      );
     return;
   }
 });
