@@ -13,7 +13,7 @@ import { CONNECTION_REFUSED } from "../internal/protocol/constants.ts";
 import { InvalidOptionError, QuicError, TransportError } from "../internal/protocol/errors.ts";
 import { ACCEPT_QUEUE } from "../internal/protocol/limits.ts";
 import type { Tracer, TracerSource } from "../internal/protocol/tracer.ts";
-import { DgramConn } from "../internal/udp/dgram.ts";
+import { openSocket, type UdpKind } from "../internal/udp/open.ts";
 import type { PacketConn } from "../internal/udp/packet-conn.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { Connection } from "./connection.ts";
@@ -47,7 +47,15 @@ export interface TransportOptions {
   /** Kernel buffers to ask for, bytes. Default 4 MiB each. */
   receiveBufferSize?: number;
   sendBufferSize?: number;
-  /** Your own socket instead of a dgram one. `close` leaves it open: it is yours. */
+  /**
+   * Which socket: "native" is Linux's own calls with segmentation offload, ECN and per-datagram local addresses, through
+   * the optional package koffi; "dgram" is node:dgram. Default "auto": the native one where it works, else dgram. The
+   * environment variable QUIC_TS_UDP sets the default.
+   */
+  udp?: UdpKind;
+  /** Lets several processes bind the same port, the kernel spreads peers over them (SO_REUSEPORT; native only). */
+  reusePort?: boolean;
+  /** Your own socket instead of ours. `close` leaves it open: it is yours. */
   socket?: PacketConn;
   /** 32 bytes, kept across restarts: lets peers learn at once that their connection is gone (rfc9000#10.3). */
   statelessResetKey?: Uint8Array;
@@ -160,7 +168,7 @@ export class Transport implements AsyncDisposable {
         address = (await resolveHost(address, 0, options.lookup))[0]!;
       }
       try {
-        socket = await DgramConn.bind({ ...options, ...(address === undefined ? {} : { address }) });
+        socket = await openSocket({ ...options, ...(address === undefined ? {} : { address }) });
       } catch (error) {
         throw new SocketError(options.address ?? "::", options.port ?? 0, error);
       }

@@ -23,6 +23,8 @@ export interface Koffi {
   pointer(type: unknown): unknown;
   register(callback: (...args: never[]) => unknown, type: unknown): bigint;
   unregister(callback: bigint): void;
+  /** C's errno, as the last call left it. */
+  errno(): number;
 }
 
 let loaded: Koffi | null | undefined;

@@ -90,7 +90,9 @@ export class PathSet {
     const active = this.#active;
     // The hot case: one object for one address while it is in use.
     const path =
-      active.remote === remote && active.local === local ? active : this.#findOrMeet(remote, local, bytes);
+      active.remote === remote && (active.local === local || active.local === null)
+        ? active
+        : this.#findOrMeet(remote, local, bytes);
     if (path !== null && !path.validated) path.onReceived(bytes);
     return path;
   }

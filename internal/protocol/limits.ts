@@ -172,6 +172,8 @@ export const INTEGRITY_LIMIT_CHACHA20 = 2 ** 36;
 
 /** Kernel socket buffers we ask for: a batch of a fast sender must fit while the event loop is busy. 4 MB is 5 ms at 7 Gbit/s. */
 export const SOCKET_BUFFER = 4 * 1024 * 1024;
+/** Receive calls in one turn of the event loop before sending gets its turn, up to 64 KB each. Stops: a flood that starves sending. */
+export const MAX_RECEIVES_PER_WAKE = 16;
 /** Batches on their way to the kernel. When all are, transmitting waits. Stops: memory by a blocked socket. */
 export const MAX_SEND_BATCHES = 16;
 /** Peer addresses a socket keeps one object for. Stops: memory by spoofed sources. */
