@@ -1,4 +1,4 @@
-import type { RandomSource } from "../../internal/protocol/random.ts";
+import type { RandomSource } from "../../../internal/protocol/random.ts";
 
 /** A seeded source (xorshift128+ on 32-bit halves): for benchmarks that must do the same work each time. */
 export function seededRandom(seed: number): RandomSource {
