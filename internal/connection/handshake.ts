@@ -197,6 +197,7 @@ export class HandshakeDriver implements TlsSink {
     core.protection.discard(level);
     core.crypto.discard(level);
     core.recovery.discardSpace(level, core.now);
+    core.received[level].release();
     if (core.tracer !== null) core.tracer.record({ name: "key_discarded", time: core.now, level });
   }
 

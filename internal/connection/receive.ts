@@ -45,6 +45,11 @@ const SPACE_OF_TYPE: readonly (Space | -1)[] = [INITIAL, -1, HANDSHAKE, -1, -1, 
 /** Datagrams whose header masks are made in one call. */
 const RUN = 64;
 
+// Where the packets of a run are: scratch memory of all connections, used within one call.
+const starts = new Int32Array(RUN);
+const pnOffsets = new Int32Array(RUN);
+const ends = new Int32Array(RUN);
+
 /** The receiving side of a connection. */
 export class Receiver {
   readonly #core: Core;
@@ -63,9 +68,6 @@ export class Receiver {
   #wallNow = 0;
 
   // A run of 1-RTT datagrams.
-  readonly #starts = new Int32Array(RUN);
-  readonly #pnOffsets = new Int32Array(RUN);
-  readonly #ends = new Int32Array(RUN);
 
   constructor(core: Core, handshake: HandshakeDriver, frames: FrameHandler, special: SpecialPackets) {
     this.#core = core;
@@ -82,7 +84,7 @@ export class Receiver {
     this.#wallNow = wallNow;
     for (let i = from; i < to;) {
       const n = this.#unmaskRun(rx, i, to);
-      for (let k = 0; k < n; k++) this.#datagram(rx, i + k, this.#pnOffsets[k]!);
+      for (let k = 0; k < n; k++) this.#datagram(rx, i + k, pnOffsets[k]!);
       i += n;
       if (n === 0) this.#datagram(rx, i++, 0);
     }
@@ -98,7 +100,7 @@ export class Receiver {
 
   /**
    * Removes header protection of the 1-RTT datagrams that lead [from, to), with one call for their masks. Says how many
-   * those are; their packet numbers' places stand in #pnOffsets, −1 for packets too short.
+   * those are; their packet numbers' places stand in `pnOffsets`, −1 for packets too short.
    */
   #unmaskRun(rx: RxBatch, from: number, to: number): number {
     const { protection, localCids, close } = this.#core;
@@ -107,12 +109,11 @@ export class Receiver {
     for (let i = from; i < to && n < RUN; i++, n++) {
       const start = rx.offset[i]!;
       if (isLongHeader(rx.slab[start]!)) break;
-      this.#starts[n] = start;
-      this.#pnOffsets[n] = start + 1 + localCids.length;
-      this.#ends[n] = start + rx.length[i]!;
+      starts[n] = start;
+      pnOffsets[n] = start + 1 + localCids.length;
+      ends[n] = start + rx.length[i]!;
     }
-    if (n > 0)
-      protection.unprotectHeaders(APPLICATION, rx.slab, this.#starts, this.#pnOffsets, this.#ends, n);
+    if (n > 0) protection.unprotectHeaders(APPLICATION, rx.slab, starts, pnOffsets, ends, n);
     return n;
   }
 

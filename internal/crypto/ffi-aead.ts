@@ -11,8 +11,6 @@ const CIPHERS: { readonly [name in AeadName]: string } = {
 };
 const EVP_CTRL_AEAD_GET_TAG = 0x10;
 const EVP_CTRL_AEAD_SET_TAG = 0x11;
-/** Nonces are written here: the end of the scratch memory, away from what goes through its start. */
-const NONCE = 16_000;
 
 /** Whatever OpenSSL may do, C never gets memory outside of the buffer. */
 function check(buf: Uint8Array, headerOffset: number, payloadOffset: number, end: number): void {
@@ -26,13 +24,11 @@ export class FfiPacketAead implements PacketAead {
   readonly tagLength = 16;
   readonly #lib: LibCrypto;
   readonly #iv: Uint8Array;
-  readonly #nonce: Uint8Array;
   #context: number;
 
   constructor(lib: LibCrypto, name: AeadName, key: Uint8Array, iv: Uint8Array) {
     this.#lib = lib;
     this.#iv = new Uint8Array(iv);
-    this.#nonce = lib.scratch.subarray(NONCE, NONCE + 12);
     this.#context = lib.newContext(lib.cipher(CIPHERS[name]), key, this);
   }
 
@@ -49,12 +45,12 @@ export class FfiPacketAead implements PacketAead {
     const context = this.#context;
     const end = payloadOffset + payloadLength;
     check(buf, headerOffset, payloadOffset, end + 16);
-    writeNonce(this.#nonce, this.#iv, pn);
+    writeNonce(lib.nonce, this.#iv, pn);
     const base = lib.address(buf);
     const at = base + payloadOffset;
     if (
       context === 0 ||
-      call.cipherInit(context, 0, 0, 0, lib.scratchAddress + NONCE, 1) !== 1 ||
+      call.cipherInit(context, 0, 0, 0, lib.nonceAddress, 1) !== 1 ||
       call.cipherUpdate(context, 0, lengthAddress, base + headerOffset, headerLength) !== 1 ||
       call.cipherUpdate(context, at, lengthAddress, at, payloadLength) !== 1 ||
       call.cipherFinal(context, at + payloadLength, lengthAddress) !== 1 ||
@@ -79,12 +75,12 @@ export class FfiPacketAead implements PacketAead {
     const context = this.#context;
     const length = payloadLength - 16;
     check(buf, headerOffset, payloadOffset, payloadOffset + payloadLength);
-    writeNonce(this.#nonce, this.#iv, pn);
+    writeNonce(lib.nonce, this.#iv, pn);
     const base = lib.address(buf);
     const at = base + payloadOffset;
     if (context === 0) throw new Error("libcrypto: the key was disposed of");
     if (
-      call.cipherInit(context, 0, 0, 0, lib.scratchAddress + NONCE, 0) === 1 &&
+      call.cipherInit(context, 0, 0, 0, lib.nonceAddress, 0) === 1 &&
       call.cipherControl(context, EVP_CTRL_AEAD_SET_TAG, 16, at + length) === 1 &&
       call.cipherUpdate(context, 0, lengthAddress, base + headerOffset, headerLength) === 1 &&
       call.cipherUpdate(context, at, lengthAddress, at, length) === 1 &&
@@ -102,7 +98,7 @@ export class FfiPacketAead implements PacketAead {
     this.#lib.release(this.#context, this);
     this.#context = 0;
     this.#iv.fill(0);
-    this.#nonce.fill(0);
+    this.#lib.nonce.fill(0);
   }
 }
 

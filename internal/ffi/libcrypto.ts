@@ -55,6 +55,9 @@ export class LibCrypto {
   /** Scratch memory, shared by all that is synchronous; whoever puts a secret there zeroes it. */
   readonly scratch = nativeBuffer(SCRATCH);
   readonly scratchAddress: number;
+  /** A packet's nonce. */
+  readonly nonce = nativeBuffer(12);
+  readonly nonceAddress: number;
   /** Where an `int *` or `size_t *` goes. */
   readonly lengthAddress: number;
   /** Contexts and keys alive: tests assert that none is left. */
@@ -74,6 +77,7 @@ export class LibCrypto {
     this.#koffi = koffi;
     this.call = call;
     this.scratchAddress = addressOf(koffi, this.scratch);
+    this.nonceAddress = addressOf(koffi, this.nonce);
     this.lengthAddress = addressOf(koffi, this.#words);
     this.#last = this.scratch;
     this.#held = [this.scratch];

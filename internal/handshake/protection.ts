@@ -53,6 +53,17 @@ function noKeys(): LevelKeys {
   };
 }
 
+// Scratch memory of all connections: nothing in it outlives a call, but for the places of sealed packets, which
+// belong to the connection that transmits and is done before another one is.
+const samplesOfBatch = new Uint8Array(SAMPLE * BATCH);
+const masksOfBatch = new Uint8Array(SAMPLE * BATCH);
+// One packet's: a whole array, so that the provider need not cut a piece.
+const sampleOfOne = new Uint8Array(SAMPLE);
+const maskOfOne = new Uint8Array(SAMPLE);
+const pendingStart = new Int32Array(BATCH);
+const pendingPnOffset = new Int32Array(BATCH);
+const pendingPnLength = new Uint8Array(BATCH);
+
 /** Keys and what is done with them. */
 export class PacketProtection {
   readonly sealOverhead = SEAL_OVERHEAD;
@@ -75,16 +86,7 @@ export class PacketProtection {
   /** The packet opened last made a key update complete; the old read keys are to be dropped in 3 PTO. */
   peerUpdated = false;
 
-  readonly #samples = new Uint8Array(SAMPLE * BATCH);
-  readonly #masks = new Uint8Array(SAMPLE * BATCH);
-  // One packet's: a whole array, so that the provider need not cut a piece.
-  readonly #sample = new Uint8Array(SAMPLE);
-  readonly #mask = new Uint8Array(SAMPLE);
-
   // Packets sealed and not masked yet: all of one level and in one buffer.
-  readonly #pendingStart = new Int32Array(BATCH);
-  readonly #pendingPnOffset = new Int32Array(BATCH);
-  readonly #pendingPnLength = new Uint8Array(BATCH);
   #pendingCount = 0;
   #pendingLevel: Level = INITIAL;
   #pendingBuf: Uint8Array | null = null;
@@ -163,8 +165,6 @@ export class PacketProtection {
 
   disposeAll(): void {
     for (let level = 0; level < 4; level++) this.discard(level as Level);
-    this.#masks.fill(0);
-    this.#mask.fill(0);
   }
 
   // Receiving
@@ -183,11 +183,11 @@ export class PacketProtection {
   ): boolean {
     // rfc9001#5.4.2 An endpoint MUST discard packets that are not long enough to contain a complete sample.
     if (end - pnOffset < MIN_PROTECTED) return false;
-    const sample = this.#sample;
+    const sample = sampleOfOne;
     const at = pnOffset + SAMPLE_AT;
     for (let i = 0; i < SAMPLE; i++) sample[i] = buf[at + i]!;
-    this.#levels[level]!.readHp!.masks(sample, 1, this.#mask);
-    unmask(level, buf, start, pnOffset, this.#mask, 0);
+    this.#levels[level]!.readHp!.masks(sample, 1, maskOfOne);
+    unmask(level, buf, start, pnOffset, maskOfOne, 0);
     this.readPacketNumber(level, buf, start, pnOffset, largest);
     return true;
   }
@@ -205,8 +205,8 @@ export class PacketProtection {
     ends: Int32Array,
     n: number,
   ): void {
-    const samples = this.#samples;
-    const masks = this.#masks;
+    const samples = samplesOfBatch;
+    const masks = masksOfBatch;
     for (let from = 0; from < n; from += BATCH) {
       const to = Math.min(n, from + BATCH);
       let count = 0;
@@ -312,9 +312,9 @@ export class PacketProtection {
     const i = this.#pendingCount++;
     this.#pendingBuf = buf;
     this.#pendingLevel = level;
-    this.#pendingStart[i] = start;
-    this.#pendingPnOffset[i] = pnOffset;
-    this.#pendingPnLength[i] = pnLength;
+    pendingStart[i] = start;
+    pendingPnOffset[i] = pnOffset;
+    pendingPnLength[i] = pnLength;
     return end;
   }
 
@@ -348,18 +348,18 @@ export class PacketProtection {
     const buf = this.#pendingBuf!;
     this.#pendingBuf = null;
     const level = this.#pendingLevel;
-    const samples = n === 1 ? this.#sample : this.#samples;
-    const masks = n === 1 ? this.#mask : this.#masks;
+    const samples = n === 1 ? sampleOfOne : samplesOfBatch;
+    const masks = n === 1 ? maskOfOne : masksOfBatch;
     for (let i = 0; i < n; i++) {
-      const at = this.#pendingPnOffset[i]! + SAMPLE_AT;
+      const at = pendingPnOffset[i]! + SAMPLE_AT;
       for (let k = 0; k < SAMPLE; k++) samples[SAMPLE * i + k] = buf[at + k]!;
     }
     this.#levels[level]!.writeHp!.masks(samples, n, masks);
     for (let i = 0; i < n; i++) {
       const at = SAMPLE * i;
-      const pnOffset = this.#pendingPnOffset[i]!;
-      const pnLength = this.#pendingPnLength[i]!;
-      buf[this.#pendingStart[i]!]! ^= masks[at]! & protectedBits(level);
+      const pnOffset = pendingPnOffset[i]!;
+      const pnLength = pendingPnLength[i]!;
+      buf[pendingStart[i]!]! ^= masks[at]! & protectedBits(level);
       for (let k = 0; k < pnLength; k++) buf[pnOffset + k]! ^= masks[at + 1 + k]!;
     }
   }

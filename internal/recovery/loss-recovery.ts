@@ -542,6 +542,7 @@ export class Recovery {
     if (state.discarded) return;
     state.discarded = true;
     this.#drop(state);
+    state.sent.release();
     // rfc9002#6.2.2 when Initial or Handshake keys are discarded, the PTO and loss detection timers MUST be reset.
     this.ptoCount = 0;
     this.#setTimer(now);

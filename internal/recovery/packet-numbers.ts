@@ -13,7 +13,8 @@ export class PacketNumbers {
   /** The last number left out, −1 for none. */
   lastSkipped = -1;
   readonly #random: RandomSource | null;
-  readonly #skipped = new Float64Array(MAX_SKIPPED_NUMBERS);
+  /** Made when a number is skipped: handshakes end before. */
+  #skipped: Float64Array | null = null;
   #skippedCount = 0;
   #skipAt = Infinity;
   #period = SKIPPED_NUMBER_PERIOD;
@@ -29,6 +30,7 @@ export class PacketNumbers {
     if (this.next === this.#skipAt) {
       // rfc9000#21.4 an endpoint MAY skip packet numbers when sending packets to detect this behavior.
       this.lastSkipped = this.next++;
+      this.#skipped ??= new Float64Array(MAX_SKIPPED_NUMBERS);
       this.#skipped[this.#skippedCount++ % MAX_SKIPPED_NUMBERS] = this.lastSkipped;
       this.#period = Math.min(2 * this.#period, MAX_PERIOD);
       this.#skipAt = this.next + 1 + drawInt(this.#random!, this.#period);
@@ -47,7 +49,7 @@ export class PacketNumbers {
     // The newest first, as the ranges are.
     let range = 0;
     for (let k = 1; k <= count && range < rangeCount; k++) {
-      const pn = this.#skipped[(this.#skippedCount - k) % MAX_SKIPPED_NUMBERS]!;
+      const pn = this.#skipped![(this.#skippedCount - k) % MAX_SKIPPED_NUMBERS]!;
       while (range < rangeCount && ranges[2 * range]! > pn) range++;
       if (range < rangeCount && ranges[2 * range + 1]! >= pn) return pn;
     }

@@ -10,6 +10,7 @@ import {
 } from "../protocol/limits.ts";
 import type { EcnCounts } from "../wire/frame-writers.ts";
 
+const NONE = new Float64Array(0);
 /** Without losses there is one. */
 const INITIAL_RANGES = 4;
 
@@ -143,6 +144,14 @@ export class ReceivedPackets {
   #remove(at: number): void {
     this.ranges.copyWithin(2 * at, 2 * at + 2, 2 * this.rangeCount);
     this.rangeCount--;
+  }
+
+  /** The space is over: nothing more is received in it. */
+  release(): void {
+    this.ranges = NONE;
+    this.rangeCount = 0;
+    this.hasAckToSend = this.#ackNow = false;
+    this.ackDeadline = Infinity;
   }
 
   /** Whether an ACK is due by count or by time. */

@@ -57,22 +57,22 @@ const INITIAL_CAPACITY = 8;
 
 export class SentPackets implements RecordSink {
   // Capacities are powers of two, so that an index is a mask away; `&` is exact on numbers beyond 2^32 as well.
-  #mask = INITIAL_CAPACITY - 1;
-  #flags = new Uint8Array(INITIAL_CAPACITY);
-  #time = new Float64Array(INITIAL_CAPACITY);
-  #bytes = new Int32Array(INITIAL_CAPACITY);
-  #ecn = new Uint8Array(INITIAL_CAPACITY);
-  #firstRecord = new Float64Array(INITIAL_CAPACITY);
-  #recordCount = new Int32Array(INITIAL_CAPACITY);
+  #mask = -1;
+  #time = NUMBERS;
+  #firstRecord = NUMBERS;
   /** The outstanding packets before and after, −1 for none. */
-  #before = new Float64Array(INITIAL_CAPACITY);
-  #after = new Float64Array(INITIAL_CAPACITY);
+  #before = NUMBERS;
+  #after = NUMBERS;
+  #bytes = INTEGERS;
+  #recordCount = INTEGERS;
+  #flags = BYTES;
+  #ecn = BYTES;
 
-  #recordMask = 4 * INITIAL_CAPACITY - 1;
-  #kind = new Uint8Array(4 * INITIAL_CAPACITY);
-  #a = new Float64Array(4 * INITIAL_CAPACITY);
-  #b = new Float64Array(4 * INITIAL_CAPACITY);
-  #c = new Float64Array(4 * INITIAL_CAPACITY);
+  #recordMask = -1;
+  #a = NUMBERS;
+  #b = NUMBERS;
+  #c = NUMBERS;
+  #kind = BYTES;
   #recordsFrom = 0;
   #recordsTo = 0;
 
@@ -105,6 +105,7 @@ export class SentPackets implements RecordSink {
 
   /** Starts packet `pn`; numbers left out were skipped on purpose. */
   begin(pn: number): void {
+    if (this.#mask < 0) this.#grow();
     if (this.first >= 0) {
       while (pn - this.first > this.#mask) this.#grow();
       for (let skipped = this.next; skipped < pn; skipped++) this.#flags[skipped & this.#mask] = 0;
@@ -233,33 +234,55 @@ export class SentPackets implements RecordSink {
     return this.#building < 0 ? this.#recordsTo : this.#firstRecord[this.#building & this.#mask]!;
   }
 
+  /** One piece of memory for all columns: the objects around them are what an idle connection pays for. */
   #grow(): void {
-    const mask = 2 * this.#mask + 1;
-    const move = <T extends Uint8Array | Int32Array | Float64Array>(from: T, to: T): T => {
-      for (let pn = this.first; pn < this.next; pn++) to[pn & mask] = from[pn & this.#mask]!;
+    const old = this.#mask;
+    const size = old < 0 ? INITIAL_CAPACITY : 2 * (old + 1);
+    const mask = size - 1;
+    const memory = new ArrayBuffer(size * 42);
+    const move = <T extends Column>(from: T, to: T): T => {
+      for (let pn = this.first; pn >= 0 && pn < this.next; pn++) to[pn & mask] = from[pn & old]!;
       return to;
     };
-    this.#flags = move(this.#flags, new Uint8Array(mask + 1));
-    this.#time = move(this.#time, new Float64Array(mask + 1));
-    this.#bytes = move(this.#bytes, new Int32Array(mask + 1));
-    this.#ecn = move(this.#ecn, new Uint8Array(mask + 1));
-    this.#firstRecord = move(this.#firstRecord, new Float64Array(mask + 1));
-    this.#recordCount = move(this.#recordCount, new Int32Array(mask + 1));
-    this.#before = move(this.#before, new Float64Array(mask + 1));
-    this.#after = move(this.#after, new Float64Array(mask + 1));
+    this.#time = move(this.#time, new Float64Array(memory, 0, size));
+    this.#firstRecord = move(this.#firstRecord, new Float64Array(memory, 8 * size, size));
+    this.#before = move(this.#before, new Float64Array(memory, 16 * size, size));
+    this.#after = move(this.#after, new Float64Array(memory, 24 * size, size));
+    this.#bytes = move(this.#bytes, new Int32Array(memory, 32 * size, size));
+    this.#recordCount = move(this.#recordCount, new Int32Array(memory, 36 * size, size));
+    this.#flags = move(this.#flags, new Uint8Array(memory, 40 * size, size));
+    this.#ecn = move(this.#ecn, new Uint8Array(memory, 41 * size, size));
     this.#mask = mask;
   }
 
   #growRecords(): void {
-    const mask = 2 * this.#recordMask + 1;
-    const move = <T extends Uint8Array | Float64Array>(from: T, to: T): T => {
-      for (let i = this.#recordsFrom; i < this.#recordsTo; i++) to[i & mask] = from[i & this.#recordMask]!;
+    const old = this.#recordMask;
+    const size = old < 0 ? 2 * INITIAL_CAPACITY : 2 * (old + 1);
+    const mask = size - 1;
+    const memory = new ArrayBuffer(size * 25);
+    const move = <T extends Column>(from: T, to: T): T => {
+      for (let i = this.#recordsFrom; i < this.#recordsTo; i++) to[i & mask] = from[i & old]!;
       return to;
     };
-    this.#kind = move(this.#kind, new Uint8Array(mask + 1));
-    this.#a = move(this.#a, new Float64Array(mask + 1));
-    this.#b = move(this.#b, new Float64Array(mask + 1));
-    this.#c = move(this.#c, new Float64Array(mask + 1));
+    this.#a = move(this.#a, new Float64Array(memory, 0, size));
+    this.#b = move(this.#b, new Float64Array(memory, 8 * size, size));
+    this.#c = move(this.#c, new Float64Array(memory, 16 * size, size));
+    this.#kind = move(this.#kind, new Uint8Array(memory, 24 * size, size));
     this.#recordMask = mask;
   }
+
+  /** Forgets all, memory included: the space is over. */
+  release(): void {
+    this.clear();
+    this.#mask = this.#recordMask = -1;
+    this.#recordsFrom = this.#recordsTo = 0;
+    this.#time = this.#firstRecord = this.#before = this.#after = this.#a = this.#b = this.#c = NUMBERS;
+    this.#bytes = this.#recordCount = INTEGERS;
+    this.#flags = this.#ecn = this.#kind = BYTES;
+  }
 }
+
+type Column = Uint8Array | Int32Array | Float64Array;
+const NUMBERS = new Float64Array(0);
+const INTEGERS = new Int32Array(0);
+const BYTES = new Uint8Array(0);
