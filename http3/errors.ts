@@ -35,11 +35,6 @@ const NAMES = new Map<number, H3ErrorName>(
   (Object.entries(H3_ERROR) as [H3ErrorName, number][]).map(([name, code]) => [code, name]),
 );
 
-/** Whether a code is one of 0x1f * N + 0x21, which have no meaning. rfc9114#8.1 */
-export function isReservedErrorCode(code: number): boolean {
-  return isReserved(code);
-}
-
 /** Whether a frame type, stream type, setting or error code has the form 0x1f * N + 0x21. rfc9114#7.2.8 */
 export function isReserved(value: number): boolean {
   return value >= 0x21 && (value - 0x21) % 0x1f === 0;
@@ -58,7 +53,8 @@ export function h3ErrorName(code: number): string {
 /**
  * The meaning an HTTP/3 endpoint gives to an error code it received.
  *
- * rfc9114#9 an unknown error code MUST be treated as equivalent to H3_NO_ERROR.
+ * rfc9114#8 use of an error code in an unexpected context or receipt of an unknown error code MUST be treated as
+ * equivalent to H3_NO_ERROR.
  */
 export function meaningOf(code: number): number {
   // rfc9114#8.1 Error codes of the format 0x1f * N + 0x21 are treated as equivalent to H3_NO_ERROR.
@@ -100,6 +96,13 @@ export class Http3ConnectionError extends Http3Error {
   }
 }
 
+/** One stream has to be ended with `errorCode`; the connection lives on. rfc9114#8 */
+export class Http3StreamError extends Http3Error {
+  constructor(error: H3ErrorName, message: string, options?: { cause?: unknown }) {
+    super("ERR_HTTP3_STREAM", H3_ERROR[error], message, options);
+  }
+}
+
 /** What is wrong with a message. rfc9114#4.1.2 */
 export type MalformedReason =
   | "name-empty"
@@ -125,7 +128,8 @@ export type MalformedReason =
   | "host-duplicate"
   | "content-length"
   | "content-length-mismatch"
-  | "sequence";
+  | "sequence"
+  | "capsule";
 
 /**
  * A message is malformed: its stream ends with H3_MESSAGE_ERROR, the connection lives on.
@@ -133,11 +137,11 @@ export type MalformedReason =
  * rfc9114#4.1.2 Malformed requests or responses that are detected MUST be treated as a stream error of type
  * H3_MESSAGE_ERROR.
  */
-export class MalformedMessageError extends Http3Error {
+export class MalformedMessageError extends Http3StreamError {
   readonly reason: MalformedReason;
 
   constructor(reason: MalformedReason, message: string) {
-    super("ERR_HTTP3_STREAM", H3_ERROR.H3_MESSAGE_ERROR, message);
+    super("H3_MESSAGE_ERROR", message);
     this.reason = reason;
   }
 }

@@ -23,3 +23,15 @@ export const QPACK_POLICY_NAMES = 128;
 
 /** Size of a field section we accept (SETTINGS_MAX_FIELD_SECTION_SIZE), names and values and 32 bytes a field, rfc9114#4.2.2: what common servers accept. Stops: a compressed section that expands without end. */
 export const FIELD_SECTION_SIZE = 65536;
+
+/** A SETTINGS frame. Eight bytes each make two thousand settings; no one has twenty. Stops: memory and time by settings that mean nothing. */
+export const SETTINGS_FRAME_SIZE = 16384;
+
+/** Any other frame on the control stream: an ORIGIN frame with hundreds of origins. Stops: memory by frames that are gathered whole. */
+export const CONTROL_FRAME_SIZE = 16384;
+
+/** Frames in a row that are empty, unknown or reserved. Padding takes some; a flood of two-byte frames is work for nothing. Stops: frame floods, rfc9114#10.5. */
+export const IDLE_FRAMES = 1000;
+
+/** A capsule other than those that are passed through: a datagram over a stream can be as large as one in UDP. Stops: memory by capsules that never end. */
+export const CAPSULE_SIZE = 65536;

@@ -18,4 +18,6 @@ for (const target of HTTP3_TARGETS) {
 test("the other implementations' corpora are there", needsVectors("fuzz"), () => {
   const sizes = Object.fromEntries(HTTP3_TARGETS.map((target) => [target.name, target.corpus().length]));
   assert.ok(sizes["qpack sections"]! > 490, JSON.stringify(sizes));
+  assert.ok(sizes["h3 frames"]! > 100, JSON.stringify(sizes));
+  assert.ok(sizes["h3 settings"]! > 10, JSON.stringify(sizes));
 });

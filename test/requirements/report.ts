@@ -1,4 +1,4 @@
-// `npm run requirements [-- --all]`: which MUSTs of RFC 9000, 9001, 9002 and 9204 are cited in code and tests,
+// `npm run requirements [-- --all]`: which MUSTs of RFC 9000, 9001, 9002, 9114 and 9204 are cited in code and tests,
 // which are not and why. Fails where one is neither cited nor has a reason, and where a reason is no longer needed.
 
 import { readFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { specification, statements } from "./statements.ts";
 
 /** Those whose requirements come as a list, and those whose text is searched for them. */
 const LISTED = ["rfc9000", "rfc9001", "rfc9002"];
-const RFCS = [...LISTED, ...["rfc9204"].filter((rfc) => specification(rfc) !== null)];
+const RFCS = [...LISTED, ...["rfc9114", "rfc9204"].filter((rfc) => specification(rfc) !== null)];
 const root = join(import.meta.dirname, "..", "..");
 
 interface Requirement {
