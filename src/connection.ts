@@ -18,6 +18,7 @@ import type { SocketDescription } from "../internal/udp/packet-conn.ts";
 import { monotonicNow } from "./driver.ts";
 import { errorCode, ReceiveStream, type StreamOwner } from "./receive-stream.ts";
 import { SendStream, wakeAll } from "./send-stream.ts";
+import { lookUpPsk, type SessionKeeper } from "./sessions.ts";
 import { Stream } from "./stream.ts";
 import {
   type Authorization,
@@ -57,6 +58,10 @@ export interface ConnectionState {
   readonly peerCertificates: readonly X509Certificate[];
   readonly handshakeComplete: boolean;
   readonly handshakeConfirmed: boolean;
+  /** A session of an earlier connection goes on: its certificates, or PSK, vouch for the peer. */
+  readonly didResume: boolean;
+  /** What was remembered with that session: `sessionData` at a server, `setSessionData` at a client. */
+  readonly sessionData: Uint8Array | null;
   readonly socket: SocketDescription;
 }
 
@@ -96,6 +101,7 @@ export class Connection implements AsyncDisposable {
   readonly #tls: TlsOptions;
   readonly #provider: CryptoProvider;
   readonly #authorization: Authorization;
+  readonly #sessions: SessionKeeper | null;
   readonly #incoming = new WaitQueue<Stream>();
   readonly #incomingUni = new WaitQueue<ReceiveStream>();
   readonly #credit = { bidi: new Set<() => void>(), uni: new Set<() => void>() };
@@ -118,7 +124,9 @@ export class Connection implements AsyncDisposable {
     tls: TlsOptions,
     provider: CryptoProvider,
     authorization: Authorization,
+    sessions: SessionKeeper | null,
   ) {
+    this.#sessions = sessions;
     this.#core = core;
     this.#owner = owner;
     this.#tls = tls;
@@ -324,8 +332,21 @@ export class Connection implements AsyncDisposable {
       },
       handshakeComplete: core.handshakeComplete,
       handshakeConfirmed: core.handshakeConfirmed,
+      didResume: tls.resumed,
+      sessionData: core.handshake.applicationData,
       socket: this.#owner.describeSocket(),
     };
+  }
+
+  /**
+   * Client: remembers `data` with this connection's sessions, for `connectionState().sessionData` of those that resume
+   * them. For what an application must know to use 0-RTT: the settings of HTTP/3, say.
+   */
+  setSessionData(data: Uint8Array): void {
+    if (!(data instanceof Uint8Array) || data.length > 4096) {
+      throw new InvalidOptionError("data", "a Uint8Array of at most 4,096 bytes");
+    }
+    this.#sessions?.setData(data);
   }
 
   /** Keying material bound to this connection, rfc8446#7.5. */
@@ -370,6 +391,9 @@ export class Connection implements AsyncDisposable {
           // A key log that fails must not harm the connection.
         }
         break;
+      case "session_ticket":
+        this.#sessions?.add(event.session);
+        break;
       case "closed":
         this.#end(event.error);
         break;
@@ -398,7 +422,11 @@ export class Connection implements AsyncDisposable {
           result = null;
         }
         break;
+      case "psk":
+        result = await lookUpPsk(this.#tls, request.identity);
+        break;
       case "sign":
+      case "early_data":
         result = null;
         break;
     }

@@ -18,6 +18,7 @@ export { ReceiveStream, StreamLockedError } from "./receive-stream.ts";
 export { type Lookup, ResolveError, type Target } from "./resolve.ts";
 export { SendStream, StreamClosedError } from "./send-stream.ts";
 export { selfSigned, type SelfSigned, type SelfSignedOptions } from "./self-signed.ts";
+export { memorySessionCache, type Psk, type SessionCache, type SessionOptions } from "./sessions.ts";
 export { Stream } from "./stream.ts";
 export {
   CertificateError,

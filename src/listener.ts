@@ -1,6 +1,7 @@
 // Accepting connections.
 
-import { QuicError } from "../internal/protocol/errors.ts";
+import { InvalidOptionError, QuicError } from "../internal/protocol/errors.ts";
+import type { TicketKeys } from "../internal/tls/tickets.ts";
 import type { Connection } from "./connection.ts";
 import { WaitQueue, type WaitOptions } from "./waiter.ts";
 
@@ -30,6 +31,7 @@ export class Listener implements AsyncIterable<Connection>, AsyncDisposable {
   readonly #close: () => Promise<void>;
   readonly #address: () => { address: string; port: number; family: string };
   readonly #onTaken: () => void;
+  readonly #ticketKeys: TicketKeys | null;
   #closed: Promise<void> | null = null;
   #afterClose: (() => Promise<void>) | null = null;
 
@@ -38,7 +40,9 @@ export class Listener implements AsyncIterable<Connection>, AsyncDisposable {
     address: () => { address: string; port: number; family: string },
     onTaken: () => void,
     close: () => Promise<void>,
+    ticketKeys: TicketKeys | null,
   ) {
+    this.#ticketKeys = ticketKeys;
     this.#address = address;
     this.#onTaken = onTaken;
     this.#close = close;
@@ -54,6 +58,17 @@ export class Listener implements AsyncIterable<Connection>, AsyncDisposable {
     const connection = await this.#queue.take(options?.signal);
     this.#onTaken();
     return connection;
+  }
+
+  /**
+   * Replaces the keys of session tickets, as the option `ticketKeys` sets them: the first seals from now on, all open.
+   * To be called in turn with old and new keys by servers that share them.
+   * @throws {InvalidOptionError} for keys that are none, and where `sessionTimeout: 0` has switched tickets off.
+   */
+  setTicketKeys(keys: Uint8Array | readonly Uint8Array[]): void {
+    if (this.#ticketKeys === null)
+      throw new InvalidOptionError("ticketKeys", "sessionTimeout is 0: no tickets");
+    this.#ticketKeys.replace(keys instanceof Uint8Array ? [keys] : keys);
   }
 
   /** @internal */

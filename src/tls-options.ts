@@ -20,6 +20,7 @@ import { loadIdentity } from "../internal/tls/identity.ts";
 import type { Identity, VerifyResult } from "../internal/tls/types.ts";
 import { loadTrustAnchors, type TrustAnchors } from "../internal/tls/x509/anchors.ts";
 import { verifyChain, type VerifyChainInput } from "../internal/tls/x509/path.ts";
+import { checkSessionOptions, type SessionOptions } from "./sessions.ts";
 
 /** PEM text, DER or PEM bytes, or several of them. */
 export type PemOrDer = string | Uint8Array | readonly (string | Uint8Array)[];
@@ -34,7 +35,7 @@ export interface PeerInfo {
 }
 
 /** TLS settings, named as in `node:tls`. */
-export interface TlsOptions {
+export interface TlsOptions extends SessionOptions {
   /** Private key: PKCS#8, SEC1 or PKCS#1, PEM or DER. */
   key?: string | Uint8Array;
   /** Certificate chain, leaf first. */
@@ -93,17 +94,13 @@ const REFUSED: { readonly [option: string]: string } = {
   minVersion: MEANINGLESS,
   maxVersion: MEANINGLESS,
   minDHSize: MEANINGLESS,
-  sessionIdContext: MEANINGLESS,
   ecdhCurve: 'is called groups here, as in groups: ["x25519", "secp256r1"]',
   secureContext: "is not supported here; give key, cert and ca",
   pfx: "is not supported here; convert it to PEM with `openssl pkcs12 -nodes` and give key and cert",
   crl: "is not supported here, and leaving revocation unchecked in silence would be worse; use verifyPeer",
   ALPNCallback: "is not supported here; list the protocols in ALPNProtocols",
-  pskCallback: UNSUPPORTED,
-  pskIdentityHint: UNSUPPORTED,
-  session: UNSUPPORTED,
-  ticketKeys: UNSUPPORTED,
-  sessionTimeout: UNSUPPORTED,
+  pskIdentityHint: MEANINGLESS,
+  session: "is called sessionTicket here, and takes what onSessionTicket gave",
   requestOCSP: UNSUPPORTED,
   privateKeyEngine: UNSUPPORTED,
   privateKeyIdentifier: UNSUPPORTED,
@@ -146,7 +143,8 @@ export function checkTlsOptions(tls: TlsOptions, role: "client" | "server"): voi
       throw new InvalidOptionError("ALPNProtocols", "each name has 1 to 255 bytes");
     }
   }
-  if (role === "server" && tls.SNICallback === undefined) {
+  checkSessionOptions(tls);
+  if (role === "server" && tls.SNICallback === undefined && tls.pskCallback === undefined) {
     if (tls.key === undefined)
       throw new InvalidOptionError("key", "a server needs a private key (PEM or DER)");
     if (tls.cert === undefined)

@@ -32,6 +32,8 @@ import {
   type TlsOptions,
   verifierOf,
 } from "./tls-options.ts";
+import { findSession, pskOf, SessionKeeper, sessionKey } from "./sessions.ts";
+import { ticketOptionsOf } from "./tickets.ts";
 import type { WaitOptions } from "./waiter.ts";
 
 /** Options of a Transport. */
@@ -206,6 +208,7 @@ export class Transport implements AsyncDisposable {
     const identity = identityOf(tls, provider);
     let resolved = resolveConfig(config, provider, keyLog !== null);
     const verifier = verifierOf(tls, provider, "client");
+    const tickets = ticketOptionsOf(tls, provider);
     if (this.#listener !== null) throw new ListenerBusyError();
     const listener = new Listener(
       () => this.address(),
@@ -213,7 +216,9 @@ export class Transport implements AsyncDisposable {
       async () => {
         this.#listener = null;
         this.#endpoint.stopListening();
+        tickets?.keys.dispose();
       },
+      tickets?.keys ?? null,
     );
     this.#listener = listener;
     try {
@@ -236,12 +241,14 @@ export class Transport implements AsyncDisposable {
         const options = {
           ...algorithmsOf(tls),
           alpn: [...tls.ALPNProtocols!],
-          identity: tls.SNICallback === undefined ? identity! : ("pending" as const),
+          identity: tls.SNICallback === undefined ? (identity ?? (() => null)) : ("pending" as const),
+          psk: tls.pskCallback === undefined ? null : ("pending" as const),
+          ...(tls.pskModes === undefined ? {} : { pskModes: tls.pskModes }),
           clientAuth,
           verify: verifier(authorization),
           honorCipherOrder: tls.honorCipherOrder ?? true,
         } as const;
-        return { options, userData: { authorization, tls: effective } satisfies Accepting };
+        return { options, tickets, userData: { authorization, tls: effective } satisfies Accepting };
       },
     });
     return listener;
@@ -282,6 +289,9 @@ export class Transport implements AsyncDisposable {
     const addresses = await resolveHost(host, family, this.#options.lookup, options.signal);
     const effective = keyLog === null ? tls : { ...tls, keylog: keyLog };
     const serverName = tls.servername ?? host;
+    const key = sessionKey(serverName, port, tls, identity);
+    const session = await findSession(tls, key);
+    options.signal?.throwIfAborted();
     return race(
       addresses,
       async (ip, signal) => {
@@ -296,13 +306,18 @@ export class Transport implements AsyncDisposable {
               serverName,
               identity,
               verify: verifier(authorization),
+              psk: pskOf(tls),
+              ...(tls.pskModes === undefined ? {} : { pskModes: tls.pskModes }),
+              tickets: tls.sessionCache !== null || tls.onSessionTicket !== undefined,
               ...algorithmsOf(tls),
             },
+            session,
           },
           monotonicNow(),
           Date.now(),
         );
-        const connection = this.#adopt(core, effective, provider, authorization);
+        const sessions = new SessionKeeper(tls, key);
+        const connection = this.#adopt(core, effective, provider, authorization, sessions);
         this.#driver!.pump();
         this.#driver!.flushSoon();
         const onAbort = () => connection.closeWithError(0, "");
@@ -337,6 +352,7 @@ export class Transport implements AsyncDisposable {
     tls: TlsOptions,
     provider: ReturnType<typeof providerOf>,
     authorization: Authorization,
+    sessions: SessionKeeper | null,
   ): Connection {
     const driver = this.#driver!;
     const connection = new Connection(
@@ -354,6 +370,7 @@ export class Transport implements AsyncDisposable {
       tls,
       provider,
       authorization,
+      sessions,
     );
     this.#connections.set(core, connection);
     return connection;
@@ -365,7 +382,7 @@ export class Transport implements AsyncDisposable {
     if (known !== undefined) return known;
     if (core.role === "client" || core.userData === undefined || this.#ended.has(core)) return null;
     const { tls, authorization } = core.userData as Accepting;
-    return this.#adopt(core, tls, providerOf(tls), authorization);
+    return this.#adopt(core, tls, providerOf(tls), authorization, null);
   }
 
   #onEvent(core: CoreConnection, event: ConnectionEvent): void {

@@ -6,6 +6,7 @@ import type { CidGenerator } from "../path/connection-ids.ts";
 import type { ResetTokenSource } from "../path/reset-token.ts";
 import { MAX_CONNECTION_ID_LENGTH, MIN_INITIAL_DCID_LENGTH } from "../protocol/limits.ts";
 import { TlsClient } from "../tls/client.ts";
+import type { ClientSession } from "../tls/session.ts";
 import type { TlsClientOptions } from "../tls/types.ts";
 import { encodeTransportParameters } from "../wire/transport-parameters.ts";
 import type { ConnectionConfig } from "./config.ts";
@@ -19,7 +20,12 @@ export interface ClientConnectionOptions {
   readonly remote: Address;
   readonly local?: Address | null;
   readonly config: ConnectionConfig;
-  readonly tls: Omit<TlsClientOptions, "provider" | "random" | "transportParameters" | "keyLog">;
+  readonly tls: Omit<
+    TlsClientOptions,
+    "provider" | "random" | "transportParameters" | "keyLog" | "session" | "earlyData"
+  >;
+  /** To be resumed where it still can be. */
+  readonly session?: ClientSession | null;
   readonly userData?: unknown;
 }
 
@@ -64,9 +70,13 @@ export function connectClient(
     parameters: traceParameters(parameters),
   });
   connection.protection.installInitial(version, dcid);
+  // rfc9369#5 Clients MUST NOT use a session ticket from a connection of one version to initiate one of another.
+  const session = options.session?.quicVersion === version ? options.session : null;
+  connection.handshake.session = session;
   const tls = new TlsClient(
     {
       ...options.tls,
+      session,
       provider,
       random,
       keyLog: config.keyLog,

@@ -2,6 +2,7 @@
 
 import type { QuicError } from "../protocol/errors.ts";
 import type { Stream } from "../stream/stream.ts";
+import type { ClientSession } from "../tls/session.ts";
 import type { PendingRequest } from "../tls/types.ts";
 
 export type ConnectionEvent =
@@ -18,6 +19,8 @@ export type ConnectionEvent =
   | { readonly type: "streams_available"; readonly bidi: boolean }
   | { readonly type: "path_changed"; readonly remote: string }
   | { readonly type: "key_log"; readonly line: string }
+  /** Client: a ticket came. The session is a secret. */
+  | { readonly type: "session_ticket"; readonly session: ClientSession }
   /** The connection is over for the application; it may linger to close properly. The last event. */
   | { readonly type: "closed"; readonly error: QuicError };
 

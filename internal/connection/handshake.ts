@@ -12,11 +12,13 @@ import {
 } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
 import type { CipherSuite } from "../crypto/suites.ts";
+import type { ClientSession, TlsSession } from "../tls/session.ts";
 import type { PendingAnswer, PendingRequest, TlsSink } from "../tls/types.ts";
 import type { TlsClient } from "../tls/client.ts";
 import type { TlsServer } from "../tls/server.ts";
 import { decodeTransportParameters, type TransportParameters } from "../wire/transport-parameters.ts";
 import type { Core } from "./core.ts";
+import { encodeRemembered } from "./remembered.ts";
 import { TIMER_HANDSHAKE } from "./timers.ts";
 
 /** The connection IDs that the peer's transport parameters must confirm, rfc9000#7.3. */
@@ -34,6 +36,8 @@ export class HandshakeDriver implements TlsSink {
   readonly #core: Core;
   readonly #seen: SeenCids;
   #tls: TlsClient | TlsServer | null = null;
+  /** Client: what it tries to resume. */
+  session: ClientSession | null = null;
   /** New keys may open packets that had to wait. */
   keysChanged = false;
 
@@ -185,8 +189,27 @@ export class HandshakeDriver implements TlsSink {
     this.#core.events.push({ type: "key_log", line: `${label} ${toHex(clientRandom)} ${toHex(secret)}` });
   }
 
-  sessionTicket(): void {
-    // rfc8446#4.6.1 a client that does not resume may ignore tickets.
+  sessionTicket(session: TlsSession): void {
+    const core = this.#core;
+    core.events.push({
+      type: "session_ticket",
+      session: {
+        ...session,
+        quicVersion: core.version,
+        // rfc9000#7.4.1 endpoints store the values of the server transport parameters with any session tickets.
+        transportParameters: encodeRemembered(core.peerParameters!),
+        applicationData: new Uint8Array(0),
+      },
+    });
+  }
+
+  earlyData(): void {}
+
+  /** What the application had remembered with the session that is resumed, null without one. */
+  get applicationData(): Uint8Array | null {
+    const { tls } = this;
+    if (this.#core.role === "server") return tls.applicationData;
+    return tls.resumed ? this.session!.applicationData : null;
   }
 
   /** Keys, CRYPTO data and recovery state of a level go together. */

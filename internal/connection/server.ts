@@ -4,7 +4,7 @@ import type { Address } from "../protocol/address.ts";
 import type { CidGenerator } from "../path/connection-ids.ts";
 import type { ResetTokenSource } from "../path/reset-token.ts";
 import { TlsServer } from "../tls/server.ts";
-import type { TlsServerOptions } from "../tls/types.ts";
+import type { TicketOptions, TlsServerOptions } from "../tls/types.ts";
 import { encodeTransportParameters } from "../wire/transport-parameters.ts";
 import type { ConnectionConfig } from "./config.ts";
 import { Connection } from "./connection.ts";
@@ -17,7 +17,12 @@ export interface ServerConnectionOptions {
   readonly config: ConnectionConfig;
   /** Per connection, so that a verifier may keep what it found; `userData` goes to the connection's owner. */
   readonly tls: () => {
-    readonly options: Omit<TlsServerOptions, "provider" | "random" | "transportParameters" | "keyLog">;
+    readonly options: Omit<
+      TlsServerOptions,
+      "provider" | "random" | "transportParameters" | "keyLog" | "tickets" | "earlyData"
+    >;
+    /** Tickets for clients to resume with; none without. */
+    readonly tickets?: Omit<TicketOptions, "quicVersion"> | null;
     readonly userData?: unknown;
   };
 }
@@ -40,7 +45,7 @@ export function acceptServer(
   now: number,
 ): Connection {
   const { config } = options;
-  const { options: tlsOptions, userData } = options.tls();
+  const { options: tlsOptions, tickets = null, userData } = options.tls();
   const connection = new Connection(
     {
       role: "server",
@@ -79,6 +84,7 @@ export function acceptServer(
         random: config.random,
         keyLog: config.keyLog,
         transportParameters: encodeTransportParameters(parameters, "server"),
+        tickets: tickets === null ? null : { ...tickets, quicVersion: () => connection.version },
       },
       connection.handshake,
     ),

@@ -223,3 +223,25 @@ export const PACKETS_BEFORE_PING = 64;
 
 /** Times that repeated handshake data of the peer's has ours sent again at once, rfc9002#6.2.3. Stops: provoked repeats. */
 export const MAX_HANDSHAKE_SPEED_UPS = 8;
+
+/** Tickets live a week at most, s: rfc8446#4.6.1. */
+export const MAX_TICKET_LIFETIME = 604_800;
+/** Our tickets' lifetime, s: a day bounds what a stolen ticket key opens. */
+export const TICKET_LIFETIME = 86_400;
+/** Tickets after a full handshake: one to resume with, one for a second connection at the same time. */
+export const TICKETS_PER_HANDSHAKE = 2;
+/** Ticket keys of our own making are replaced after this, ms, and open tickets as long as there are fewer than the next figure. */
+export const TICKET_KEY_ROTATION = 12 * 3_600_000;
+/** Keys that may open tickets: with the rotation above, those of a week. Stops: work per ticket by key lists. */
+export const MAX_TICKET_KEYS = 15;
+/** A ticket of ours, with the client's certificates in it. It returns in the ClientHello. Stops: handshakes of many datagrams. */
+export const MAX_TICKET_LENGTH = 8192;
+/** Pre-shared keys of one ClientHello that a server looks at. Stops: CPU and look-ups by lists of identities. */
+export const MAX_PSK_IDENTITIES = 8;
+/** Tickets a client takes from one connection. Stops: CPU and a full cache by ticket floods. */
+export const MAX_TICKETS_TAKEN = 16;
+/** The age a client claims for its ticket may differ by this from ours, ms: rfc8446#8.3. Stops: late replays of 0-RTT. */
+export const TICKET_AGE_TOLERANCE = 10_000;
+/** Servers whose sessions the client's cache keeps, and how many of each. Stops: memory by dialing many servers. */
+export const SESSION_CACHE_SERVERS = 256;
+export const SESSIONS_PER_SERVER = 4;

@@ -14,6 +14,7 @@ import {
   type Extensions,
 } from "./extensions.ts";
 import { HANDSHAKE_TYPE, LEGACY_VERSION, message, TLS13 } from "./messages.ts";
+import { readOfferedPsks, readPskModes, type OfferedPsks, type PskMode } from "./psk.ts";
 import type { ClientHelloInfo } from "./types.ts";
 import { parseIp } from "./x509/ip.ts";
 
@@ -34,6 +35,12 @@ export interface ClientHello {
   readonly alpn: readonly Uint8Array[];
   readonly serverName: string | null;
   readonly transportParameters: Uint8Array;
+  /** null where none is offered. Groups and signature schemes may be missing only beside them. */
+  readonly psks: OfferedPsks | null;
+  /** Those we know; empty where the client says nothing. */
+  readonly pskModes: readonly PskMode[];
+  /** The client sends 0-RTT. */
+  readonly earlyData: boolean;
   readonly extensions: Extensions;
 }
 
@@ -146,13 +153,19 @@ export function decodeClientHello(body: Uint8Array): ClientHello {
   const keyShares = read(EXTENSION.key_share, "key_share", readKeyShares);
   const alpn = read(EXTENSION.application_layer_protocol_negotiation, "ALPN", readAlpn);
   const serverName = read(EXTENSION.server_name, "server_name", readServerName);
-  // rfc8446#9.2 it MUST contain "signature_algorithms" and "supported_groups", and "key_share" with the latter;
-  // servers MUST abort the handshake with a "missing_extension" alert.
+  const psks = read(EXTENSION.pre_shared_key, "pre_shared_key", readOfferedPsks);
+  const pskModes = read(EXTENSION.psk_key_exchange_modes, "psk_key_exchange_modes", readPskModes) ?? [];
+  const earlyData = read(EXTENSION.early_data, "early_data", () => true) ?? false;
+  // rfc8446#9.2 without "pre_shared_key" it MUST contain "signature_algorithms" and "supported_groups", and "key_share"
+  // with the latter in any case; servers MUST abort the handshake with a "missing_extension" alert.
   const present = { signature_algorithms: signatureSchemes, supported_groups: groups, key_share: keyShares };
   for (const [name, value] of Object.entries(present)) {
-    if (value === null) throw alert("missing_extension", `ClientHello without ${name}`);
+    if (value === null && psks === null) throw alert("missing_extension", `ClientHello without ${name}`);
   }
-  checkKeyShares(keyShares!, groups!);
+  if ((groups === null) !== (keyShares === null)) {
+    throw alert("missing_extension", "ClientHello with one of supported_groups and key_share");
+  }
+  checkKeyShares(keyShares ?? [], groups ?? []);
   // rfc9001#8.1 no_application_protocol if an application protocol is not negotiated.
   if (alpn === null) throw alert("no_application_protocol", "ClientHello without ALPN");
   // rfc9001#8.2 endpoints that receive ClientHello without the quic_transport_parameters extension MUST close with
@@ -165,12 +178,15 @@ export function decodeClientHello(body: Uint8Array): ClientHello {
     random,
     suites,
     versions,
-    groups: groups!,
-    signatureSchemes: signatureSchemes!,
-    keyShares: keyShares!,
+    groups: groups ?? [],
+    signatureSchemes: signatureSchemes ?? [],
+    keyShares: keyShares ?? [],
     alpn,
     serverName,
     transportParameters,
+    psks,
+    pskModes,
+    earlyData,
     extensions,
   };
 }

@@ -4,6 +4,8 @@ import { GROUP, type KeyShare } from "../crypto/provider.ts";
 import { bytesEqual } from "../protocol/bytes.ts";
 import { APPLICATION, HANDSHAKE, INITIAL, PROTOCOL_VIOLATION } from "../protocol/constants.ts";
 import { InvalidOptionError, TransportError } from "../protocol/errors.ts";
+import { MAX_TICKETS_TAKEN, MAX_TICKET_LIFETIME } from "../protocol/limits.ts";
+import { drawBytes } from "../protocol/random.ts";
 import { chooseScheme } from "./certificate-verify.ts";
 import {
   alpnExtension,
@@ -14,9 +16,11 @@ import {
   serverNameExtension,
   u16ListExtension,
 } from "./client-hello.ts";
+import { PskOffers, sessionIsUsable, type PskOffer } from "./client-psk.ts";
 import { alert } from "./codec.ts";
-import { EXTENSION, readExtension, type Extension } from "./extensions.ts";
-import { groupIds, signatureIds, TlsMachine } from "./machine.ts";
+import { EXTENSION, readExtension, type Extension, type Extensions } from "./extensions.ts";
+import { resumptionPsk } from "./key-schedule.ts";
+import { groupIds, signatureIds, TlsMachine, wipe } from "./machine.ts";
 import type { HandshakeMessage } from "./message-reader.ts";
 import {
   decodeCertificate,
@@ -30,6 +34,8 @@ import {
   type CertificateRequest,
   type ServerHello,
 } from "./messages.ts";
+import { checkExternalPsk, checkPskModes, pskModesExtension, type PskMode } from "./psk.ts";
+import type { TlsSession } from "./session.ts";
 import type { TlsClientOptions, TlsSink } from "./types.ts";
 import { parseIp } from "./x509/ip.ts";
 
@@ -53,10 +59,21 @@ export class TlsClient extends TlsMachine {
   #offered: ReadonlySet<number> = new Set();
   #retry: ServerHello | null = null;
   #request: CertificateRequest | null = null;
+  #offers: PskOffers | null = null;
+  readonly #pskModes: readonly PskMode[];
+  /** The PSK the server took. */
+  #psk: PskOffer | null = null;
+  /** What tickets that come later are made from. */
+  #resumptionMaster: Uint8Array | null = null;
+  #tickets = 0;
 
   constructor(options: TlsClientOptions, sink: TlsSink) {
     super("client", options, sink);
     this.#options = options;
+    const psk = options.psk ?? null;
+    if (psk !== null) checkExternalPsk(psk);
+    this.#pskModes = options.pskModes ?? ["psk_dhe_ke"];
+    checkPskModes(this.#pskModes, psk !== null);
     this.serverName = options.serverName;
     if (options.serverName !== null && !/^[\x21-\x7e]{1,255}$/.test(options.serverName)) {
       throw new InvalidOptionError("serverName", "must be a host name in ASCII (A-labels) or an IP address");
@@ -71,11 +88,48 @@ export class TlsClient extends TlsMachine {
       const { groups } = this.capabilities;
       const count = this.#options.keyShares ?? (groups[0] === "X25519MLKEM768" ? 2 : 1);
       this.#shares = groups.slice(0, count).map((group) => provider.keyShare(group, random));
-      this.clientRandom = new Uint8Array(32);
-      random(this.clientRandom);
+      this.clientRandom = drawBytes(random, 32);
       this.#state = "wait_server_hello";
+      this.#offers = new PskOffers(provider, this.#usableSession(), this.#options.psk ?? null);
+      const session = this.#offers.first?.session ?? null;
+      if (this.#options.earlyData === true && session !== null && this.#allowsEarlyData(session)) {
+        this.earlyData = "offered";
+      }
       this.#sendClientHello();
+      if (this.earlyData === "offered") this.#startEarlyData(session!);
     });
+  }
+
+  /** The session, where it can and may be resumed. */
+  #usableSession(): TlsSession | null {
+    const session = this.#options.session ?? null;
+    const { suites } = this.capabilities;
+    if (session === null || !this.#pskModes.includes("psk_dhe_ke")) return null;
+    if (!sessionIsUsable(session, suites, this.serverName, this.wallNow)) return null;
+    // A session without certificates goes back to an external PSK, which this client must have as well.
+    if (session.chain.length === 0) return (this.#options.psk ?? null) === null ? null : session;
+    // rfc8446#4.6.1 … and dates and trust may have changed since. A verifier that takes its time is asked when the
+    // server has taken the session.
+    const { verify } = this.#options;
+    if (verify === "pending") return session;
+    return verify(session.chain, this.serverName, this.wallNow).ok ? session : null;
+  }
+
+  /** rfc8446#4.2.10 the suite and the protocol of 0-RTT are the session's: both have to be on offer. */
+  #allowsEarlyData(session: TlsSession): boolean {
+    const { suites, alpn } = this.capabilities;
+    return (
+      session.earlyData &&
+      suites.some(({ id }) => id === session.suite) &&
+      alpn.some(({ name }) => name === session.alpn)
+    );
+  }
+
+  #startEarlyData(session: TlsSession): void {
+    const suite = this.capabilities.suites.find(({ id }) => id === session.suite)!;
+    const { schedule } = this.#offers!.first!;
+    const secret = schedule.earlyTraffic(this.transcript.digestWith(suite.hash, new Uint8Array(0)));
+    this.installEarly(suite, secret, "write");
   }
 
   protected override expected(): readonly number[] {
@@ -113,25 +167,32 @@ export class TlsClient extends TlsMachine {
       case HANDSHAKE_TYPE.finished:
         return this.#onFinished(message);
       case HANDSHAKE_TYPE.new_session_ticket:
-        this.sink.sessionTicket(decodeNewSessionTicket(message.body));
+        this.#onTicket(message);
     }
   }
 
-  protected override release(): void {
+  protected override release(last: boolean): void {
     for (const share of this.#shares) share.dispose();
     this.#shares = [];
     this.#request = null;
     this.#retry = null;
+    this.#offers?.dispose();
+    this.#offers = null;
+    if (!last) return;
+    wipe(this.#resumptionMaster);
+    this.#resumptionMaster = null;
   }
 
   #sendClientHello(): void {
     const extensions = this.#extensions();
     this.#offered = new Set(extensions.map(({ type }) => type));
     const suites = this.capabilities.suites.map((suite) => suite.id);
-    this.send(INITIAL, encodeClientHello({ random: this.clientRandom, suites, extensions }));
+    const hello = encodeClientHello({ random: this.clientRandom, suites, extensions });
+    this.#offers!.bind(hello, this.transcript);
+    this.send(INITIAL, hello);
   }
 
-  /** In wire order. rfc8446#4.2.11 a pre_shared_key would have to be the last. */
+  /** In wire order. rfc8446#4.2.11 The "pre_shared_key" extension MUST be the last extension in the ClientHello. */
   #extensions(): Extension[] {
     // rfc9001#4.2 Clients MUST NOT offer TLS versions older than 1.3.
     const { groups, signatures, alpn } = this.capabilities;
@@ -155,6 +216,16 @@ export class TlsClient extends TlsMachine {
     // rfc8446#4.2.2 the client MUST copy the contents of the extension received in the HelloRetryRequest.
     const cookie = this.#retry?.cookie ?? null;
     if (cookie !== null) extensions.push(cookieExtension(cookie));
+    const offers = this.#offers!;
+    // rfc8446#4.2.9 In order to use PSKs, clients MUST also send a "psk_key_exchange_modes" extension; and servers give
+    // tickets to those who do.
+    if (this.#options.tickets !== false || !offers.isEmpty)
+      extensions.push(pskModesExtension(this.#pskModes));
+    // rfc8446#4.2.10 A client MUST NOT include the "early_data" extension in its followup ClientHello.
+    if (this.earlyData === "offered" && this.#retry === null) {
+      extensions.push({ type: EXTENSION.early_data, data: new Uint8Array(0) });
+    }
+    if (!offers.isEmpty) extensions.push(offers.extension(this.wallNow));
     return extensions;
   }
 
@@ -170,8 +241,36 @@ export class TlsClient extends TlsMachine {
     this.transcript.start(suite.hash);
     if (hello.retry) return this.#onRetry(hello, message);
 
-    // rfc8446#9.2 "key_share" is REQUIRED for DHE or ECDHE key exchange.
-    if (hello.keyShare === null) throw alert("missing_extension", "ServerHello without key_share");
+    const psk = hello.selectedPsk === null ? null : this.#offers!.take(hello.selectedPsk, suite);
+    if (psk !== null) this.schedule = psk.schedule;
+    this.#psk = psk;
+    const shared = this.#agree(hello, psk);
+    this.suite = suite;
+    this.transcript.add(message.raw);
+    for (const used of this.#shares) used.dispose();
+    this.#shares = [];
+    this.startHandshakeSecrets(suite, shared);
+    const session = psk?.session ?? null;
+    this.resumed = session !== null;
+    if (session !== null) this.peerChain = session.chain;
+    this.#state = "wait_encrypted_extensions";
+  }
+
+  /** The key agreement's result, null without one. */
+  #agree(hello: ServerHello, psk: PskOffer | null): Uint8Array | null {
+    if (hello.keyShare === null) {
+      // rfc8446#9.2 "key_share" is REQUIRED for DHE or ECDHE key exchange.
+      if (psk === null) throw alert("missing_extension", "ServerHello without key_share");
+      // rfc8446#4.2.11 Clients MUST verify … that a server "key_share" extension is present if required by the
+      // ClientHello "psk_key_exchange_modes" extension. No ticket is used without one.
+      if (!this.#pskModes.includes("psk_ke") || psk.session !== null) {
+        throw alert("illegal_parameter", "ServerHello with a PSK and without key_share");
+      }
+      return null;
+    }
+    if (psk !== null && !this.#pskModes.includes("psk_dhe_ke")) {
+      throw alert("illegal_parameter", "ServerHello with a key share for a PSK that goes without");
+    }
     const { group, key } = hello.keyShare;
     // rfc8446#4.2.8 this value MUST be in the same group as one of the client's shares.
     const share = this.#shares.find((candidate) => GROUP[candidate.group] === group);
@@ -179,13 +278,8 @@ export class TlsClient extends TlsMachine {
     const shared = share.agree(key);
     // rfc8446#7.4.2, rfc8446#4.2.8.2 peers MUST validate each other's public key; an all-zero result MUST abort.
     if (shared === null) throw alert("illegal_parameter", "the server's key share is invalid");
-    this.transcript.add(message.raw);
-    this.suite = suite;
     this.group = share.group;
-    for (const used of this.#shares) used.dispose();
-    this.#shares = [];
-    this.startHandshakeSecrets(suite, shared);
-    this.#state = "wait_encrypted_extensions";
+    return shared;
   }
 
   #onRetry(retry: ServerHello, message: HandshakeMessage): void {
@@ -207,7 +301,27 @@ export class TlsClient extends TlsMachine {
     this.#retry = retry;
     this.transcript.replaceByMessageHash();
     this.transcript.add(message.raw);
+    this.#offers!.keep(this.capabilities.suites.find(({ id }) => id === retry.suite)!);
     this.#sendClientHello();
+    // rfc9001#4.6.2 A server will always reject 0-RTT if it sends a TLS HelloRetryRequest.
+    if (this.earlyData === "offered") this.#onEarlyData(false);
+  }
+
+  #onEarlyData(accepted: boolean): void {
+    this.earlyData = accepted ? "accepted" : "rejected";
+    this.sink.earlyData(accepted);
+  }
+
+  /** Whether EncryptedExtensions accept 0-RTT, and may. */
+  #acceptsEarlyData(extensions: Extensions): boolean {
+    if (readExtension(extensions, EXTENSION.early_data, "early_data", () => true) === null) return false;
+    const session = this.#psk?.session ?? null;
+    // rfc8446#4.2.11 If the server supplies an "early_data" extension, the client MUST verify that the server's
+    // selected_identity is 0: the session, which is the first, was taken; and suite and protocol are its own.
+    if (session === null || session.suite !== this.suite!.id || session.alpn !== this.alpn) {
+      throw alert("illegal_parameter", "the server takes 0-RTT that does not fit what it negotiated");
+    }
+    return true;
   }
 
   #onEncryptedExtensions(message: HandshakeMessage): void {
@@ -236,8 +350,12 @@ export class TlsClient extends TlsMachine {
     }
     this.alpn = chosen.name;
     this.transcript.add(message.raw);
-    this.#state = "wait_certificate_or_request";
+    const accepted = this.#acceptsEarlyData(extensions);
+    if (this.earlyData === "offered") this.#onEarlyData(accepted);
+    this.#state = this.#psk === null ? "wait_certificate_or_request" : "wait_finished";
     this.sink.peerTransportParameters(parameters);
+    // Not all was verified before the session was offered where the verifier takes its time.
+    if (this.#options.verify === "pending" && this.peerChain.length > 0) this.verifyPeer(() => {});
   }
 
   #onCertificate(message: HandshakeMessage): void {
@@ -270,9 +388,33 @@ export class TlsClient extends TlsMachine {
 
   #complete(): void {
     this.sendFinished();
+    if (this.#options.tickets !== false) {
+      this.#resumptionMaster = this.schedule!.resumptionMaster(this.transcript.digest());
+    }
     this.reader.enter(APPLICATION);
     this.installApplication({ read: true, write: true });
     this.#state = "connected";
     this.finish();
+  }
+
+  /** rfc8446#4.6.1 */
+  #onTicket(message: HandshakeMessage): void {
+    const { ticket, nonce, lifetime, ageAdd, earlyData } = decodeNewSessionTicket(message.body);
+    const master = this.#resumptionMaster;
+    // rfc8446#4.6.1 a lifetime of zero indicates that the ticket should be discarded immediately.
+    if (master === null || lifetime === 0 || this.#tickets === MAX_TICKETS_TAKEN) return;
+    this.#tickets++;
+    this.sink.sessionTicket({
+      suite: this.suite!.id,
+      alpn: this.alpn!,
+      serverName: this.serverName,
+      secret: resumptionPsk(this.#options.provider, this.suite!, master, nonce),
+      ticket,
+      ageAdd,
+      lifetime: Math.min(lifetime, MAX_TICKET_LIFETIME),
+      received: this.wallNow,
+      earlyData,
+      chain: this.peerChain,
+    });
   }
 }

@@ -74,6 +74,20 @@ export class Decoder {
     return values;
   }
 
+  /** Ms since 1970, in 48 bits. */
+  time(): number {
+    return this.u16() * 2 ** 32 + this.u32();
+  }
+
+  /** A list of certificates, copied; more than `most` are none of ours. */
+  certificates(most: number): Uint8Array[] {
+    const list = this.vector(3, 0);
+    const chain: Uint8Array[] = [];
+    while (list.remaining > 0) chain.push(list.opaque(3, 1).slice());
+    if (chain.length > most) throw alert("decode_error", `${this.#what}: ${chain.length} certificates`);
+    return chain;
+  }
+
   /** A reader of its own over what is left. */
   peek(): Decoder {
     return new Decoder(this.#bytes.subarray(this.#pos), this.#what);
@@ -116,6 +130,12 @@ export class Encoder {
   u32(value: number): void {
     this.u16(value >>> 16);
     this.u16(value);
+  }
+
+  /** Ms since 1970, in 48 bits. */
+  time(value: number): void {
+    this.u16(Math.floor(value / 2 ** 32));
+    this.u32(value % 2 ** 32);
   }
 
   bytes(value: Uint8Array): void {

@@ -23,7 +23,11 @@ export class KeySchedule {
   #secret: Uint8Array;
 
   /** Starts with the Early Secret; `psk` null where there is none. */
-  constructor(provider: CryptoProvider, suite: CipherSuite, psk: Uint8Array | null = null) {
+  constructor(
+    provider: CryptoProvider,
+    suite: Pick<CipherSuite, "hash" | "hashLength">,
+    psk: Uint8Array | null = null,
+  ) {
     this.#provider = provider;
     this.#hash = suite.hash;
     this.#length = suite.hashLength;
@@ -39,10 +43,28 @@ export class KeySchedule {
     return this.#expand(this.#secret, label, transcriptHash);
   }
 
-  /** Early Secret → Handshake Secret. Zeroes `shared`. */
-  enterHandshake(shared: Uint8Array): void {
-    this.#advance(shared);
-    shared.fill(0);
+  /**
+   * At the Early Secret: the binder of its PSK, rfc8446#4.2.11.2, from the transcript up to the ClientHello without
+   * binders.
+   */
+  binder(external: boolean, transcriptHash: Uint8Array): Uint8Array {
+    const key = this.derive(external ? "ext binder" : "res binder", this.#emptyHash);
+    const binder = this.finished(key, transcriptHash);
+    key.fill(0);
+    return binder;
+  }
+
+  /** At the Early Secret, with the ClientHello alone as the transcript. */
+  earlyTraffic(transcriptHash: Uint8Array): Uint8Array {
+    return this.derive("c e traffic", transcriptHash);
+  }
+
+  /** Early Secret → Handshake Secret. Zeroes `shared`; null: there is none. */
+  enterHandshake(shared: Uint8Array | null): void {
+    // rfc8446#7.1 zeros where there is no key agreement (psk_ke).
+    const input = shared ?? new Uint8Array(this.#length);
+    this.#advance(input);
+    input.fill(0);
   }
 
   /** Handshake Secret → Master Secret. */
@@ -69,6 +91,11 @@ export class KeySchedule {
   /** At the Master Secret, with the transcript up to the server's Finished. */
   exporterMaster(transcriptHash: Uint8Array): Uint8Array {
     return this.derive("exp master", transcriptHash);
+  }
+
+  /** At the Master Secret, with the whole transcript. */
+  resumptionMaster(transcriptHash: Uint8Array): Uint8Array {
+    return this.derive("res master", transcriptHash);
   }
 
   /** verify_data of a Finished message, rfc8446#4.4.4. `base` is the traffic secret of its sender. */
@@ -102,4 +129,14 @@ export class KeySchedule {
   #expand(secret: Uint8Array, label: string, context: Uint8Array): Uint8Array {
     return hkdfExpandLabel(this.#provider, this.#hash, secret, label, context, this.#length);
   }
+}
+
+/** The PSK of a ticket, rfc8446#4.6.1, from the resumption master secret. */
+export function resumptionPsk(
+  provider: CryptoProvider,
+  suite: CipherSuite,
+  master: Uint8Array,
+  nonce: Uint8Array,
+): Uint8Array {
+  return hkdfExpandLabel(provider, suite.hash, master, "resumption", nonce, suite.hashLength);
 }

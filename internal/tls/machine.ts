@@ -3,7 +3,7 @@
 import { GROUP, SIGNATURE, type GroupName, type SignatureName } from "../crypto/provider.ts";
 import { SUITES, type CipherSuite } from "../crypto/suites.ts";
 import { constantTimeEqual, utf8 } from "../protocol/bytes.ts";
-import { APPLICATION, HANDSHAKE, type Level, type Role } from "../protocol/constants.ts";
+import { APPLICATION, HANDSHAKE, ZERO_RTT, type Level, type Role } from "../protocol/constants.ts";
 import { InvalidOptionError, QuicError, TlsAlertError } from "../protocol/errors.ts";
 import { certificateVerifyContent, checkCertificateVerify } from "./certificate-verify.ts";
 import { alert } from "./codec.ts";
@@ -82,6 +82,12 @@ export abstract class TlsMachine {
   peerChain: readonly Uint8Array[] = [];
   /** Why the peer's chain is not trusted, where the application said to go on regardless. */
   peerVerifyError: string | null = null;
+  /** A session goes on: by its ticket, not by certificates sent now. */
+  resumed = false;
+  /** What became of 0-RTT. */
+  earlyData: "none" | "offered" | "accepted" | "rejected" = "none";
+  /** What the application had remembered with the session that is resumed. */
+  applicationData: Uint8Array | null = null;
   /** The name the client asked for (SNI at a server, the name verified at a client). */
   serverName: string | null = null;
 
@@ -116,8 +122,11 @@ export abstract class TlsMachine {
   /** Message types this state takes. */
   protected abstract expected(): readonly number[];
   protected abstract handle(message: HandshakeMessage): void;
-  /** Called once, when the machine is complete, has failed or is disposed of: drop what only the handshake needs. */
-  protected abstract release(): void;
+  /**
+   * Drop what only the handshake needs: called when it is complete, and, as `last`, when all is over: it has failed or
+   * is disposed of.
+   */
+  protected abstract release(last: boolean): void;
 
   /**
    * In-order CRYPTO bytes of `level`. Throws TlsAlertError or TransportError; after that the machine only repeats the
@@ -199,9 +208,20 @@ export abstract class TlsMachine {
     this.sink.sendCrypto(level, message);
   }
 
-  /** The handshake secrets, from the key agreement's result. The transcript stands at ServerHello. */
-  protected startHandshakeSecrets(suite: CipherSuite, shared: Uint8Array): void {
-    this.schedule = new KeySchedule(this.#options.provider, suite);
+  /** Keys for 0-RTT, which one direction has. Zeroes `secret`. */
+  protected installEarly(suite: CipherSuite, secret: Uint8Array, direction: "read" | "write"): void {
+    this.#log("CLIENT_EARLY_TRAFFIC_SECRET", secret);
+    const [read, write] = direction === "read" ? [secret, null] : [null, secret];
+    this.sink.installSecrets(ZERO_RTT, suite, read, write);
+    wipe(secret);
+  }
+
+  /**
+   * The handshake secrets, from the key agreement's result (null: there was none) and the PSK, where the schedule has
+   * begun with one. The transcript stands at ServerHello.
+   */
+  protected startHandshakeSecrets(suite: CipherSuite, shared: Uint8Array | null): void {
+    this.schedule ??= new KeySchedule(this.#options.provider, suite);
     this.schedule.enterHandshake(shared);
     const secrets = this.schedule.handshakeTraffic(this.transcript.digest());
     this.handshakeSecrets = secrets;
@@ -264,7 +284,7 @@ export abstract class TlsMachine {
 
   /** Checks the peer's CertificateVerify, then has its chain verified, then calls `then`. */
   protected takeCertificateVerify(message: HandshakeMessage, then: () => void): void {
-    const { provider, verify } = this.#options;
+    const { provider } = this.#options;
     checkCertificateVerify(
       provider,
       decodeCertificateVerify(message.body),
@@ -274,6 +294,12 @@ export abstract class TlsMachine {
       this.capabilities.signatures,
     );
     this.transcript.add(message.raw);
+    this.verifyPeer(then);
+  }
+
+  /** Has the peer's chain verified, then calls `then`. */
+  protected verifyPeer(then: () => void): void {
+    const { verify } = this.#options;
     // What the peer must be called is known to clients only: a client's certificate is not for the server's name.
     const name = this.#role === "client" ? this.serverName : null;
     const judge = (result: VerifyResult): void => {
@@ -308,7 +334,7 @@ export abstract class TlsMachine {
   /** Both sides have finished. */
   protected finish(): void {
     this.complete = true;
-    this.#wipeHandshake();
+    this.#wipeHandshake(false);
     this.sink.handshakeComplete();
   }
 
@@ -340,18 +366,18 @@ export abstract class TlsMachine {
     if (this.#options.keyLog) this.sink.keyLog(label, this.clientRandom, secret);
   }
 
-  #wipeHandshake(): void {
+  #wipeHandshake(last: boolean): void {
     wipe(this.handshakeSecrets?.client, this.handshakeSecrets?.server);
     wipe(this.applicationSecrets?.client, this.applicationSecrets?.server);
     this.handshakeSecrets = null;
     this.applicationSecrets = null;
     this.schedule?.dispose();
-    this.release();
+    this.release(last);
   }
 
   #wipeAll(): void {
     this.#waiting = null;
-    this.#wipeHandshake();
+    this.#wipeHandshake(true);
     wipe(this.#exporterMaster);
     this.#exporterMaster = null;
     this.reader.clear();

@@ -19,7 +19,6 @@ import {
   type Extension,
   type Extensions,
 } from "./extensions.ts";
-import type { SessionTicket } from "./types.ts";
 
 /** rfc8446#4 */
 export const HANDSHAKE_TYPE = {
@@ -67,6 +66,8 @@ export interface ServerHello {
   /** HelloRetryRequest: the group to come back with. */
   readonly selectedGroup: number | null;
   readonly cookie: Uint8Array | null;
+  /** Index of the PSK the server took, null for none. */
+  readonly selectedPsk: number | null;
   readonly extensions: Extensions;
 }
 
@@ -87,17 +88,23 @@ function encodeHello(random: Uint8Array, suite: number, extensions: readonly Ext
   });
 }
 
+/** `share` null: a PSK without key agreement. `psk`: the extension that says which was taken. */
 export function encodeServerHello(
   random: Uint8Array,
   suite: number,
-  group: number,
-  key: Uint8Array,
+  share: { readonly group: number; readonly key: Uint8Array } | null,
+  psk: Extension | null = null,
 ): Uint8Array {
-  const data = encode((out) => {
-    out.u16(group);
-    out.opaque(2, key);
-  });
-  return encodeHello(random, suite, [{ type: EXTENSION.key_share, data }]);
+  const extensions: Extension[] = [];
+  if (share !== null) {
+    const data = encode((out) => {
+      out.u16(share.group);
+      out.opaque(2, share.key);
+    });
+    extensions.push({ type: EXTENSION.key_share, data });
+  }
+  if (psk !== null) extensions.push(psk);
+  return encodeHello(random, suite, extensions);
 }
 
 export function encodeHelloRetryRequest(suite: number, group: number): Uint8Array {
@@ -141,13 +148,16 @@ export function decodeServerHello(body: Uint8Array, offered: ReadonlySet<number>
       data.u16(),
     );
     const cookie = readExtension(extensions, EXTENSION.cookie, `${what} cookie`, (data) => data.opaque(2, 1));
-    return { ...base, keyShare: null, selectedGroup, cookie };
+    return { ...base, keyShare: null, selectedGroup, cookie, selectedPsk: null };
   }
   const keyShare = readExtension(extensions, EXTENSION.key_share, `${what} key_share`, (data) => ({
     group: data.u16(),
     key: data.opaque(2, 1),
   }));
-  return { ...base, keyShare, selectedGroup: null, cookie: null };
+  const selectedPsk = readExtension(extensions, EXTENSION.pre_shared_key, `${what} pre_shared_key`, (data) =>
+    data.u16(),
+  );
+  return { ...base, keyShare, selectedGroup: null, cookie: null, selectedPsk };
 }
 
 /** Looks through the block (which is then read properly) for the extension that says it is TLS 1.3. */
@@ -275,19 +285,46 @@ export function decodeFinished(body: Uint8Array, hashLength: number): Uint8Array
 
 // NewSessionTicket, rfc8446#4.6.1
 
-export function decodeNewSessionTicket(body: Uint8Array): SessionTicket {
+export interface NewSessionTicket {
+  /** Seconds. */
+  readonly lifetime: number;
+  readonly ageAdd: number;
+  readonly nonce: Uint8Array;
+  readonly ticket: Uint8Array;
+  /** The server takes 0-RTT with it. */
+  readonly earlyData: boolean;
+}
+
+/** rfc9001#4.6.1 the one max_early_data_size of QUIC: transport parameters say how much. */
+const MAX_EARLY_DATA_SIZE = 0xffffffff;
+
+export function encodeNewSessionTicket(ticket: NewSessionTicket): Uint8Array {
+  return message(HANDSHAKE_TYPE.new_session_ticket, (out) => {
+    out.u32(ticket.lifetime);
+    out.u32(ticket.ageAdd);
+    out.opaque(1, ticket.nonce);
+    out.opaque(2, ticket.ticket);
+    // rfc9001#4.6.1 Servers MUST NOT send the early_data extension with a max_early_data_size field set to any value
+    // other than 0xffffffff.
+    const data = encode((extension) => extension.u32(MAX_EARLY_DATA_SIZE));
+    writeExtensions(out, ticket.earlyData ? [{ type: EXTENSION.early_data, data }] : []);
+  });
+}
+
+export function decodeNewSessionTicket(body: Uint8Array): NewSessionTicket {
   const what = "NewSessionTicket";
   const from = new Decoder(body, what);
   const lifetime = from.u32();
   const ageAdd = from.u32();
   const nonce = from.opaque(1, 0);
   const ticket = from.opaque(2, 1);
+  // rfc8446#4.6.1 Clients MUST ignore unrecognized extensions.
   const extensions = readExtensions(from, IN_NEW_SESSION_TICKET, what);
   from.end();
   const maxEarlyData = readExtension(extensions, EXTENSION.early_data, what, (data) => data.u32());
   // rfc9001#4.6.1 a client MUST treat receipt of a NewSessionTicket that contains an early_data extension with any
   // other value (than 0xffffffff) as a connection error of type PROTOCOL_VIOLATION.
-  if (maxEarlyData !== null && maxEarlyData !== 0xffffffff) {
+  if (maxEarlyData !== null && maxEarlyData !== MAX_EARLY_DATA_SIZE) {
     throw new TransportError(
       PROTOCOL_VIOLATION,
       `${what} with a max_early_data_size that QUIC does not have`,

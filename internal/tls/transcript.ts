@@ -40,6 +40,17 @@ export class Transcript {
     this.#hash = hash;
   }
 
+  /**
+   * Transcript-Hash of all so far and `more`, which is not added. By hash `name`, for as long as none is settled: a
+   * client's PSKs have their own.
+   */
+  digestWith(name: HashName, more: Uint8Array): Uint8Array {
+    const hash = this.#hash?.clone() ?? this.#provider.runningHash(name);
+    for (const message of this.#kept) hash.update(message);
+    hash.update(more);
+    return hash.digest();
+  }
+
   /** Transcript-Hash of all messages so far. */
   digest(): Uint8Array {
     return this.#hash!.digest();

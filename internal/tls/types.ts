@@ -2,6 +2,9 @@
 
 import type { CryptoProvider, GroupName, SignatureName, SigningKey } from "../crypto/provider.ts";
 import type { CipherSuite } from "../crypto/suites.ts";
+import type { ExternalPsk, PskHash, PskMode } from "./psk.ts";
+import type { TlsSession } from "./session.ts";
+import type { TicketKeys } from "./tickets.ts";
 import type { AlertName, Level, Role } from "../protocol/constants.ts";
 import type { RandomSource } from "../protocol/random.ts";
 
@@ -68,20 +71,31 @@ export type PendingRequest =
       readonly chain: readonly Uint8Array[];
       readonly serverName: string | null;
       readonly role: Role;
-    };
+    }
+  /** `PskKey`, or null where the server has no such key. */
+  | { readonly id: number; readonly kind: "psk"; readonly identity: Uint8Array }
+  /** `EarlyDataVerdict`: whether 0-RTT data under this ticket is taken. */
+  | ({ readonly id: number; readonly kind: "early_data" } & EarlyDataUse);
 
 /** The answer to a `PendingRequest`, by its kind. */
-export type PendingAnswer = Identity | Uint8Array | VerifyResult | null;
+export type PendingAnswer = Identity | Uint8Array | VerifyResult | PskKey | EarlyDataVerdict | null;
 
-/** A NewSessionTicket as it came, rfc8446#4.6.1. */
-export interface SessionTicket {
-  /** Seconds. */
-  readonly lifetime: number;
-  readonly ageAdd: number;
-  readonly nonce: Uint8Array;
-  readonly ticket: Uint8Array;
-  /** The server takes 0-RTT with it. */
-  readonly earlyData: boolean;
+/** The key of an external PSK. */
+export interface PskKey {
+  readonly key: Uint8Array;
+  readonly hash: PskHash;
+}
+
+/** One use of a ticket for 0-RTT, to be allowed once at most: rfc8446#8. */
+export interface EarlyDataUse {
+  /** Names the ticket: 32 bytes. */
+  readonly ticketId: Uint8Array;
+  /** Unix ms: after it the same first flight is too old to be taken anyway. */
+  readonly expiry: number;
+}
+
+export interface EarlyDataVerdict {
+  readonly allowed: boolean;
 }
 
 /** What the machines call. Implemented by the connection. */
@@ -96,8 +110,10 @@ export interface TlsSink {
   handshakeComplete(): void;
   /** Only called with `keyLog`. */
   keyLog(label: string, clientRandom: Uint8Array, secret: Uint8Array): void;
-  /** Client: a ticket came. */
-  sessionTicket(ticket: SessionTicket): void;
+  /** Client: a ticket came, and this is what it resumes. The callee keeps the object. */
+  sessionTicket(session: TlsSession): void;
+  /** What became of the client's wish for 0-RTT, at either side; before `peerTransportParameters` at a client. */
+  earlyData(accepted: boolean): void;
 }
 
 interface TlsOptions {
@@ -126,6 +142,40 @@ export interface TlsClientOptions extends TlsOptions {
   readonly transportParameters: Uint8Array;
   /** For servers that ask for a certificate. */
   readonly identity?: Identity | null;
+  /** Resumed where it still can be. */
+  readonly session?: TlsSession | null;
+  /** Offer 0-RTT where the session has it. Default false. */
+  readonly earlyData?: boolean;
+  readonly psk?: ExternalPsk | null;
+  /** Default psk_dhe_ke alone; psk_ke only with an external PSK: no ticket is used without forward secrecy. */
+  readonly pskModes?: readonly PskMode[];
+  /** Tickets are wanted. Default true. */
+  readonly tickets?: boolean;
+}
+
+/** The tickets a server gives and takes. */
+export interface TicketOptions {
+  readonly keys: TicketKeys;
+  /** Seconds, 604,800 at most. */
+  readonly lifetime: number;
+  /** Tickets after a full handshake; after a resumed one there is one. */
+  readonly count: number;
+  /** Tickets of servers with another context are not taken. */
+  readonly context: Uint8Array;
+  /** The QUIC version in use: rfc9369#5 tickets of another are not taken. */
+  readonly quicVersion: () => number;
+  /** The application's, from ticket to resumed connection. */
+  readonly applicationData: Uint8Array;
+}
+
+/** What 0-RTT depends on above TLS. */
+export interface EarlyDataOptions {
+  /** Our transport parameters as a ticket is to remember them. */
+  readonly remember: () => Uint8Array;
+  /** Whether what a ticket remembers still holds: rfc9001#4.6.3. */
+  readonly accepts: (remembered: Uint8Array, applicationData: Uint8Array) => boolean;
+  /** rfc8446#8: "pending" asks. */
+  readonly replay: "pending" | ((use: EarlyDataUse) => boolean);
 }
 
 export interface TlsServerOptions extends TlsOptions {
@@ -135,4 +185,12 @@ export interface TlsServerOptions extends TlsOptions {
   readonly clientAuth: "none" | "request" | "require";
   /** Our order of suites decides, not the client's. Default true. */
   readonly honorCipherOrder?: boolean;
+  /** null: no tickets. */
+  readonly tickets?: TicketOptions | null;
+  /** null: 0-RTT is neither announced nor taken. */
+  readonly earlyData?: EarlyDataOptions | null;
+  /** External keys by identity. */
+  readonly psk?: "pending" | ((identity: Uint8Array) => PskKey | null) | null;
+  /** As for clients. */
+  readonly pskModes?: readonly PskMode[];
 }

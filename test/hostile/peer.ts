@@ -190,6 +190,7 @@ export class ScriptedPeer implements TlsSink {
   }
   keyLog(): void {}
   sessionTicket(): void {}
+  earlyData(): void {}
 
   /** One protected packet with `payload` as its frames. */
   packet(level: Space, payload: Uint8Array, options: PacketOptions = {}, type = TYPES[level]!): Uint8Array {

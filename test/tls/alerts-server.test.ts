@@ -62,6 +62,18 @@ const names = (...entries: [type: number, name: string][]) =>
   );
 const X = new Uint8Array(32).fill(9);
 
+const psks = (identities: Uint8Array[], binders: Uint8Array[]) =>
+  encode((out) => {
+    out.vector(2, () => {
+      for (const identity of identities) {
+        out.opaque(2, identity);
+        out.u32(0);
+      }
+    });
+    out.vector(2, () => binders.forEach((binder) => out.opaque(1, binder)));
+  });
+const PSKS = psks([X], [X]);
+
 const CASES: readonly [what: string, change: (hello: RawHello) => void, expected: string][] = [
   ["nothing changed", () => {}, "none"],
   [
@@ -196,18 +208,68 @@ const CASES: readonly [what: string, change: (hello: RawHello) => void, expected
   ["an unknown extension", extension(0xfafa, X), "none"],
   [
     "rfc8446#4.2.11 pre_shared_key is not last",
-    (h) => h.extensions.unshift([EXTENSION.pre_shared_key, X], [EXTENSION.psk_key_exchange_modes, X]),
+    (h) => h.extensions.unshift([EXTENSION.pre_shared_key, PSKS]),
     "illegal_parameter",
   ],
-  ["rfc8446#4.2.9 pre_shared_key without modes", extension(EXTENSION.pre_shared_key, X), "missing_extension"],
+  [
+    "rfc8446#4.2.9 pre_shared_key without modes",
+    (h) => {
+      setExtension(h.extensions, EXTENSION.psk_key_exchange_modes, null);
+      h.extensions.push([EXTENSION.pre_shared_key, PSKS]);
+    },
+    "missing_extension",
+  ],
+  [
+    "psk_key_exchange_modes without modes",
+    extension(EXTENSION.psk_key_exchange_modes, empty),
+    "decode_error",
+  ],
+  ["pre_shared_key that is none", (h) => h.extensions.push([EXTENSION.pre_shared_key, X]), "decode_error"],
+  [
+    "early_data with contents",
+    (h) => h.extensions.push([EXTENSION.early_data, X], [EXTENSION.pre_shared_key, PSKS]),
+    "decode_error",
+  ],
+  ["early_data without PSK, which is ignored", extension(EXTENSION.early_data, empty), "none"],
+  [
+    "rfc8446#4.2.11 an identity without binder",
+    (h) => h.extensions.push([EXTENSION.pre_shared_key, psks([X, X], [X])]),
+    "illegal_parameter",
+  ],
+  [
+    "a binder that is too short",
+    (h) => h.extensions.push([EXTENSION.pre_shared_key, psks([X], [X.subarray(1)])]),
+    "decode_error",
+  ],
+  ["no PSK at all", (h) => h.extensions.push([EXTENSION.pre_shared_key, psks([], [])]), "decode_error"],
+  [
+    "rfc8446#9.2 an unknown PSK in place of signature_algorithms",
+    (h) => {
+      setExtension(h.extensions, EXTENSION.signature_algorithms, null);
+      h.extensions.push([EXTENSION.pre_shared_key, PSKS]);
+    },
+    "missing_extension",
+  ],
+  [
+    "rfc8446#9.2 an unknown PSK in place of groups and shares",
+    (h) => {
+      setExtension(h.extensions, EXTENSION.supported_groups, null);
+      setExtension(h.extensions, EXTENSION.key_share, null);
+      h.extensions.push([EXTENSION.pre_shared_key, PSKS]);
+    },
+    "missing_extension",
+  ],
+  [
+    "rfc8446#9.2 groups without key_share, though there is a PSK",
+    (h) => {
+      setExtension(h.extensions, EXTENSION.key_share, null);
+      h.extensions.push([EXTENSION.pre_shared_key, PSKS]);
+    },
+    "missing_extension",
+  ],
   [
     "pre_shared_key and early_data that we do not take",
-    (h) =>
-      h.extensions.push(
-        [EXTENSION.early_data, empty],
-        [EXTENSION.psk_key_exchange_modes, Uint8Array.of(1, 1)],
-        [EXTENSION.pre_shared_key, X],
-      ),
+    (h) => h.extensions.push([EXTENSION.early_data, empty], [EXTENSION.pre_shared_key, PSKS]),
     "none",
   ],
 ];

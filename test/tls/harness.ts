@@ -12,10 +12,10 @@ import { TlsClient } from "../../internal/tls/client.ts";
 import { Decoder, encode } from "../../internal/tls/codec.ts";
 import { makeCertificate, type CertificateAndKey } from "../../internal/tls/self-signed.ts";
 import { TlsServer } from "../../internal/tls/server.ts";
+import type { TlsSession } from "../../internal/tls/session.ts";
 import type {
   Identity,
   PendingRequest,
-  SessionTicket,
   TlsClientOptions,
   TlsServerOptions,
   TlsSink,
@@ -95,7 +95,8 @@ export class Recorder implements TlsSink {
   readonly handed: Uint8Array[] = [];
   readonly requests: PendingRequest[] = [];
   readonly keyLogLines: string[] = [];
-  readonly tickets: SessionTicket[] = [];
+  readonly tickets: TlsSession[] = [];
+  readonly early: boolean[] = [];
   readonly levels: string[] = [];
   peerParameters: string | null = null;
   completed = 0;
@@ -130,8 +131,11 @@ export class Recorder implements TlsSink {
       `${label} ${Buffer.from(clientRandom).toString("hex")} ${Buffer.from(secret).toString("hex")}`,
     );
   }
-  sessionTicket(ticket: SessionTicket): void {
-    this.tickets.push(ticket);
+  sessionTicket(session: TlsSession): void {
+    this.tickets.push(session);
+  }
+  earlyData(accepted: boolean): void {
+    this.early.push(accepted);
   }
 }
 

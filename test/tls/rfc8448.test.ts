@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import * as crypto from "node:crypto";
 import { test } from "node:test";
-import { hkdfExpandLabel } from "../../internal/crypto/hkdf.ts";
 import type { CryptoProvider } from "../../internal/crypto/provider.ts";
 import { AES_128_GCM_SHA256 } from "../../internal/crypto/suites.ts";
 import { fromHex, toHex } from "../../internal/protocol/bytes.ts";
 import { certificateVerifyContent, checkCertificateVerify } from "../../internal/tls/certificate-verify.ts";
 import { decodeClientHello } from "../../internal/tls/client-hello.ts";
-import { KeySchedule } from "../../internal/tls/key-schedule.ts";
+import { Decoder } from "../../internal/tls/codec.ts";
+import { KeySchedule, resumptionPsk } from "../../internal/tls/key-schedule.ts";
 import { leafKey } from "../../internal/tls/leaf-key.ts";
 import {
   decodeCertificate,
@@ -21,6 +21,7 @@ import {
   decodeServerHello,
   encodeFinished,
 } from "../../internal/tls/messages.ts";
+import { readOfferedPsks, writeBinders } from "../../internal/tls/psk.ts";
 import { Transcript } from "../../internal/tls/transcript.ts";
 import { needsVectors, vectorJson } from "../vectors.ts";
 import { failureOf, NOBLE, NODE, readHello } from "./harness.ts";
@@ -77,6 +78,8 @@ class Reader {
   }
 }
 
+let bindersSeen = 0;
+
 function replay(trace: Trace, provider: CryptoProvider): void {
   const r = new Reader(trace);
   const hash = "sha256";
@@ -105,11 +108,27 @@ function replay(trace: Trace, provider: CryptoProvider): void {
   const resumption = r.value('extract secret "early"', "IKM");
   const psk = resumption === null || /^0*$/.test(resumption) ? null : fromHex(resumption);
   const schedule = new KeySchedule(provider, AES_128_GCM_SHA256, psk);
+  // rfc8446#4.2.11.2 the binder, over the ClientHello without binders.
+  const binder = r.value("calculate PSK binder", "finished");
+  if (binder !== null) {
+    const prefix = fromHex(r.value("calculate PSK binder", "ClientHello prefix")!);
+    const block = readHello(first).extensions.at(-1)!;
+    const offered = readOfferedPsks(new Decoder(block[1], "test"));
+    assert.deepEqual(first.subarray(0, first.length - offered.bindersLength), prefix);
+    assert.equal(toHex(offered.binders[0]!), binder);
+    const empty = new Transcript(provider);
+    assert.equal(toHex(schedule.binder(false, empty.digestWith(hash, prefix))), binder);
+    assert.notEqual(toHex(schedule.binder(true, empty.digestWith(hash, prefix))), binder);
+    const written = first.slice().fill(0, first.length - 32);
+    writeBinders(written, [fromHex(binder)]);
+    assert.deepEqual(written, first);
+    bindersSeen++;
+  }
   // Early traffic hangs off the transcript of the ClientHello alone.
   const early = r.value('derive secret "tls13 c e traffic"', "expanded");
   if (early !== null) {
     const clientHello = provider.hash(hash, first);
-    assert.equal(toHex(schedule.derive("c e traffic", clientHello)), early);
+    assert.equal(toHex(schedule.earlyTraffic(clientHello)), early);
     assert.equal(
       toHex(schedule.derive("e exp master", clientHello)),
       r.value('derive secret "tls13 e exp master"', "expanded"),
@@ -172,7 +191,7 @@ function replay(trace: Trace, provider: CryptoProvider): void {
   if (request !== undefined) authenticate("client", 1);
   assert.deepEqual(encodeFinished(schedule.finished(handshake.client, transcript.digest())), clientFinished);
   transcript.add(clientFinished!);
-  const resumptionMaster = schedule.derive("res master", transcript.digest());
+  const resumptionMaster = schedule.resumptionMaster(transcript.digest());
   assert.equal(toHex(resumptionMaster), r.value('derive secret "tls13 res master"', "expanded"));
 
   for (const bytes of r.messages("NewSessionTicket")) {
@@ -186,7 +205,7 @@ function replay(trace: Trace, provider: CryptoProvider): void {
     const fixed = body.slice();
     fixed.fill(0xff, fixed.length - 4);
     const ticket = decodeNewSessionTicket(fixed);
-    const secret = hkdfExpandLabel(provider, hash, resumptionMaster, "resumption", ticket.nonce, 32);
+    const secret = resumptionPsk(provider, AES_128_GCM_SHA256, resumptionMaster, ticket.nonce);
     assert.equal(toHex(secret), r.value('generate resumption secret "tls13 resumption"', "expanded"));
   }
 }
@@ -196,6 +215,7 @@ for (const provider of [NODE, NOBLE]) {
     test(`rfc8448#${trace.section} ${trace.title}, ${provider.name}`, () => replay(trace, provider));
   }
 }
+test("rfc8448 a binder was among them", skip, () => assert.ok(bindersSeen > 0));
 if (traces.length === 0) test("rfc8448 traces", skip, () => {});
 
 test("rfc8448 ephemeral keys agree", skip, () => {
