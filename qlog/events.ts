@@ -94,8 +94,9 @@ const json = JSON.stringify;
 
 /** A float as JSON that stays a float where it is whole: strict readers of the CDDL want that. */
 export function float(value: number): string {
-  const text = String(Math.round(value * 1000) / 1000);
-  return Number.isInteger(Number(text)) && !text.includes("e") ? `${text}.0` : text;
+  const rounded = Math.round(value * 1000) / 1000;
+  // An exponent makes it a float as well.
+  return Number.isInteger(rounded) && Math.abs(rounded) < 1e21 ? `${rounded}.0` : `${rounded}`;
 }
 
 /** Marks a number to be written as a float. */
@@ -146,6 +147,21 @@ const PARAMETERS = new Set([
   "reset_stream_at",
 ]);
 
+type Metrics = TraceEvent & { readonly name: "recovery_metrics_updated" };
+
+const METRICS: readonly { name: string; read: (event: Metrics) => number; isFloat: boolean }[] = [
+  { name: "min_rtt", read: (event) => event.minRtt, isFloat: true },
+  { name: "smoothed_rtt", read: (event) => event.smoothedRtt, isFloat: true },
+  { name: "latest_rtt", read: (event) => event.latestRtt, isFloat: true },
+  { name: "rtt_variance", read: (event) => event.rttVariance, isFloat: true },
+  { name: "pto_count", read: (event) => event.ptoCount, isFloat: false },
+  { name: "congestion_window", read: (event) => Math.round(event.cwnd), isFloat: false },
+  { name: "bytes_in_flight", read: (event) => event.bytesInFlight, isFloat: false },
+  { name: "ssthresh", read: (event) => Math.round(event.ssthresh), isFloat: false },
+  // Bytes per ms to bits per second.
+  { name: "pacing_rate", read: (event) => Math.round(event.pacingRate * 8000), isFloat: false },
+];
+
 /** Turns one connection's events into qlog; keeps what later events depend on. */
 export class EventMapper {
   readonly #role: Role;
@@ -155,10 +171,14 @@ export class EventMapper {
   #state: string | null = null;
   #congestion: string | null = null;
   #tuples = 0;
-  #metrics: { [name: string]: number | string } = {};
+  /** The metrics told last, by METRICS. */
+  readonly #metrics: number[] = METRICS.map(() => NaN);
+  readonly #wanted: Readonly<Record<string, boolean>>;
 
-  constructor(role: Role) {
+  /** @param wanted qlog names; what is frequent is not even made into text where it is not wanted. */
+  constructor(role: Role, wanted: Readonly<Record<string, boolean>>) {
     this.#role = role;
+    this.#wanted = wanted;
   }
 
   map(event: TraceEvent, emit: Emit): void {
@@ -170,12 +190,13 @@ export class EventMapper {
       case "recovery_metrics_updated":
         return this.#metricsUpdated(event, emit);
       case "packets_acked":
-        if (event.numbers.length === 0) return;
+        if (event.numbers.length === 0 || this.#wanted["quic:packets_acked"] !== true) return;
         return emit(
           "quic:packets_acked",
           `{"packet_number_space":"${SPACES[event.space]}","packet_numbers":[${event.numbers.join(",")}]}`,
         );
       case "timer_updated": {
+        if (this.#wanted["quic:timer_updated"] !== true) return;
         const type =
           event.timer === "pto" || event.timer === "loss_timeout" ? `"timer_type":"${event.timer}",` : "";
         const delta = event.action === "set" ? `,"delta":${float(event.delta)}` : "";
@@ -332,6 +353,7 @@ export class EventMapper {
           }),
         );
       case "stream_data_moved":
+        if (this.#wanted["quic:stream_data_moved"] !== true) return;
         return emit(
           "quic:stream_data_moved",
           json({
@@ -382,26 +404,16 @@ export class EventMapper {
   }
 
   /** recovery_metrics_updated tells what changed. */
-  #metricsUpdated(event: TraceEvent & { name: "recovery_metrics_updated" }, emit: Emit): void {
-    const next: { [name: string]: number | string } = {
-      min_rtt: float(event.minRtt),
-      smoothed_rtt: float(event.smoothedRtt),
-      latest_rtt: float(event.latestRtt),
-      rtt_variance: float(event.rttVariance),
-      pto_count: event.ptoCount,
-      congestion_window: Math.round(event.cwnd),
-      bytes_in_flight: event.bytesInFlight,
-      ssthresh: Math.round(event.ssthresh),
-      // Bytes per ms to bits per second.
-      pacing_rate: Math.round(event.pacingRate * 8000),
-    };
+  #metricsUpdated(event: Metrics, emit: Emit): void {
+    const known = this.#metrics;
     let out = "";
-    for (const name in next) {
-      const value = next[name]!;
-      if (value === this.#metrics[name] || !Number.isFinite(Number(value))) continue;
-      out += `${out === "" ? "" : ","}"${name}":${value}`;
+    for (let i = 0; i < METRICS.length; i++) {
+      const { name, read, isFloat } = METRICS[i]!;
+      const value = read(event);
+      if (value === known[i] || !Number.isFinite(value)) continue;
+      known[i] = value;
+      out += `${out === "" ? "" : ","}"${name}":${isFloat ? float(value) : value}`;
     }
-    this.#metrics = next;
     if (out !== "") emit("quic:recovery_metrics_updated", `{${out}}`);
   }
 }

@@ -50,19 +50,20 @@ export class QlogTracer implements Tracer {
   readonly #mapper: EventMapper;
   #epoch = NaN;
   #buffer: string;
-  #time = 0;
+  #at = NaN;
+  #time = "0.0";
   #timer: NodeJS.Timeout | null = null;
   #ended = false;
   readonly #emit = (name: string, data: string): void => {
     if (this.#wanted[name] !== true) return;
-    this.#buffer += `${RS}{"time":${float(this.#time)},"name":"${name}","data":${data}}\n`;
+    this.#buffer += `${RS}{"time":${this.#time},"name":"${name}","data":${data}}\n`;
   };
 
   constructor(sink: QlogSink, place: string, info: TracerInfo, options: QlogOptions = {}) {
     this.#sink = sink;
     this.#place = place;
-    this.#mapper = new EventMapper(info.role);
     this.#wanted = selection(options);
+    this.#mapper = new EventMapper(info.role, this.#wanted);
     this.#buffer = `${RS}${JSON.stringify(header(info, options, Date.now()))}\n`;
     open.add(this);
     if (!watching) {
@@ -75,7 +76,11 @@ export class QlogTracer implements Tracer {
   record(event: TraceEvent): void {
     if (this.#ended) return;
     if (Number.isNaN(this.#epoch)) this.#epoch = event.time;
-    this.#time = event.time - this.#epoch;
+    // Packets of one batch have one time.
+    if (event.time !== this.#at) {
+      this.#at = event.time;
+      this.#time = float(event.time - this.#epoch);
+    }
     this.#mapper.map(event, this.#emit);
     if (this.#buffer.length >= FLUSH_AT) this.flush();
     else if (this.#timer === null) {
