@@ -8,6 +8,7 @@ import { InvalidOptionError } from "../internal/protocol/errors.ts";
 import * as limits from "../internal/protocol/limits.ts";
 import type { TracerSource } from "../internal/protocol/tracer.ts";
 import { safeTracer } from "./tracing.ts";
+import type { TokenStore } from "./token-store.ts";
 import { random } from "./random.ts";
 
 /** Settings of a connection, quic-go's names. Times in ms, sizes in bytes. */
@@ -37,6 +38,11 @@ export interface Config {
   disableActiveMigration?: boolean;
   /** Connection IDs of ours the peer may hold, 2 to 8. Default 4. */
   activeConnectionIdLimit?: number;
+  /**
+   * Client: where tokens of servers are kept, so that the next connection is spared a Retry (rfc9000#8.1.3). Default: one
+   * store in memory for the process; null: none are kept.
+   */
+  tokenStore?: TokenStore | null;
   /** Receives every event of the connections; or a function that makes a tracer for each (`quic-ts/qlog` has some). */
   tracer?: TracerSource;
 }

@@ -19,6 +19,7 @@ import { monotonicNow } from "./driver.ts";
 import { errorCode, ReceiveStream, type StreamOwner } from "./receive-stream.ts";
 import { SendStream, wakeAll } from "./send-stream.ts";
 import { lookUpPsk, type SessionKeeper } from "./sessions.ts";
+import type { TokenKeeper } from "./token-store.ts";
 import { Stream } from "./stream.ts";
 import {
   type Authorization,
@@ -102,6 +103,7 @@ export class Connection implements AsyncDisposable {
   readonly #provider: CryptoProvider;
   readonly #authorization: Authorization;
   readonly #sessions: SessionKeeper | null;
+  readonly #tokens: TokenKeeper | null;
   readonly #incoming = new WaitQueue<Stream>();
   readonly #incomingUni = new WaitQueue<ReceiveStream>();
   readonly #credit = { bidi: new Set<() => void>(), uni: new Set<() => void>() };
@@ -125,8 +127,10 @@ export class Connection implements AsyncDisposable {
     provider: CryptoProvider,
     authorization: Authorization,
     sessions: SessionKeeper | null,
+    tokens: TokenKeeper | null,
   ) {
     this.#sessions = sessions;
+    this.#tokens = tokens;
     this.#core = core;
     this.#owner = owner;
     this.#tls = tls;
@@ -393,6 +397,9 @@ export class Connection implements AsyncDisposable {
         break;
       case "session_ticket":
         this.#sessions?.add(event.session);
+        break;
+      case "new_token":
+        this.#tokens?.keep(event.token);
         break;
       case "closed":
         this.#end(event.error);

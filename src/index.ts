@@ -4,6 +4,7 @@
  * @module
  */
 
+export type { AdmissionOptions, Rate } from "./admission.ts";
 export { dialAddr, listenAddr } from "./addr.ts";
 export type { Config } from "./config.ts";
 export {
@@ -19,6 +20,7 @@ export { type Lookup, ResolveError, type Target } from "./resolve.ts";
 export { SendStream, StreamClosedError } from "./send-stream.ts";
 export { selfSigned, type SelfSigned, type SelfSignedOptions } from "./self-signed.ts";
 export { memorySessionCache, type Psk, type SessionCache, type SessionOptions } from "./sessions.ts";
+export { memoryTokenStore, type TokenStore } from "./token-store.ts";
 export { Stream } from "./stream.ts";
 export {
   CertificateError,

@@ -11,10 +11,10 @@ import type { EndpointStats } from "../internal/endpoint/endpoint.ts";
 import { makeAddress } from "../internal/protocol/address.ts";
 import { CONNECTION_REFUSED } from "../internal/protocol/constants.ts";
 import { InvalidOptionError, QuicError, TransportError } from "../internal/protocol/errors.ts";
-import { ACCEPT_QUEUE } from "../internal/protocol/limits.ts";
 import type { Tracer, TracerSource } from "../internal/protocol/tracer.ts";
 import { openSocket, type UdpKind } from "../internal/udp/open.ts";
 import type { PacketConn } from "../internal/udp/packet-conn.ts";
+import { type AdmissionOptions, resolveAdmission } from "./admission.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { Connection } from "./connection.ts";
 import { Driver, monotonicNow } from "./driver.ts";
@@ -34,10 +34,11 @@ import {
 } from "./tls-options.ts";
 import { findSession, pskOf, SessionKeeper, sessionKey } from "./sessions.ts";
 import { ticketOptionsOf } from "./tickets.ts";
+import { TokenKeeper } from "./token-store.ts";
 import type { WaitOptions } from "./waiter.ts";
 
 /** Options of a Transport. */
-export interface TransportOptions {
+export interface TransportOptions extends AdmissionOptions {
   /** Local address, default `::` for both families (`0.0.0.0` where there is no IPv6). A name of this host works too. */
   address?: string;
   /** Local UDP port, default 0: any. */
@@ -61,8 +62,6 @@ export interface TransportOptions {
   socket?: PacketConn;
   /** 32 bytes, kept across restarts: lets peers learn at once that their connection is gone (rfc9000#10.3). */
   statelessResetKey?: Uint8Array;
-  /** Connections waiting for `accept`. Default 32. */
-  acceptQueue?: number;
   /** Resolves names when dialing. Default `dns.lookup`. */
   lookup?: Lookup;
   /** Receives what concerns no connection: stateless answers, dropped datagrams. */
@@ -142,11 +141,31 @@ export class Transport implements AsyncDisposable {
       {
         random,
         statelessResetKey: options.statelessResetKey ?? randomBytes(32),
-        acceptQueue: options.acceptQueue ?? ACCEPT_QUEUE,
+        ...resolveAdmission(options),
         tracer: this.#tracer,
       },
       connections,
     );
+    this.#endpoint.sendsResets = options.disableStatelessReset !== true;
+  }
+
+  /** While true new clients get CONNECTION_REFUSED (rfc9000#5.2.2); those that are connected notice nothing. */
+  get busy(): boolean {
+    return this.#endpoint.busy;
+  }
+
+  set busy(busy: boolean) {
+    if (busy !== this.#endpoint.busy) debug("new clients are %s", busy ? "refused" : "let in");
+    this.#endpoint.busy = busy;
+  }
+
+  /** Whether packets of unknown connections are answered with stateless resets (rfc9000#10.3). */
+  get sendsResets(): boolean {
+    return this.#endpoint.sendsResets;
+  }
+
+  set sendsResets(resets: boolean) {
+    this.#endpoint.sendsResets = resets;
   }
 
   /** Opens the socket. `listen` and `dial` do it by themselves. @throws {SocketError} */
@@ -291,11 +310,15 @@ export class Transport implements AsyncDisposable {
     const serverName = tls.servername ?? host;
     const key = sessionKey(serverName, port, tls, identity);
     const session = await findSession(tls, key);
+    const tokens = new TokenKeeper(config.tokenStore, serverName, port, resolved.versions[0]!);
     options.signal?.throwIfAborted();
     return race(
       addresses,
       async (ip, signal) => {
+        // Each attempt of a race its own: rfc9000#8.1.3 a client SHOULD NOT reuse a token.
+        const token = await tokens.take();
         if (this.#closed !== null) throw new TransportClosedError(this.#failure);
+        signal.throwIfAborted();
         const authorization: Authorization = { authorized: false, error: null };
         const core = this.#endpoint.dial(
           {
@@ -312,12 +335,13 @@ export class Transport implements AsyncDisposable {
               ...algorithmsOf(tls),
             },
             session,
+            token,
           },
           monotonicNow(),
           Date.now(),
         );
         const sessions = new SessionKeeper(tls, key);
-        const connection = this.#adopt(core, effective, provider, authorization, sessions);
+        const connection = this.#adopt(core, effective, provider, authorization, sessions, tokens);
         this.#driver!.pump();
         this.#driver!.flushSoon();
         const onAbort = () => connection.closeWithError(0, "");
@@ -353,6 +377,7 @@ export class Transport implements AsyncDisposable {
     provider: ReturnType<typeof providerOf>,
     authorization: Authorization,
     sessions: SessionKeeper | null,
+    tokens: TokenKeeper | null,
   ): Connection {
     const driver = this.#driver!;
     const connection = new Connection(
@@ -371,6 +396,7 @@ export class Transport implements AsyncDisposable {
       provider,
       authorization,
       sessions,
+      tokens,
     );
     this.#connections.set(core, connection);
     return connection;
@@ -382,7 +408,7 @@ export class Transport implements AsyncDisposable {
     if (known !== undefined) return known;
     if (core.role === "client" || core.userData === undefined || this.#ended.has(core)) return null;
     const { tls, authorization } = core.userData as Accepting;
-    return this.#adopt(core, tls, providerOf(tls), authorization, null);
+    return this.#adopt(core, tls, providerOf(tls), authorization, null, null);
   }
 
   #onEvent(core: CoreConnection, event: ConnectionEvent): void {

@@ -24,6 +24,8 @@ export interface ClientConnectionOptions {
     TlsClientOptions,
     "provider" | "random" | "transportParameters" | "keyLog" | "session" | "earlyData"
   >;
+  /** From a NEW_TOKEN frame of this server's. rfc9000#8.1.3 */
+  readonly token?: Uint8Array | null;
   /** To be resumed where it still can be. */
   readonly session?: ClientSession | null;
   readonly userData?: unknown;
@@ -56,11 +58,16 @@ export function connectClient(
       seen: { original: dcid, peerInitialScid: null, retryScid: null },
       cids: context.cids,
       resetToken: context.resetToken,
+      newToken: null,
+      clientDcid: null,
+      // rfc9000#8.1 it chose the address itself.
+      validated: true,
       userData: options.userData,
     },
     host,
     now,
   );
+  if (options.token) connection.sender.setToken(options.token);
   const parameters = localParameters(config);
   parameters.initialSourceConnectionId = connection.localCids.handshakeCid;
   connection.tracer?.record({

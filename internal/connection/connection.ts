@@ -59,6 +59,12 @@ export interface ConnectionSetup {
   readonly seen: SeenCids;
   readonly cids: CidGenerator;
   readonly resetToken: ResetTokenSource;
+  /** Server: a token for the client's next connection, null where none are given. */
+  readonly newToken: ((remote: Address) => Uint8Array | null) | null;
+  /** Server: where the client's first packets are sent to, until it knows our connection ID. */
+  readonly clientDcid: Uint8Array | null;
+  /** The peer's address is known to be its own. */
+  readonly validated: boolean;
   /** Passed through to the owner. */
   readonly userData: unknown;
 }
@@ -99,6 +105,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
   readonly handshake: HandshakeDriver;
   readonly sender: Sender;
   readonly #receiver: Receiver;
+  readonly #newToken: ((remote: Address) => Uint8Array | null) | null;
 
   peerParameters: TransportParameters | null = null;
   handshakeComplete = false;
@@ -136,7 +143,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
       random,
       resetToken: setup.resetToken,
       host: { addCid: (cid) => host.addCid(cid, this), removeCid: (cid) => host.removeCid(cid) },
-      original: role === "server" ? setup.seen.original : null,
+      original: setup.clientDcid,
     });
     this.remoteCids = new RemoteCids({
       initial: setup.peerCid,
@@ -152,13 +159,14 @@ export class Connection implements Core, StreamHost, PathSetHost {
       remote: setup.remote,
       local: setup.local,
       mtu: config.datagramSize,
-      validated: role === "client",
+      validated: setup.validated,
       migrationDisabled: config.disableActiveMigration,
       random,
       host: this,
     });
     this.idle = new IdleTimer(this.timers, config.maxIdleTimeout, config.keepAlivePeriod);
     this.handshake = new HandshakeDriver(this, setup.seen);
+    this.#newToken = setup.newToken;
     this.sender = new Sender(this, this.handshake);
     const special = new SpecialPackets(this, this.handshake, this.sender, setup.seen);
     this.#receiver = new Receiver(this, this.handshake, new FrameHandler(this, this.handshake), special);
@@ -366,8 +374,20 @@ export class Connection implements Core, StreamHost, PathSetHost {
   pathValidated(path: Path, reset: boolean): void {
     // rfc9000#9.4 This timer SHOULD be set as described in Section 6.2.1 of [QUIC-RECOVERY] and MUST NOT be more
     // aggressive.
-    if (reset) this.recovery.onNewPath(this.now);
+    if (reset) {
+      this.recovery.onNewPath(this.now);
+      this.giveToken();
+    }
     this.#tracePath(path, "validated");
+  }
+
+  /**
+   * The client gets a token for its next connection from where it is now. rfc9000#8.1.3 a server MAY provide clients with
+   * an address validation token during one connection that can be used on a subsequent connection.
+   */
+  giveToken(): void {
+    const token = this.#newToken?.(this.paths.active.remote) ?? null;
+    if (token !== null) this.control.queueNewToken(token);
   }
 
   pathAbandoned(path: Path): void {

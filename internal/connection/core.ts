@@ -77,6 +77,8 @@ export interface Core {
   setMaxUdpPayload(bytes: number): void;
   /** End the connection: a violation with its code, anything else as INTERNAL_ERROR. */
   fail(error: unknown): void;
+  /** Server: a token for the client's next connection goes out. */
+  giveToken(): void;
   /** The peer lost its state and said so. */
   onStatelessReset(now: number): void;
   /** The peer ended it. */

@@ -19,6 +19,8 @@ export type ConnectionEvent =
   | { readonly type: "streams_available"; readonly bidi: boolean }
   | { readonly type: "path_changed"; readonly remote: string }
   | { readonly type: "key_log"; readonly line: string }
+  /** Client: the server gave a token for the next connection, rfc9000#8.1.3. */
+  | { readonly type: "new_token"; readonly token: Uint8Array }
   /** Client: a ticket came. The session is a secret. */
   | { readonly type: "session_ticket"; readonly session: ClientSession }
   /** The connection is over for the application; it may linger to close properly. The last event. */

@@ -25,6 +25,9 @@ export class RecordFate implements FrameFate {
       case rec.REC_RETIRE_CONNECTION_ID:
         core.remoteCids.onAcked(a);
         return;
+      case rec.REC_NEW_TOKEN:
+        core.control.onNewTokenAcked();
+        return;
       case rec.REC_PING:
       case rec.REC_PATH_CHALLENGE:
       case rec.REC_HANDSHAKE_DONE:
@@ -52,6 +55,9 @@ export class RecordFate implements FrameFate {
         return;
       case rec.REC_NEW_CONNECTION_ID:
         core.localCids.onLost(a);
+        return;
+      case rec.REC_NEW_TOKEN:
+        core.control.onNewTokenLost();
         return;
       case rec.REC_HANDSHAKE_DONE:
         // rfc9000#13.3 the HANDSHAKE_DONE frame MUST be retransmitted until it is acknowledged.

@@ -10,6 +10,7 @@ import {
 } from "../protocol/constants.ts";
 import { ApplicationError, TransportError, withoutStack } from "../protocol/errors.ts";
 import { fromUtf8 } from "../protocol/bytes.ts";
+import { MAX_TOKEN_LENGTH, MAX_TOKENS_TAKEN } from "../protocol/limits.ts";
 import { FrameCollector } from "../wire/frame-objects.ts";
 import type { AckFrame, FrameVisitor } from "../wire/frames.ts";
 import type { Path } from "../path/path.ts";
@@ -23,6 +24,7 @@ export class FrameHandler implements FrameVisitor {
   #space: Space = APPLICATION;
   #path: Path | null = null;
   #now = 0;
+  #tokensTaken = 0;
   /** CRYPTO data arrived in this packet: TLS runs once after all frames. */
   cryptoArrived = false;
 
@@ -66,13 +68,16 @@ export class FrameHandler implements FrameVisitor {
     this.cryptoArrived = true;
   }
 
-  onNewToken(): void {
+  onNewToken(buf: Uint8Array, start: number, length: number): void {
     // rfc9000#19.7 Clients MUST NOT send NEW_TOKEN frames.
     // rfc9000#19.7 The token MUST NOT be empty.
     // rfc9000#19.7 a server MUST treat receipt of a NEW_TOKEN frame as a connection error of type PROTOCOL_VIOLATION.
     if (this.#core.role === "server") {
       throw new TransportError(PROTOCOL_VIOLATION, "NEW_TOKEN from a client", { frameType: FRAME_NEW_TOKEN });
     }
+    // Those beyond the bounds are a favour not taken.
+    if (length > MAX_TOKEN_LENGTH || ++this.#tokensTaken > MAX_TOKENS_TAKEN) return;
+    this.#core.events.push({ type: "new_token", token: buf.slice(start, start + length) });
   }
 
   onStream(id: number, offset: number, fin: boolean, buf: Uint8Array, start: number, length: number): void {

@@ -164,9 +164,10 @@ export class HandshakeDriver implements TlsSink {
       // rfc9000#19.20 Servers MUST NOT send a HANDSHAKE_DONE frame before completing the handshake.
       // rfc9001#4.1.2 The server MUST send a HANDSHAKE_DONE frame as soon as the handshake is complete.
       core.control.queueHandshakeDone();
+      core.giveToken();
       this.confirm();
     }
-    core.localCids.removeOriginal();
+    core.localCids.retireOriginal(core.now);
     core.localCids.issue(core.now);
     core.wake();
   }

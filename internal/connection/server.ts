@@ -31,7 +31,11 @@ export interface ServerConnectionOptions {
 export interface FirstInitial {
   readonly version: number;
   readonly originalDcid: Uint8Array;
+  /** Where it was sent to: the same, or the SCID of a Retry of ours. */
+  readonly dcid: Uint8Array;
   readonly peerScid: Uint8Array;
+  /** It proved its address by a token. */
+  readonly validated: boolean;
   readonly remote: Address;
   readonly local: Address | null;
 }
@@ -40,7 +44,11 @@ export interface FirstInitial {
 export function acceptServer(
   options: ServerConnectionOptions,
   initial: FirstInitial,
-  context: { readonly cids: CidGenerator; readonly resetToken: ResetTokenSource },
+  context: {
+    readonly cids: CidGenerator;
+    readonly resetToken: ResetTokenSource;
+    readonly newToken: (remote: Address) => Uint8Array | null;
+  },
   host: ConnectionHost<Connection>,
   now: number,
 ): Connection {
@@ -59,16 +67,23 @@ export function acceptServer(
       seen: { original: initial.originalDcid, peerInitialScid: initial.peerScid, retryScid: null },
       cids: context.cids,
       resetToken: context.resetToken,
+      newToken: context.newToken,
+      clientDcid: initial.dcid,
+      // rfc9000#8.1.2 a server … receiving the token can be certain that the client received it at its address.
+      validated: initial.validated,
       userData,
     },
     host,
     now,
   );
-  connection.protection.installInitial(initial.version, initial.originalDcid);
+  // rfc9001#5.2 the Destination Connection ID of the first Initial, or that of a Retry which the client sends to now.
+  connection.protection.installInitial(initial.version, initial.dcid);
   const parameters = localParameters(config);
   // rfc9000#7.3 the server includes the Destination Connection ID of the client's first Initial, and its own SCID.
   parameters.originalDestinationConnectionId = initial.originalDcid;
   parameters.initialSourceConnectionId = connection.localCids.handshakeCid;
+  // rfc9000#7.3 … and, where it sent a Retry, the Source Connection ID of that.
+  if (initial.dcid !== initial.originalDcid) parameters.retrySourceConnectionId = initial.dcid;
   parameters.statelessResetToken = connection.localCids.handshakeResetToken;
   connection.tracer?.record({
     name: "parameters_set",

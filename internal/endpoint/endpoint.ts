@@ -4,6 +4,7 @@ import type { ClientConnectionOptions } from "../connection/client.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { ServerConnectionOptions } from "../connection/server.ts";
 import { defaultProvider } from "../crypto/ffi.ts";
+import { AddressTokens } from "../path/address-tokens.ts";
 import { cidGenerator } from "../path/connection-ids.ts";
 import { RESET_TOKEN_LENGTH, resetTokenSource } from "../path/reset-token.ts";
 import type { Address } from "../protocol/address.ts";
@@ -13,9 +14,7 @@ import {
   CONNECTION_REFUSED,
   PACKET_INITIAL,
   PACKET_ONE_RTT,
-  PACKET_VERSION_NEGOTIATION,
   VERSION_1,
-  VERSION_NEGOTIATION,
   type PacketType,
 } from "../protocol/constants.ts";
 import { InvalidOptionError, QuicError, TransportError } from "../protocol/errors.ts";
@@ -23,21 +22,31 @@ import {
   ACCEPT_QUEUE,
   MAX_CONNECTION_ID_LENGTH,
   MAX_CONNECTIONS,
+  MAX_CONNECTIONS_PER_HOST,
   MAX_HANDSHAKES,
+  MAX_TOKEN_AGE,
+  MAX_UNVALIDATED_HANDSHAKES,
   MIN_DATAGRAM_SIZE,
-  MIN_INITIAL_DCID_LENGTH,
   MIN_STATELESS_RESET,
+  RATES,
+  RETRY_TOKEN_LIFETIME,
+  VALIDATED_ADDRESSES,
 } from "../protocol/limits.ts";
 import type { DropReason, Tracer } from "../protocol/tracer.ts";
 import { GRANULARITY } from "../recovery/rtt.ts";
-import { FIXED_BIT, isLongHeader, LongHeader, parseInvariants, parseLongHeader } from "../wire/header.ts";
+import { isLongHeader, LongHeader, parseInvariants } from "../wire/header.ts";
+import { Admission } from "./admission.ts";
+import { Drops } from "./drops.ts";
 import { Fifo } from "./fifo.ts";
+import { Hosts } from "./hosts.ts";
 import { Routes } from "./routing.ts";
 import { Slot, type SlotOwner } from "./slot.ts";
-import { StatelessAnswers, type AnswerResult } from "./stateless.ts";
+import { StatelessAnswers } from "./stateless.ts";
 import { TimerHeap } from "./timer-heap.ts";
+import { Unrouted } from "./unrouted.ts";
 import {
   EndpointStats,
+  type ClientInitial,
   type ConnectionContext,
   type ConnectionFactory,
   type DialTarget,
@@ -59,13 +68,13 @@ export class Endpoint<
 > {
   readonly stats = new EndpointStats();
   readonly #factory: ConnectionFactory<C, D, S>;
-  readonly #versions: readonly number[];
   readonly #tracer: Tracer | null;
   readonly #context: ConnectionContext;
   readonly #cidLength: number;
-  readonly #maxHandshakes: number;
   readonly #maxConnections: number;
-  readonly #acceptQueue: number;
+  readonly #admission: Admission;
+  readonly #drops: Drops;
+  readonly #unrouted: Unrouted;
   readonly #routes: Routes<Slot<C>>;
   readonly #answers: StatelessAnswers;
   readonly #slots = new Set<Slot<C>>();
@@ -76,9 +85,6 @@ export class Endpoint<
   readonly #header = new LongHeader();
   readonly #owner: SlotOwner<C>;
   #server: { readonly options: S } | null = null;
-  #handshakes = 0;
-  /** Accepted and not yet taken by the application. */
-  #waiting = 0;
   #now = 0;
   #wallNow = 0;
 
@@ -90,25 +96,52 @@ export class Endpoint<
       throw new InvalidOptionError("cids", "connection IDs have at most 20 bytes in QUIC version 1");
     }
     this.#factory = factory;
-    this.#versions = options.versions ?? [VERSION_1];
     this.#tracer = options.tracer ?? null;
     this.#cidLength = generator.length;
-    this.#maxHandshakes = options.maxHandshakes ?? MAX_HANDSHAKES;
     this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
-    this.#acceptQueue = options.acceptQueue ?? ACCEPT_QUEUE;
+    const lifetimes = options.tokenLifetimes ?? { retry: RETRY_TOKEN_LIFETIME, future: MAX_TOKEN_AGE };
+    const tokens = new AddressTokens(provider, random, options.tokenKeys ?? null, lifetimes);
+    const hosts = new Hosts(options.rates ?? RATES);
+    this.#admission = new Admission(
+      {
+        maxHandshakes: options.maxHandshakes ?? MAX_HANDSHAKES,
+        maxUnvalidatedHandshakes: options.maxUnvalidatedHandshakes ?? MAX_UNVALIDATED_HANDSHAKES,
+        maxConnections: this.#maxConnections,
+        maxConnectionsPerHost: options.maxConnectionsPerHost ?? MAX_CONNECTIONS_PER_HOST,
+        acceptQueue: options.acceptQueue ?? ACCEPT_QUEUE,
+        verifySourceAddress: options.verifySourceAddress ?? (() => false),
+        isBlocked: options.isBlocked ?? null,
+        validatedAddresses: options.validatedAddresses ?? VALIDATED_ADDRESSES,
+      },
+      tokens,
+      hosts,
+    );
     this.#routes = new Routes<Slot<C>>(random);
     const resetKey = options.statelessResetKey ?? null;
     this.#context = {
       cids: this.#routes.unique(generator),
       resetToken: resetTokenSource(provider, resetKey, random),
+      newToken: (remote) => (tokens.issuesNewTokens ? tokens.future(remote, this.#wallNow) : null),
     };
     this.#answers = new StatelessAnswers({
       provider,
       random,
-      versions: this.#versions,
+      versions: options.versions ?? [VERSION_1],
       cidLength: generator.length,
       resetKey,
       tracer: this.#tracer,
+      stats: this.stats,
+      hosts,
+    });
+    this.#drops = new Drops(this.stats, this.#tracer);
+    this.#unrouted = new Unrouted({
+      versions: options.versions ?? [VERSION_1],
+      admission: this.#admission,
+      answers: this.#answers,
+      tokens,
+      cids: this.#context.cids,
+      random,
+      drops: this.#drops,
       stats: this.stats,
     });
     this.#owner = this.#makeOwner();
@@ -120,11 +153,29 @@ export class Endpoint<
   }
 
   get handshakeCount(): number {
-    return this.#handshakes;
+    return this.#admission.handshakes;
   }
 
   get isListening(): boolean {
     return this.#server !== null;
+  }
+
+  /** While true new clients are refused, as if the server could hold no more: rfc9000#5.2.2. */
+  get busy(): boolean {
+    return this.#admission.busy;
+  }
+
+  set busy(busy: boolean) {
+    this.#admission.busy = busy;
+  }
+
+  /** Whether packets of unknown connections are answered with stateless resets, where there is a key. */
+  get sendsResets(): boolean {
+    return this.#answers.resets;
+  }
+
+  set sendsResets(resets: boolean) {
+    this.#answers.resets = resets;
   }
 
   /** Whether `transmit` would give something. */
@@ -153,7 +204,7 @@ export class Endpoint<
     }
     this.#now = now;
     this.#wallNow = wallNow;
-    const slot = new Slot<C>(this.#owner, "client", remote, local);
+    const slot = new Slot<C>(this.#owner, "client", remote, local, false);
     let connection: C;
     try {
       connection = this.#factory.connect(options, this.#context, slot, now, wallNow);
@@ -180,7 +231,7 @@ export class Endpoint<
     }
     this.#server = { options };
     // What waited for another listener was that one's to end.
-    this.#waiting = 0;
+    this.#admission.waiting = 0;
   }
 
   /** New connections are refused from now on; those that exist stay. */
@@ -190,7 +241,7 @@ export class Endpoint<
 
   /** The application took (or dropped) a connection that was announced as accepted: there is room for another. */
   onAcceptTaken(): void {
-    if (this.#waiting > 0) this.#waiting--;
+    if (this.#admission.waiting > 0) this.#admission.waiting--;
   }
 
   /** Ends every connection; the verbs go on until `connectionCount` is 0. */
@@ -305,7 +356,7 @@ export class Endpoint<
         continue;
       }
       // What is over is no handshake in flight, however long it lingers to answer.
-      if (event.type === "closed") this.#endHandshake(slot);
+      if (event.type === "closed") this.#admission.onHandshakeEnd(slot);
       if (slot.held !== null) slot.held = null;
       else if (event.type === "handshake_complete" && this.#complete(slot)) {
         slot.held = event;
@@ -317,9 +368,10 @@ export class Endpoint<
 
   /** A server's handshake is complete: it is announced, or refused where nobody takes them. */
   #complete(slot: Slot<C>): boolean {
-    this.#endHandshake(slot);
+    this.#admission.onHandshakeEnd(slot);
     if (slot.role !== "server") return false;
-    if (this.#waiting >= this.#acceptQueue) {
+    this.#admission.onValidated(slot.remote);
+    if (this.#admission.acceptQueueFull) {
       this.stats.connectionsRefused++;
       slot.connection.closeWith(
         new TransportError(CONNECTION_REFUSED, "the server is busy: its accept queue is full"),
@@ -328,7 +380,7 @@ export class Endpoint<
       this.#after(slot);
       return false;
     }
-    this.#waiting++;
+    this.#admission.waiting++;
     this.stats.connectionsAccepted++;
     return true;
   }
@@ -355,7 +407,8 @@ export class Endpoint<
         cidLength === 0 ? this.#routes.byAddress(remote, local) : this.#routes.get(buf, start + 1, cidLength);
       if (slot !== null) return slot;
       if (this.#recogniseReset(buf, start, length, remote)) return null;
-      return this.#unknownShort(buf, start, length, remote, local);
+      this.#unrouted.short({ buf, start, length, remote, local }, this.#now);
+      return null;
     }
     const header = this.#header;
     if (!parseInvariants(buf, start, start + length, header)) {
@@ -370,8 +423,15 @@ export class Endpoint<
     if (slot !== null) return slot;
     // rfc9000#10.3 endpoints MUST treat any packet ending in a valid stateless reset token as a Stateless Reset.
     if (this.#recogniseReset(buf, start, length, remote)) return null;
-    // rfc9000#5.2.2 Servers MUST drop incoming packets under all other circumstances.
-    return this.#unknownLong(buf, start, length, remote, local);
+    const initial = this.#unrouted.long(
+      { buf, start, length, remote, local },
+      header,
+      this.#server !== null,
+      this.#slots.size,
+      this.#now,
+      this.#wallNow,
+    );
+    return initial === null ? null : this.#accept(initial, length);
   }
 
   /**
@@ -389,87 +449,22 @@ export class Endpoint<
     return true;
   }
 
-  #unknownShort(
-    buf: Uint8Array,
-    start: number,
-    length: number,
-    remote: Address,
-    local: Address | null,
-  ): null {
-    const result = this.#answers.reset(buf, start, length, remote, local, this.#now);
-    return this.#drop(reasonOf(result, "unknown_connection_id"), PACKET_ONE_RTT, length);
-  }
-
-  #unknownLong(
-    buf: Uint8Array,
-    start: number,
-    length: number,
-    remote: Address,
-    local: Address | null,
-  ): Slot<C> | null {
-    const header = this.#header;
-    // rfc9000#6.1 an endpoint MUST NOT send a Version Negotiation packet in response to a Version Negotiation packet.
-    if (header.version === VERSION_NEGOTIATION) {
-      return this.#drop("unknown_connection_id", PACKET_VERSION_NEGOTIATION, length);
-    }
-    if (this.#server === null) return this.#drop("not_listening", null, length);
-    if (!this.#versions.includes(header.version)) {
-      // rfc9000#5.2.2 servers MUST drop smaller packets that specify unsupported versions.
-      if (length < MIN_DATAGRAM_SIZE) return this.#drop("unsupported_version", null, length);
-      const result = this.#answers.negotiateVersion(buf, header, remote, local, this.#now);
-      return this.#drop(reasonOf(result, "unsupported_version"), null, length);
-    }
-    if (!parseLongHeader(buf, start, start + length, header) || (buf[start]! & FIXED_BIT) === 0) {
-      return this.#drop("invalid_header", null, length);
-    }
-    // rfc9000#5.2.2 clients are not able to send Handshake packets prior to receiving a server response, so servers
-    // SHOULD ignore any such packets. 0-RTT packets ahead of their Initial are dropped as well: a MAY not used.
-    if (header.type !== PACKET_INITIAL) return this.#drop("unknown_connection_id", header.type, length);
-    return this.#initial(buf, length, remote, local);
-  }
-
-  /** A client's first packet, well-formed and of a version we speak. */
-  #initial(buf: Uint8Array, length: number, remote: Address, local: Address | null): Slot<C> | null {
-    // rfc9000#14 Therefore, an endpoint MUST NOT close a connection when it receives a datagram that does not meet
-    // size constraints; the endpoint MAY discard such datagrams.
-    const header = this.#header;
-    // rfc9000#14.1 a server MUST discard an Initial packet that is carried in a UDP datagram with a payload that is
-    // smaller than the smallest allowed maximum datagram size of 1200 bytes.
-    if (length < MIN_DATAGRAM_SIZE) return this.#drop("initial_too_small", PACKET_INITIAL, length);
-    // rfc9000#7.2 this Destination Connection ID MUST be at least 8 bytes in length.
-    if (header.dcidLength < MIN_INITIAL_DCID_LENGTH) {
-      return this.#drop("invalid_header", PACKET_INITIAL, length, "destination connection ID under 8 bytes");
-    }
-    if (
-      this.#handshakes >= this.#maxHandshakes ||
-      this.#slots.size >= this.#maxConnections ||
-      this.#waiting >= this.#acceptQueue
-    ) {
-      this.stats.connectionsRefused++;
-      const result = this.#answers.refuse(buf, header, remote, local, this.#now);
-      return this.#drop(reasonOf(result, "server_busy"), PACKET_INITIAL, length);
-    }
-    const originalDcid = buf.slice(header.dcidOffset, header.dcidOffset + header.dcidLength);
-    const initial = {
-      version: header.version,
-      originalDcid,
-      peerScid: buf.slice(header.scidOffset, header.scidOffset + header.scidLength),
-      token: buf.slice(header.tokenOffset, header.tokenOffset + header.tokenLength),
-      remote,
-      local,
-    };
-    const slot = new Slot<C>(this.#owner, "server", remote, local);
+  /** A client's first packet was let in: its connection begins. */
+  #accept(initial: ClientInitial, length: number): Slot<C> | null {
+    const { remote, local, validated, dcid } = initial;
+    const slot = new Slot<C>(this.#owner, "server", remote, local, !validated);
     // The client sends there until it has heard from us: what is behind this datagram must find the way as well.
-    slot.addCid(originalDcid);
+    slot.addCid(dcid);
     try {
       const { options } = this.#server!;
       this.#add(slot, this.#factory.accept(options, initial, this.#context, slot, this.#now, this.#wallNow));
     } catch {
       // What a client can cause here is a defect of ours; it must not stop the others.
       this.#removeRoutes(slot);
-      return this.#drop("connection_error", PACKET_INITIAL, length);
+      this.#drops.add("connection_error", PACKET_INITIAL, length, this.#now);
+      return null;
     }
-    this.#handshakes++;
+    this.#admission.onOpened(slot);
     return slot;
   }
 
@@ -486,8 +481,7 @@ export class Endpoint<
         // Not one packet authenticated: nobody spoke QUIC to us, and no state is owed.
         for (let i = from; i < to; i++) this.#drop("decryption_failed", PACKET_INITIAL, rx.length[i]!);
         connection.dispose();
-        slot.handshaking = false;
-        this.#handshakes--;
+        this.#admission.onFailed(this.#now);
         this.#reap(slot);
         return;
       }
@@ -496,18 +490,8 @@ export class Endpoint<
     this.#after(slot);
   }
 
-  #drop(reason: DropReason, packetType: PacketType | null, size: number, detail?: string): null {
-    this.stats.dropped[reason] = (this.stats.dropped[reason] ?? 0) + 1;
-    if (this.#tracer !== null) {
-      this.#tracer.record({
-        name: "packet_dropped",
-        time: this.#now,
-        reason,
-        packetType,
-        size,
-        ...(detail === undefined ? {} : { detail }),
-      });
-    }
+  #drop(reason: DropReason, packetType: PacketType | null, size: number): null {
+    this.#drops.add(reason, packetType, size, this.#now);
     return null;
   }
 
@@ -527,17 +511,11 @@ export class Endpoint<
   /** Takes a connection out; what it still has to tell stays in the queue of events. */
   #reap(slot: Slot<C>): void {
     if (slot.reaped) return;
-    this.#endHandshake(slot);
+    if (slot.role === "server") this.#admission.onClosed(slot);
     this.#removeRoutes(slot);
     slot.reaped = true;
     this.#timers.remove(slot);
     this.#slots.delete(slot);
-  }
-
-  #endHandshake(slot: Slot<C>): void {
-    if (!slot.handshaking) return;
-    slot.handshaking = false;
-    this.#handshakes--;
   }
 
   #removeRoutes(slot: Slot<C>): void {
@@ -606,9 +584,4 @@ export class Endpoint<
       },
     };
   }
-}
-
-/** Under which reason a packet is counted that was, or was not, answered. */
-function reasonOf(result: AnswerResult, usual: DropReason): DropReason {
-  return result === "rate_limited" || result === "invalid_source" ? result : usual;
 }

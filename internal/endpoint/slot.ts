@@ -34,7 +34,9 @@ export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, He
   /** In the queue of those with events. */
   eventful = false;
   /** Counts against MAX_HANDSHAKES. */
-  handshaking: boolean;
+  handshaking = false;
+  /** A client that has not proved its address when it came. */
+  readonly unvalidated: boolean;
   /** Nothing of it has authenticated yet: a server's slot before its first run. */
   fresh: boolean;
   /** Routes are gone; it stays only until its events are polled. */
@@ -47,12 +49,12 @@ export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, He
   readonly #owner: SlotOwner<C>;
   #connection: C | null = null;
 
-  constructor(owner: SlotOwner<C>, role: Role, remote: Address, local: Address | null) {
+  constructor(owner: SlotOwner<C>, role: Role, remote: Address, local: Address | null, unvalidated: boolean) {
     this.#owner = owner;
     this.role = role;
     this.remote = remote;
     this.local = local;
-    this.handshaking = role === "server";
+    this.unvalidated = unvalidated;
     this.fresh = role === "server";
   }
 

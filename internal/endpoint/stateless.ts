@@ -1,23 +1,25 @@
-// Answers that need no connection: Version Negotiation, stateless reset, refusals. All are rate limited, none is larger
-// than what caused it allows.
+// Answers that need no connection: Version Negotiation, Retry, stateless reset, refusals. All are rate limited, none is
+// larger than what caused it allows.
 
 import type { CryptoProvider } from "../crypto/provider.ts";
 import { PacketProtection } from "../handshake/protection.ts";
+import { retryIntegrityTag } from "../handshake/retry.ts";
 import { deriveResetToken } from "../path/reset-token.ts";
 import { sameAddress, type Address } from "../protocol/address.ts";
 import { NOT_ECT, type TxBatch } from "../protocol/batch.ts";
-import { CONNECTION_REFUSED, INITIAL, PACKET_INITIAL } from "../protocol/constants.ts";
+import { concatBytes } from "../protocol/bytes.ts";
+import { INITIAL, PACKET_INITIAL } from "../protocol/constants.ts";
 import {
+  MAX_QUEUED_ANSWERS,
   MIN_DATAGRAM_SIZE,
   MIN_STATELESS_RESET,
-  STATELESS_ANSWERS_BURST,
-  STATELESS_ANSWERS_PER_SECOND,
   TYPICAL_STATELESS_RESET,
 } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import type { Tracer } from "../protocol/tracer.ts";
 import { writeConnectionClose } from "../wire/frame-writers.ts";
 import {
+  encodeRetry,
   encodeStatelessReset,
   encodeVersionNegotiation,
   patchLength,
@@ -25,7 +27,7 @@ import {
   type LongHeader,
 } from "../wire/header.ts";
 import { Fifo } from "./fifo.ts";
-import { TokenBucket } from "./token-bucket.ts";
+import type { Hosts, RatedKind } from "./hosts.ts";
 import type { EndpointStats, StatelessKind } from "./types.ts";
 
 interface Answer {
@@ -45,7 +47,15 @@ export interface StatelessOptions {
   readonly resetKey: Uint8Array | null;
   readonly tracer: Tracer | null;
   readonly stats: EndpointStats;
+  readonly hosts: Hosts;
 }
+
+const RATED: { readonly [kind in StatelessKind]: RatedKind } = {
+  version_negotiation: "versionNegotiation",
+  retry: "retry",
+  stateless_reset: "statelessReset",
+  connection_close: "close",
+};
 
 // rfc9000#10.3 An endpoint MUST NOT send a Stateless Reset that is three times or more larger than the packet it
 // receives to avoid being used for amplification.
@@ -53,12 +63,8 @@ export interface StatelessOptions {
 export class StatelessAnswers {
   readonly #options: StatelessOptions;
   readonly #queue = new Fifo<Answer>();
-  // A bucket each, so that a flood of one kind does not silence the others.
-  readonly #buckets: { readonly [kind in StatelessKind]: TokenBucket } = {
-    version_negotiation: new TokenBucket(STATELESS_ANSWERS_PER_SECOND, STATELESS_ANSWERS_BURST),
-    stateless_reset: new TokenBucket(STATELESS_ANSWERS_PER_SECOND, STATELESS_ANSWERS_BURST),
-    connection_close: new TokenBucket(STATELESS_ANSWERS_PER_SECOND, STATELESS_ANSWERS_BURST),
-  };
+  /** Whether packets of unknown connections are answered. */
+  resets = true;
 
   constructor(options: StatelessOptions) {
     this.#options = options;
@@ -79,7 +85,7 @@ export class StatelessAnswers {
     local: Address | null,
     now: number,
   ): AnswerResult {
-    const denied = this.#denied("version_negotiation", remote, local, now);
+    const denied = this.denied("version_negotiation", remote, local, now);
     if (denied !== null) return denied;
     const versions = [...this.#options.versions];
     const bits = new Uint8Array(6);
@@ -115,8 +121,8 @@ export class StatelessAnswers {
     // rfc9000#10.3.3 an endpoint MUST ensure that every Stateless Reset that it sends is smaller than the packet that
     // triggered it; so that of two endpoints that reset each other one falls silent.
     const largest = size - 1;
-    if (resetKey === null || cidLength === 0 || largest < MIN_STATELESS_RESET) return "none";
-    const denied = this.#denied("stateless_reset", remote, local, now);
+    if (!this.resets || resetKey === null || cidLength === 0 || largest < MIN_STATELESS_RESET) return "none";
+    const denied = this.denied("stateless_reset", remote, local, now);
     if (denied !== null) return denied;
     // rfc9000#10.3 in response to a packet that is 43 bytes or shorter SHOULD send one that is one byte shorter. Longer
     // ones vary in size as small packets do.
@@ -129,18 +135,42 @@ export class StatelessAnswers {
   }
 
   /**
+   * Answers a client's Initial with a Retry, rfc9000#17.2.5: `scid` is the connection ID it is to send to next.
+   * rfc9000#17.2.5.1 a server MUST NOT send more than one Retry packet in response to a single UDP datagram.
+   */
+  retry(
+    buf: Uint8Array,
+    header: LongHeader,
+    scid: Uint8Array,
+    token: Uint8Array,
+    remote: Address,
+    local: Address | null,
+    now: number,
+  ): AnswerResult {
+    const { provider, random } = this.#options;
+    const bits = new Uint8Array(1);
+    random(bits);
+    const dcid = buf.subarray(header.dcidOffset, header.dcidOffset + header.dcidLength);
+    const peer = buf.subarray(header.scidOffset, header.scidOffset + header.scidLength);
+    const packet = encodeRetry(header.version, peer, scid, token, bits[0]!);
+    const tag = retryIntegrityTag(provider, header.version, dcid, packet);
+    return this.#push("retry", concatBytes(packet, tag), remote, local, now);
+  }
+
+  /**
    * rfc9000#5.2.2 if a server refuses to accept a new connection, it SHOULD send an Initial packet containing a
-   * CONNECTION_CLOSE frame with error code CONNECTION_REFUSED. Made with the Initial keys of the packet refused, and
+   * CONNECTION_CLOSE frame with error code CONNECTION_REFUSED (or INVALID_TOKEN, rfc9000#8.1.3). Made with the Initial keys of the packet refused, and
    * forgotten: it is not ack-eliciting, so it needs neither 1,200 bytes nor an answer.
    */
   refuse(
     buf: Uint8Array,
     header: LongHeader,
+    code: number,
     remote: Address,
     local: Address | null,
     now: number,
   ): AnswerResult {
-    const denied = this.#denied("connection_close", remote, local, now);
+    const denied = this.denied("connection_close", remote, local, now);
     if (denied !== null) return denied;
     const { provider, random } = this.#options;
     const dcid = buf.slice(header.dcidOffset, header.dcidOffset + header.dcidLength);
@@ -152,7 +182,7 @@ export class StatelessAnswers {
       protection.installInitial(header.version, dcid);
       const out = new Uint8Array(128);
       const pnOffset = writeLongHeader(out, 0, PACKET_INITIAL, header.version, peer, scid, NO_TOKEN, 1, 0);
-      let end = writeConnectionClose(out, pnOffset + 1, 100, false, CONNECTION_REFUSED, 0, NO_TOKEN);
+      let end = writeConnectionClose(out, pnOffset + 1, 100, false, code, 0, NO_TOKEN);
       // rfc9001#5.4.2 packet number and payload make at least four bytes, so that there is a sample to mask with.
       while (end < pnOffset + 4) end++;
       patchLength(out, pnOffset, end + 16 - pnOffset);
@@ -179,12 +209,13 @@ export class StatelessAnswers {
     }
   }
 
-  #denied(kind: StatelessKind, remote: Address, local: Address | null, now: number): AnswerResult | null {
+  /** Why an answer of `kind` would not be sent now, null where it would: its rate is charged then. */
+  denied(kind: StatelessKind, remote: Address, local: Address | null, now: number): AnswerResult | null {
     // An answer to ourselves would come back as a question.
     if (local !== null && sameAddress(remote, local)) return "invalid_source";
-    // Not sent for long, they would pile up: the queue holds a burst and no more.
-    if (this.#queue.size >= STATELESS_ANSWERS_BURST) return "rate_limited";
-    return this.#buckets[kind].take(now) ? null : "rate_limited";
+    // Not sent for long, they would pile up.
+    if (this.#queue.size >= MAX_QUEUED_ANSWERS) return "rate_limited";
+    return this.#options.hosts.take(RATED[kind], remote, now) ? null : "rate_limited";
   }
 
   #push(

@@ -14,13 +14,18 @@ export class TokenBucket {
 
   /** Takes one where there is one. A clock that stands still or goes back adds nothing. */
   take(now: number): boolean {
+    if (!this.has(now)) return false;
+    this.#tokens--;
+    return true;
+  }
+
+  /** Whether there is one. */
+  has(now: number): boolean {
     if (now > this.#at) {
       const elapsed = this.#at === -Infinity ? 0 : now - this.#at;
       this.#tokens = Math.min(this.#burst, this.#tokens + elapsed * this.#perMs);
       this.#at = now;
     }
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
-    return true;
+    return this.#tokens >= 1;
   }
 }

@@ -4,6 +4,7 @@
 import type { ConnectionHost } from "../connection/core.ts";
 import type { ConnectionEvent } from "../connection/events.ts";
 import type { CryptoProvider } from "../crypto/provider.ts";
+import type { TokenLifetimes } from "../path/address-tokens.ts";
 import type { CidGenerator } from "../path/connection-ids.ts";
 import type { ResetTokenSource } from "../path/reset-token.ts";
 import type { Address } from "../protocol/address.ts";
@@ -11,6 +12,7 @@ import type { RxBatch, TxBatch } from "../protocol/batch.ts";
 import type { QuicError } from "../protocol/errors.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import type { DropReason, Tracer } from "../protocol/tracer.ts";
+import type { Rates } from "./hosts.ts";
 
 /** One connection as its endpoint sees it. */
 export interface EndpointConnection {
@@ -38,6 +40,8 @@ export interface ConnectionContext {
   /** Our connection IDs: none that is in use is drawn twice. */
   readonly cids: CidGenerator;
   readonly resetToken: ResetTokenSource;
+  /** A token for a NEW_TOKEN frame to `remote`; null where none are sent. */
+  readonly newToken: (remote: Address) => Uint8Array | null;
 }
 
 /** The first Initial of a client, as far as the endpoint looks into it. */
@@ -45,9 +49,11 @@ export interface ClientInitial {
   readonly version: number;
   /** The client's random first DCID. */
   readonly originalDcid: Uint8Array;
+  /** Where the packet was sent to: the same, or the SCID of the Retry in between. */
+  readonly dcid: Uint8Array;
   readonly peerScid: Uint8Array;
-  /** Empty where it brought none. */
-  readonly token: Uint8Array;
+  /** It has proved its address by a token, rfc9000#8.1. */
+  readonly validated: boolean;
   readonly remote: Address;
   readonly local: Address | null;
 }
@@ -82,8 +88,19 @@ export interface EndpointOptions {
   /** Makes reset tokens that survive the loss of all state, and answers packets of unknown connections with them. */
   readonly statelessResetKey?: Uint8Array | null;
   readonly maxHandshakes?: number;
+  /** Handshakes of clients that have not proved their address; beyond it a Retry is sent. */
+  readonly maxUnvalidatedHandshakes?: number;
   readonly maxConnections?: number;
+  readonly maxConnectionsPerHost?: number;
   readonly acceptQueue?: number;
+  /** 32 bytes each: seal address tokens. null: one is drawn. */
+  readonly tokenKeys?: readonly Uint8Array[] | null;
+  readonly tokenLifetimes?: TokenLifetimes;
+  /** Whether a client at `remote` has to prove its address by a Retry. */
+  readonly verifySourceAddress?: (remote: Address) => boolean;
+  readonly isBlocked?: ((remote: Address) => boolean) | null;
+  readonly validatedAddresses?: number;
+  readonly rates?: Rates;
   readonly tracer?: Tracer | null;
 }
 
@@ -93,7 +110,7 @@ export type EndpointEvent<C> =
   | { readonly type: "connection"; readonly connection: C; readonly event: ConnectionEvent };
 
 /** Kinds of answers without state. */
-export type StatelessKind = "version_negotiation" | "stateless_reset" | "connection_close";
+export type StatelessKind = "version_negotiation" | "retry" | "stateless_reset" | "connection_close";
 
 /** Counters of one endpoint; a snapshot is a copy. What a connection drops itself is in its own statistics. */
 export class EndpointStats {
@@ -107,6 +124,7 @@ export class EndpointStats {
   statelessResetsReceived = 0;
   readonly statelessSent: { [kind in StatelessKind]: number } = {
     version_negotiation: 0,
+    retry: 0,
     stateless_reset: 0,
     connection_close: 0,
   };

@@ -172,10 +172,13 @@ export class LocalCids {
     return -1;
   }
 
-  /** The client uses our connection ID by now: packets to its first choice need no route. */
-  removeOriginal(): void {
+  /**
+   * The client uses our connection ID by now. Copies of its first packets may still be on their way, and would begin a
+   * connection that nobody wants if nothing were known of them.
+   */
+  retireOriginal(now: number): void {
     if (this.#original === null) return;
-    this.#host.removeCid(this.#original);
+    this.#retired.push({ cid: this.#original, until: now + RETIRED_CONNECTION_ID_TIME });
     this.#original = null;
   }
 
@@ -206,7 +209,8 @@ export class LocalCids {
 
   /** The connection is gone: nothing routes to it any more. */
   removeAll(): void {
-    this.removeOriginal();
+    if (this.#original !== null) this.#host.removeCid(this.#original);
+    this.#original = null;
     for (const entry of this.#active) this.#host.removeCid(entry.cid);
     for (const entry of this.#retired) this.#host.removeCid(entry.cid);
     this.#active = [];

@@ -138,9 +138,55 @@ export const MAX_HANDSHAKES = 1024;
 /** Connections per endpoint. */
 export const MAX_CONNECTIONS = 100_000;
 
-/** Token buckets: answers without state per second and at once (VN, stateless reset, refusals). Stops: reflection. */
-export const STATELESS_ANSWERS_PER_SECOND = 1000;
-export const STATELESS_ANSWERS_BURST = 200;
+/** Of those, the handshakes of clients that have not proved their address. Beyond it they get a Retry. Stops: spoofed Initials. */
+export const MAX_UNVALIDATED_HANDSHAKES = 256;
+/** Connections of one host (an IPv4 address, an IPv6 /64): many clients share a NAT. Stops: one host that takes all of them. */
+export const MAX_CONNECTIONS_PER_HOST = 20_000;
+
+/** A rate: so many per second, so many at once. */
+export interface Rate {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
+/**
+ * What clients without a connection may cause per second and at once: in all, and one host (an IPv4 address, an IPv6
+ * /64). Beyond it their packets are dropped as "rate_limited". All stop reflection, where the source is a victim's; and:
+ * Retry: CPU, about 15 µs each. Version Negotiation, resets: CPU, a few µs each. Closes: CPU, they need Initial keys.
+ * New connections: CPU, a handshake costs about 1 ms; far more than one core can serve, so that only floods meet it.
+ */
+export const RATES = {
+  retry: { total: { perSecond: 5000, burst: 1000 }, host: { perSecond: 1000, burst: 500 } },
+  versionNegotiation: { total: { perSecond: 1000, burst: 200 }, host: { perSecond: 100, burst: 50 } },
+  statelessReset: { total: { perSecond: 1000, burst: 200 }, host: { perSecond: 100, burst: 50 } },
+  close: { total: { perSecond: 500, burst: 200 }, host: { perSecond: 100, burst: 50 } },
+  newConnection: { total: { perSecond: 10_000, burst: 5000 }, host: { perSecond: 4000, burst: 4000 } },
+} as const;
+/** Answers without state that wait to be sent. Stops: memory by a blocked socket. */
+export const MAX_QUEUED_ANSWERS = 1024;
+/** First packets that did not authenticate before Retry is demanded: each costs Initial keys. Stops: CPU by garbage Initials. */
+export const FAILED_INITIALS: Rate = { perSecond: 50, burst: 100 };
+/** Hosts whose rates are remembered while they have no connection. Stops: memory by spoofed sources. */
+export const MAX_TRACKED_HOSTS = 8192;
+/** Addresses that completed a handshake lately: of them no Retry is demanded. Stops: memory by many clients. */
+export const VALIDATED_ADDRESSES = 4096;
+
+/** Tokens of NEW_TOKEN frames are good for so long, ms. Stops: tokens collected for later. */
+export const MAX_TOKEN_AGE = 24 * 3_600_000;
+/** Those of Retry packets, ms: they come back within a round trip and its repetitions. */
+export const RETRY_TOKEN_LIFETIME = 10_000;
+/** Keys that open tokens. Stops: work per token by key lists. */
+export const MAX_TOKEN_KEYS = 8;
+/** Tokens that made a connection are remembered, so many. Stops: replay of tokens, rfc9000#8.1.4. */
+export const MAX_USED_TOKENS = 16_384;
+/** An address token of ours is never larger. Stops: CPU by long tokens. */
+export const MAX_ADDRESS_TOKEN = 256;
+/** Tokens a client takes of one connection, and the bytes of one. Stops: memory by NEW_TOKEN floods. */
+export const MAX_TOKENS_TAKEN = 16;
+export const MAX_TOKEN_LENGTH = 1024;
+/** Servers whose tokens a client keeps, and how many of each. Stops: memory by dialing many servers. */
+export const TOKEN_STORE_SERVERS = 256;
+export const TOKENS_PER_SERVER = 4;
 
 /** rfc9000#10.3: shorter datagrams cannot be told from valid packets. */
 export const MIN_STATELESS_RESET = 21;

@@ -44,8 +44,12 @@ export type DropReason =
   | "invalid_source"
   /** Rate limit of stateless answers reached. */
   | "rate_limited"
-  /** Initial token that is not ours. */
+  /** A Retry token that is too old, of another address or connection, or came before. */
   | "invalid_token"
+  /** A client has to prove its address first; it was sent a Retry. */
+  | "address_unvalidated"
+  /** The application's filter does not let this address in. */
+  | "blocked"
   /** The connection ended with an error on this datagram. */
   | "connection_error";
 

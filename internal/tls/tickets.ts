@@ -2,7 +2,8 @@
 // the tickets, so that servers that share the keys resume each other's sessions.
 
 import type { CryptoProvider } from "../crypto/provider.ts";
-import { bytesEqual, concatBytes, fromUtf8, utf8 } from "../protocol/bytes.ts";
+import { SEALING_OVERHEAD, SealingKeys } from "../crypto/sealing.ts";
+import { fromUtf8, utf8 } from "../protocol/bytes.ts";
 import { InvalidOptionError, TlsAlertError } from "../protocol/errors.ts";
 import {
   MAX_CHAIN_LENGTH,
@@ -10,7 +11,7 @@ import {
   MAX_TICKET_LENGTH,
   TICKET_KEY_ROTATION,
 } from "../protocol/limits.ts";
-import { drawBytes, type RandomSource } from "../protocol/random.ts";
+import type { RandomSource } from "../protocol/random.ts";
 import { Decoder, encode } from "./codec.ts";
 
 /** What a ticket says. */
@@ -92,34 +93,17 @@ function decodeState(bytes: Uint8Array): TicketState | null {
   }
 }
 
-interface TicketKey {
-  /** Says which key sealed a ticket; on the wire. */
-  readonly name: Uint8Array;
-  readonly secret: Uint8Array;
-  /** Unix ms; 0 for keys that were given. */
-  readonly made: number;
-}
-
-const NAME = 8;
-const SALT = 16;
-const KEY = 32;
-const NONCE = 12;
-const TAG = 16;
-const AEAD = "aes-256-gcm";
 const NONE = new Uint8Array(0);
 
 /** Keys that seal tickets, the first, and open them, all. */
 export class TicketKeys {
-  readonly #provider: CryptoProvider;
-  readonly #random: RandomSource;
-  #keys: TicketKey[] = [];
+  readonly #keys: SealingKeys;
   /** Keys of our own making are replaced in time; those that were given are their owner's to replace. */
   #own = true;
 
   /** @param keys 32 or 48 bytes each, shared among servers; null: drawn here, and rotated. */
   constructor(provider: CryptoProvider, random: RandomSource, keys: readonly Uint8Array[] | null) {
-    this.#provider = provider;
-    this.#random = random;
+    this.#keys = new SealingKeys(provider, random, "session ticket");
     if (keys !== null) this.replace(keys);
   }
 
@@ -136,45 +120,24 @@ export class TicketKeys {
         throw new InvalidOptionError("ticketKeys", "a key has 32 or 48 random bytes");
       }
     }
-    this.dispose();
-    this.#keys = keys.map((key) => this.#derive(key, 0));
+    this.#own = false;
+    this.#keys.replace(keys);
   }
 
   /** The ticket of `state`, null where it would be too large, or the keys are gone. `context` must be the same to open it. */
   seal(state: TicketState, context: Uint8Array, wallNow: number): Uint8Array | null {
     if (this.#own) this.#rotate(wallNow);
-    const current = this.#keys[0];
-    if (current === undefined) return null;
     const plaintext = encodeState(state);
-    if (plaintext.length + NAME + SALT + TAG > MAX_TICKET_LENGTH) {
-      plaintext.fill(0);
-      return null;
-    }
-    const { name, secret } = current;
-    const salt = drawBytes(this.#random, SALT);
-    const sealed = this.#with(secret, salt, (key, nonce) =>
-      this.#provider.aeadSeal(AEAD, key, nonce, concatBytes(name, salt, context), plaintext),
-    );
+    const sealed =
+      plaintext.length + SEALING_OVERHEAD > MAX_TICKET_LENGTH ? null : this.#keys.seal(plaintext, context);
     plaintext.fill(0);
-    return concatBytes(name, salt, sealed);
+    return sealed;
   }
 
   /** What a ticket says, null where it is not ours, tampered with, or of a key that is gone. */
   open(ticket: Uint8Array, context: Uint8Array): TicketState | null {
-    if (ticket.length < NAME + SALT + TAG || ticket.length > MAX_TICKET_LENGTH) return null;
-    const name = ticket.subarray(0, NAME);
-    const key = this.#keys.find((candidate) => bytesEqual(candidate.name, name));
-    if (key === undefined) return null;
-    const salt = ticket.subarray(NAME, NAME + SALT);
-    const plaintext = this.#with(key.secret, salt, (aeadKey, nonce) =>
-      this.#provider.aeadOpen(
-        AEAD,
-        aeadKey,
-        nonce,
-        concatBytes(name, salt, context),
-        ticket.subarray(NAME + SALT),
-      ),
-    );
+    if (ticket.length > MAX_TICKET_LENGTH) return null;
+    const plaintext = this.#keys.open(ticket, context);
     if (plaintext === null) return null;
     const state = decodeState(plaintext);
     plaintext.fill(0);
@@ -183,32 +146,14 @@ export class TicketKeys {
 
   /** Zeroes the keys: what they sealed cannot be opened any more. */
   dispose(): void {
-    for (const { secret } of this.#keys) secret.fill(0);
-    this.#keys = [];
     this.#own = false;
-  }
-
-  /** A key and a nonce for each ticket: with random nonces under one key there would be a limit to their number. */
-  #with<T>(secret: Uint8Array, salt: Uint8Array, use: (key: Uint8Array, nonce: Uint8Array) => T): T {
-    const okm = this.#provider.hkdfExpand("sha256", secret, concatBytes(utf8("ticket"), salt), KEY + NONCE);
-    const result = use(okm.subarray(0, KEY), okm.subarray(KEY));
-    okm.fill(0);
-    return result;
+    this.#keys.dispose();
   }
 
   #rotate(wallNow: number): void {
-    const current = this.#keys[0];
+    const { made } = this.#keys;
     // A clock that was set back makes no reason to draw a key for every ticket.
-    if (current !== undefined && wallNow - current.made < TICKET_KEY_ROTATION) return;
-    const bytes = drawBytes(this.#random, KEY);
-    this.#keys.unshift(this.#derive(bytes, wallNow));
-    bytes.fill(0);
-    for (const { secret } of this.#keys.splice(MAX_TICKET_KEYS)) secret.fill(0);
-  }
-
-  #derive(bytes: Uint8Array, made: number): TicketKey {
-    const provider = this.#provider;
-    const secret = provider.hkdfExtract("sha256", utf8("quic-ts session tickets"), bytes);
-    return { name: provider.hkdfExpand("sha256", secret, utf8("name"), NAME), secret, made };
+    if (made !== null && wallNow - made < TICKET_KEY_ROTATION) return;
+    this.#keys.draw(wallNow, MAX_TICKET_KEYS);
   }
 }

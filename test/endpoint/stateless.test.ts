@@ -9,7 +9,7 @@ import {
   VERSION_1,
   VERSION_2,
 } from "../../internal/protocol/constants.ts";
-import { STATELESS_ANSWERS_BURST } from "../../internal/protocol/limits.ts";
+import { RATES } from "../../internal/protocol/limits.ts";
 import { describeFrames } from "../../internal/wire/frame-objects.ts";
 import {
   LongHeader,
@@ -79,10 +79,10 @@ describe("Version Negotiation", () => {
         more = result.more;
       }
     }
-    assert.equal(sent, STATELESS_ANSWERS_BURST);
+    assert.equal(sent, RATES.versionNegotiation.host.burst);
     assert.equal(
       bench.drops.filter((each) => each === "rate_limited").length,
-      1000 - STATELESS_ANSWERS_BURST,
+      1000 - RATES.versionNegotiation.host.burst,
     );
   });
 });

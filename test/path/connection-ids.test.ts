@@ -134,13 +134,18 @@ describe("connection IDs of ours", () => {
     failsWith(PROTOCOL_VIOLATION, () => none.onRetire(0, -1, 0));
   });
 
-  test("the client's first choice routes until it is dropped", () => {
+  test("the client's first choice routes for a while after its last use", () => {
     const original = new Uint8Array(12).fill(9);
     const { cids, routes } = local(6, 8, original);
     assert.ok(routes.has(toHex(original)));
-    cids.removeOriginal();
-    cids.removeOriginal();
-    assert.equal(routes.size, 1);
+    cids.retireOriginal(1000);
+    cids.retireOriginal(1000);
+    cids.issue(3999);
+    assert.ok(routes.has(toHex(original)));
+    cids.issue(4000);
+    assert.ok(!routes.has(toHex(original)));
+    cids.removeAll();
+    assert.equal(routes.size, 0);
   });
 });
 

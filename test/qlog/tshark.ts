@@ -71,18 +71,25 @@ type Counts = { [type: string]: number };
 const count = (counts: Counts, type: string): void => void (counts[type] = (counts[type] ?? 0) + 1);
 const sorted = (counts: Counts): Counts => Object.fromEntries(Object.entries(counts).sort());
 
-/** Runs connections of ours, with and without key updates, and compares. Skips by name without tshark. */
+const RUNS = [
+  { name: "plain", updates: 0, retry: false },
+  { name: "key updates", updates: 3, retry: false },
+  { name: "Retry", updates: 0, retry: true },
+];
+
+/** Runs connections of ours, plain, with key updates and with a Retry, and compares. Skips by name without tshark. */
 export function checkWithTshark(work: string): void {
   const tshark = tool("tshark");
   if (typeof tshark === "string") {
     console.log(`skipped: tshark (${tshark})`);
     return;
   }
-  for (const updates of [0, 3]) {
+  for (const [index, { name, updates, retry }] of RUNS.entries()) {
     const logs = { client: "", server: "" };
     const tracer = qlogCallback((text, info) => void (logs[info.role] += text), { level: "core" });
     const scenario = new Scenario({
-      seed: 40 + updates,
+      seed: 40 + index,
+      serverEndpoint: { verifySourceAddress: () => retry },
       client: { tracer, keyLog: true },
       server: { tracer },
     });
@@ -111,8 +118,8 @@ export function checkWithTshark(work: string): void {
     client.closeWithError(3n, "bye", net.now);
     scenario.run(30_000);
 
-    const capture = join(work, `run-${updates}.pcap`);
-    const keyLog = join(work, `run-${updates}.keys`);
+    const capture = join(work, `run-${index}.pcap`);
+    const keyLog = join(work, `run-${index}.keys`);
     writeFileSync(capture, pcap(captured));
     writeFileSync(keyLog, `${keys.join("\n")}\n`);
     const fields = [
@@ -165,7 +172,7 @@ export function checkWithTshark(work: string): void {
       for (const n of Object.values(ours)) total.frames += n;
     }
     console.log(
-      `tshark: ${captured.length} datagrams, ${phases} key updates: all decrypted, ${total.frames} frames agree`,
+      `tshark, ${name}: ${captured.length} datagrams, ${phases} key updates: all decrypted, ${total.frames} frames agree`,
     );
   }
 }

@@ -1,0 +1,171 @@
+// Datagrams that belong to no connection: the beginning of one, answered without state, or dropped. rfc9000#5.2.2
+
+import type { AddressTokens } from "../path/address-tokens.ts";
+import type { CidGenerator } from "../path/connection-ids.ts";
+import type { Address } from "../protocol/address.ts";
+import { bytesEqual } from "../protocol/bytes.ts";
+import {
+  PACKET_INITIAL,
+  PACKET_ONE_RTT,
+  PACKET_VERSION_NEGOTIATION,
+  VERSION_NEGOTIATION,
+  type PacketType,
+} from "../protocol/constants.ts";
+import { MIN_DATAGRAM_SIZE, MIN_INITIAL_DCID_LENGTH } from "../protocol/limits.ts";
+import type { RandomSource } from "../protocol/random.ts";
+import type { DropReason } from "../protocol/tracer.ts";
+import { FIXED_BIT, parseLongHeader, type LongHeader } from "../wire/header.ts";
+import type { Admission } from "./admission.ts";
+import type { Drops } from "./drops.ts";
+import type { AnswerResult, StatelessAnswers } from "./stateless.ts";
+import type { ClientInitial, EndpointStats } from "./types.ts";
+
+/** One datagram. */
+export interface Datagram {
+  readonly buf: Uint8Array;
+  readonly start: number;
+  readonly length: number;
+  readonly remote: Address;
+  readonly local: Address | null;
+}
+
+export interface UnroutedOptions {
+  readonly versions: readonly number[];
+  readonly admission: Admission;
+  readonly answers: StatelessAnswers;
+  readonly tokens: AddressTokens;
+  readonly cids: CidGenerator;
+  readonly random: RandomSource;
+  readonly drops: Drops;
+  readonly stats: EndpointStats;
+}
+
+export class Unrouted {
+  readonly #options: UnroutedOptions;
+
+  constructor(options: UnroutedOptions) {
+    this.#options = options;
+  }
+
+  /** A short header packet whose connection nobody knows. */
+  short({ buf, start, length, remote, local }: Datagram, now: number): void {
+    const result = this.#options.answers.reset(buf, start, length, remote, local, now);
+    this.#drop(reasonOf(result, "unknown_connection_id"), PACKET_ONE_RTT, length, now);
+  }
+
+  /**
+   * A long header packet, `header` has its invariants. What is given back is a client's first Initial that may come in.
+   * rfc9000#5.2.2 Servers MUST drop incoming packets under all other circumstances.
+   * @param connections those of the endpoint.
+   */
+  long(
+    datagram: Datagram,
+    header: LongHeader,
+    listening: boolean,
+    connections: number,
+    now: number,
+    wallNow: number,
+  ): ClientInitial | null {
+    const { buf, start, length, remote, local } = datagram;
+    const { versions, answers } = this.#options;
+    // rfc9000#6.1 an endpoint MUST NOT send a Version Negotiation packet in response to a Version Negotiation packet.
+    if (header.version === VERSION_NEGOTIATION) {
+      return this.#drop("unknown_connection_id", PACKET_VERSION_NEGOTIATION, length, now);
+    }
+    if (!listening) return this.#drop("not_listening", null, length, now);
+    if (!versions.includes(header.version)) {
+      // rfc9000#5.2.2 servers MUST drop smaller packets that specify unsupported versions.
+      if (length < MIN_DATAGRAM_SIZE) return this.#drop("unsupported_version", null, length, now);
+      const result = answers.negotiateVersion(buf, header, remote, local, now);
+      return this.#drop(reasonOf(result, "unsupported_version"), null, length, now);
+    }
+    if (!parseLongHeader(buf, start, start + length, header) || (buf[start]! & FIXED_BIT) === 0) {
+      return this.#drop("invalid_header", null, length, now);
+    }
+    // rfc9000#5.2.2 clients are not able to send Handshake packets prior to receiving a server response, so servers
+    // SHOULD ignore any such packets. 0-RTT packets ahead of their Initial are dropped as well: a MAY not used.
+    if (header.type !== PACKET_INITIAL) return this.#drop("unknown_connection_id", header.type, length, now);
+    return this.#initial(datagram, header, connections, now, wallNow);
+  }
+
+  /** A client's first packet, well-formed and of a version we speak. */
+  #initial(
+    datagram: Datagram,
+    header: LongHeader,
+    connections: number,
+    now: number,
+    wallNow: number,
+  ): ClientInitial | null {
+    const { buf, length, remote, local } = datagram;
+    const { admission, answers, stats } = this.#options;
+    // rfc9000#14 Therefore, an endpoint MUST NOT close a connection when it receives a datagram that does not meet
+    // size constraints; the endpoint MAY discard such datagrams.
+    // rfc9000#14.1 a server MUST discard an Initial packet that is carried in a UDP datagram with a payload that is
+    // smaller than the smallest allowed maximum datagram size of 1200 bytes.
+    if (length < MIN_DATAGRAM_SIZE) return this.#drop("initial_too_small", PACKET_INITIAL, length, now);
+    // rfc9000#7.2 this Destination Connection ID MUST be at least 8 bytes in length.
+    if (header.dcidLength < MIN_INITIAL_DCID_LENGTH) {
+      return this.#drop(
+        "invalid_header",
+        PACKET_INITIAL,
+        length,
+        now,
+        "destination connection ID under 8 bytes",
+      );
+    }
+    const dcid = buf.slice(header.dcidOffset, header.dcidOffset + header.dcidLength);
+    const token = buf.subarray(header.tokenOffset, header.tokenOffset + header.tokenLength);
+    const verdict = admission.decide(token, dcid, remote, connections, now, wallNow);
+    switch (verdict.action) {
+      case "drop":
+        return this.#drop(verdict.reason, PACKET_INITIAL, length, now);
+      case "retry":
+        return this.#retry(datagram, header, dcid, now, wallNow);
+      case "refuse": {
+        stats.connectionsRefused++;
+        const result = answers.refuse(buf, header, verdict.code, remote, local, now);
+        return this.#drop(reasonOf(result, verdict.reason), PACKET_INITIAL, length, now, verdict.detail);
+      }
+      case "accept":
+        return {
+          version: header.version,
+          originalDcid: verdict.originalDcid ?? dcid,
+          dcid,
+          peerScid: buf.slice(header.scidOffset, header.scidOffset + header.scidLength),
+          validated: verdict.validated,
+          remote,
+          local,
+        };
+    }
+  }
+
+  /** The client has to come back with proof of its address; until then nothing is remembered of it. rfc9000#8.1.2 */
+  #retry(
+    { buf, length, remote, local }: Datagram,
+    header: LongHeader,
+    dcid: Uint8Array,
+    now: number,
+    wallNow: number,
+  ): null {
+    const { answers, cids, random, tokens } = this.#options;
+    let result = answers.denied("retry", remote, local, now);
+    if (result === null) {
+      // rfc9000#17.2.5.1 the SCID is of the server's choice and MUST NOT be equal to the DCID of the client's packet.
+      let scid = cids.generate(random);
+      while (bytesEqual(scid, dcid)) scid = cids.generate(random);
+      const token = tokens.retry(remote, dcid, scid, wallNow);
+      result = answers.retry(buf, header, scid, token, remote, local, now);
+    }
+    return this.#drop(reasonOf(result, "address_unvalidated"), PACKET_INITIAL, length, now);
+  }
+
+  #drop(reason: DropReason, packetType: PacketType | null, size: number, now: number, detail?: string): null {
+    this.#options.drops.add(reason, packetType, size, now, detail);
+    return null;
+  }
+}
+
+/** Under which reason a packet is counted that was, or was not, answered. */
+function reasonOf(result: AnswerResult, usual: DropReason): DropReason {
+  return result === "rate_limited" || result === "invalid_source" ? result : usual;
+}
