@@ -44,6 +44,12 @@ type Role = "client" | "server";
 
 // By packet type number: initial, 0-RTT, handshake, retry, version negotiation, 1-RTT.
 const TYPES = ["initial", "0RTT", "handshake", "retry", "version_negotiation", "1RTT"];
+const STATELESS_TYPES = {
+  version_negotiation: "version_negotiation",
+  retry: "retry",
+  stateless_reset: "stateless_reset",
+  connection_close: "initial",
+} as const;
 const SPACES = ["initial", "handshake", "application_data"];
 const SPACE_TYPES = ["initial", "handshake", "1RTT"];
 const LEVELS = ["initial", "handshake", "1rtt", "0rtt"];
@@ -86,6 +92,8 @@ const DROP_TRIGGERS: Readonly<Record<string, string>> = {
   server_busy: "rejected",
   rate_limited: "rejected",
   invalid_token: "invalid",
+  address_unvalidated: "rejected",
+  blocked: "rejected",
   invalid_source: "invalid",
   connection_error: "internal_error",
 };
@@ -381,6 +389,8 @@ export class EventMapper {
         return emit("quic:mtu_updated", json({ new: event.mtu }));
       case "ecn_state_updated":
         return emit("quic:ecn_state_updated", json({ new: event.state }));
+      case "stateless_sent":
+        return emit("quic:packet_sent", json({ header: { packet_type: STATELESS_TYPES[event.kind] } }));
       case "server_listening":
         return emit("quic:server_listening", json(endpointInfo(event.local)));
     }

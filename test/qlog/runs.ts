@@ -2,12 +2,16 @@
 import { makeAddress } from "../../internal/protocol/address.ts";
 import type { TracerInfo } from "../../src/index.ts";
 import { qlogCallback, type QlogLevel } from "../../qlog/index.ts";
+import { QlogTracer } from "../../qlog/writer.ts";
 import { Scenario, type ScenarioOptions } from "../sim/scenario.ts";
 
 export interface Log {
   readonly info: TracerInfo;
   text: string;
 }
+
+/** In place of a connection ID where a trace is an endpoint's. */
+export const ENDPOINT = "00";
 
 /** The records of a trace. */
 export function records(text: string): { [name: string]: unknown }[] {
@@ -28,15 +32,23 @@ export function logged(options: ScenarioOptions, level: QlogLevel, body: (s: Sce
     },
     { level },
   );
+  const endpoint = options.serverEndpoint === undefined ? null : tracer({ role: "server", odcid: ENDPOINT });
   const scenario = new Scenario({
     ...options,
     client: { ...options.client, tracer },
     server: { ...options.server, tracer },
+    // What belongs to no connection has a trace of its own.
+    ...(options.serverEndpoint === undefined
+      ? {}
+      : {
+          serverEndpoint: { ...options.serverEndpoint, tracer: endpoint },
+        }),
   });
   body(scenario);
   for (const { connection } of scenario.states.values())
     connection.closeWithError(7n, "done", scenario.net.now);
   scenario.run(120_000);
+  if (endpoint instanceof QlogTracer) endpoint.end();
   return logs;
 }
 
@@ -62,6 +74,11 @@ export function manyRuns(level: QlogLevel = "extra"): Log[] {
       s.run(2000);
     }),
     ...logged({ seed: 3, kind: "long chain" }, level, (s) => void s.connect()),
+    ...logged(
+      { seed: 31, serverEndpoint: { verifySourceAddress: () => true } },
+      level,
+      (s) => void s.connect(),
+    ),
     ...logged({ seed: 4, kind: "client auth", server: { maxIncomingStreams: 2 } }, level, (s) => {
       const { client } = s.connect();
       for (let i = 0; i < 6; i++) s.open(client, 50_000);

@@ -71,6 +71,9 @@ type Counts = { [type: string]: number };
 const count = (counts: Counts, type: string): void => void (counts[type] = (counts[type] ?? 0) + 1);
 const sorted = (counts: Counts): Counts => Object.fromEntries(Object.entries(counts).sort());
 
+/** The type of a Retry packet in its first byte, rfc9000#17.2.5. */
+const RETRY = "3";
+
 const RUNS = [
   { name: "plain", updates: 0, retry: false },
   { name: "key updates", updates: 3, retry: false },
@@ -131,6 +134,8 @@ export function checkWithTshark(work: string): void {
       "quic.frame_type",
       "-e",
       "quic.decryption_failed",
+      "-e",
+      "quic.long.packet_type",
     ];
     const { status, stdout, stderr } = runTool(tshark, [
       "-r",
@@ -142,10 +147,16 @@ export function checkWithTshark(work: string): void {
       ...fields,
     ]);
     assert.equal(status, 0, stderr);
+    let retries = 0;
     const seen: { [role: string]: Counts } = { client: {}, server: {} };
     for (const line of stdout.split("\n")) {
-      const [port, types, failed] = line.split("\t");
+      const [port, types, failed, long] = line.split("\t");
       if (port === undefined || port === "") continue;
+      if (retry && long === RETRY) {
+        // No frames, and nothing to decrypt.
+        retries++;
+        continue;
+      }
       assert.ok(failed === undefined || failed === "", `tshark could not decrypt: ${line}`);
       assert.ok(types !== undefined && types !== "", `a datagram shows no frame: ${line}`);
       for (const text of types.split(",")) {
@@ -156,6 +167,13 @@ export function checkWithTshark(work: string): void {
         );
       }
     }
+    const retriesLogged = records(logs.client).filter(
+      ({ name, data }) =>
+        name === "quic:packet_received" &&
+        (data as { header: { packet_type: string } }).header.packet_type === "retry",
+    ).length;
+    assert.equal(retries, retry ? 1 : 0);
+    assert.equal(retriesLogged, retries);
     const total = { frames: 0 };
     for (const role of ["client", "server"] as const) {
       const ours: Counts = {};
