@@ -69,6 +69,12 @@ export const CASES: readonly Case[] = [
           ) ?? needs(handshake.suite === CHACHA20, `the server chose ${handshake.suite?.toString(16)}`)),
   },
   {
+    name: "retry",
+    testcase: "retry",
+    files: () => [KB],
+    check: ({ stats }) => needs(stats.retries > 0, "no Retry packet was sent"),
+  },
+  {
     name: "multiplexing",
     testcase: "transfer",
     files: () => Array<number>(1999).fill(32),
