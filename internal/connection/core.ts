@@ -58,7 +58,7 @@ export interface Core {
   readonly pacer: Pacer;
   readonly recovery: Recovery;
   /** By packet number space. */
-  readonly received: readonly ReceivedPackets[];
+  readonly received: ReceivedPackets[];
   readonly crypto: CryptoStreams;
   readonly streams: StreamMap;
   readonly control: ControlFrames;

@@ -33,58 +33,59 @@ export type ConnectionEvent =
 export class EventQueue {
   #events: ConnectionEvent[] = [];
   #head = 0;
-  readonly #readable = new Set<Stream>();
-  readonly #writable = new Set<Stream>();
+  /** Made with the first; an idle connection has none. */
+  #readable: Set<Stream> | null = null;
+  #writable: Set<Stream> | null = null;
 
-  /** Positions in #events of those that are there once. */
-  readonly #single = new Map<string, number>();
+  /** Positions in #events of those that are there once, −1 for none. */
+  #pathAt = -1;
+  #bidiAt = -1;
+  #uniAt = -1;
   #closed = false;
 
   push(event: ConnectionEvent): void {
     // Frames that follow CONNECTION_CLOSE in its packet must not revive what its owner has forgotten.
     if (this.#closed) return;
     if (event.type === "closed") this.#closed = true;
-    const key =
-      event.type === "path_changed"
-        ? "path"
-        : event.type === "streams_available"
-          ? `credit ${event.bidi}`
-          : null;
-    if (key !== null) {
-      const at = this.#single.get(key);
-      if (at !== undefined && at >= this.#head) {
-        this.#events[at] = event;
-        return;
-      }
-      this.#single.set(key, this.#events.length);
+    const at = this.#events.length;
+    if (event.type === "path_changed") {
+      if (this.#replaced(this.#pathAt, event)) return;
+      this.#pathAt = at;
+    } else if (event.type === "streams_available") {
+      if (this.#replaced(event.bidi ? this.#bidiAt : this.#uniAt, event)) return;
+      if (event.bidi) this.#bidiAt = at;
+      else this.#uniAt = at;
     }
     this.#events.push(event);
   }
 
+  #replaced(at: number, event: ConnectionEvent): boolean {
+    if (at < this.#head) return false;
+    this.#events[at] = event;
+    return true;
+  }
+
   readable(stream: Stream): void {
-    this.#readable.add(stream);
+    (this.#readable ??= new Set()).add(stream);
   }
 
   writable(stream: Stream): void {
-    this.#writable.add(stream);
+    (this.#writable ??= new Set()).add(stream);
   }
 
   get isEmpty(): boolean {
-    return this.#head === this.#events.length && this.#readable.size === 0 && this.#writable.size === 0;
+    if (this.#head !== this.#events.length) return false;
+    return (this.#readable === null || this.#readable.size === 0) && (this.#writable?.size ?? 0) === 0;
   }
 
   /** Opened streams come before their data, everything about streams before the end of the connection. */
   poll(): ConnectionEvent | null {
     const head = this.#events[this.#head];
     if (head !== undefined && head.type !== "closed") return this.#shift();
-    for (const stream of this.#readable) {
-      this.#readable.delete(stream);
-      return { type: "stream_readable", stream };
-    }
-    for (const stream of this.#writable) {
-      this.#writable.delete(stream);
-      return { type: "stream_writable", stream };
-    }
+    const readable = takeFirst(this.#readable);
+    if (readable !== null) return { type: "stream_readable", stream: readable };
+    const writable = takeFirst(this.#writable);
+    if (writable !== null) return { type: "stream_writable", stream: writable };
     return head === undefined ? null : this.#shift();
   }
 
@@ -93,8 +94,17 @@ export class EventQueue {
     if (this.#head === this.#events.length) {
       this.#events = [];
       this.#head = 0;
-      this.#single.clear();
+      this.#pathAt = this.#bidiAt = this.#uniAt = -1;
     }
     return event;
   }
+}
+
+function takeFirst(streams: Set<Stream> | null): Stream | null {
+  if (streams === null) return null;
+  for (const stream of streams) {
+    streams.delete(stream);
+    return stream;
+  }
+  return null;
 }

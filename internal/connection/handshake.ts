@@ -10,9 +10,11 @@ import {
   type Level,
   type Space,
 } from "../protocol/constants.ts";
-import { TransportError } from "../protocol/errors.ts";
+import { TlsAlertError, TransportError } from "../protocol/errors.ts";
+import { DISCARDED_RECEIVED } from "../recovery/received-packets.ts";
 import type { CipherSuite } from "../crypto/suites.ts";
 import type { ClientSession, TlsSession } from "../tls/session.ts";
+import type { TlsOutcome, TlsResult } from "../tls/outcome.ts";
 import type { PendingAnswer, PendingRequest, TlsSink } from "../tls/types.ts";
 import type { TlsClient } from "../tls/client.ts";
 import type { TlsServer } from "../tls/server.ts";
@@ -35,7 +37,9 @@ export interface SeenCids {
 export class HandshakeDriver implements TlsSink {
   readonly #core: Core;
   readonly #seen: SeenCids;
+  /** Drives the handshake; a server's is null again when it is complete: its client has nothing more to say. */
   #tls: TlsClient | TlsServer | null = null;
+  #outcome: TlsOutcome | null = null;
   /** Client: what it tries to resume. */
   session: ClientSession | null = null;
   /** New keys may open packets that had to wait. */
@@ -50,8 +54,8 @@ export class HandshakeDriver implements TlsSink {
     this.#tls = tls;
   }
 
-  get tls(): TlsClient | TlsServer {
-    return this.#tls!;
+  get tls(): TlsResult {
+    return (this.#tls ?? this.#outcome)!;
   }
 
   /** Hands TLS what is contiguous at `level`. */
@@ -60,12 +64,25 @@ export class HandshakeDriver implements TlsSink {
     for (;;) {
       const bytes = crypto.read(level);
       if (bytes === null) return;
-      this.tls.receive(level, bytes, wallNow);
+      const tls = this.#tls;
+      // rfc9001#6 no KeyUpdate, and rfc8446#4.6 has no other message for a client to send.
+      if (tls === null) throw new TlsAlertError("unexpected_message", "a message after the handshake");
+      tls.receive(level, bytes, wallNow);
+      this.#forgetMachine(tls);
     }
   }
 
+  #forgetMachine(tls: TlsClient | TlsServer): void {
+    if (!tls.complete || this.#core.role === "client") return;
+    this.#outcome = tls.outcome();
+    this.#tls = null;
+  }
+
   provide(id: number, answer: PendingAnswer, wallNow: number): void {
-    this.tls.provide(id, answer, wallNow);
+    const tls = this.#tls;
+    if (tls === null) return;
+    tls.provide(id, answer, wallNow);
+    this.#forgetMachine(tls);
   }
 
   // What TLS asks for.
@@ -221,12 +238,13 @@ export class HandshakeDriver implements TlsSink {
     core.protection.discard(level);
     core.crypto.discard(level);
     core.recovery.discardSpace(level, core.now);
-    core.received[level].release();
+    core.received[level] = DISCARDED_RECEIVED;
     if (core.tracer !== null) core.tracer.record({ name: "key_discarded", time: core.now, level });
   }
 
   dispose(): void {
     this.#tls?.dispose();
+    this.#outcome?.dispose();
   }
 }
 

@@ -5,6 +5,8 @@
 // Addresses and lengths are numbers. What C gets the address of is either a buffer of this module's own, or a slab
 // that is held here for as long as the call runs.
 
+import { MAX_CIPHER_CONTEXTS } from "../protocol/limits.ts";
+import { ContextPool } from "./context-pool.ts";
 import { addressOf, loadKoffi, nativeBuffer, type Koffi, type NativeFunction } from "./koffi.ts";
 
 type Numeric = (...args: readonly number[]) => number;
@@ -58,9 +60,12 @@ export class LibCrypto {
   /** A packet's nonce. */
   readonly nonce = nativeBuffer(12);
   readonly nonceAddress: number;
+  /** A key on its way into a context. */
+  readonly key = nativeBuffer(32);
+  readonly keyAddress: number;
   /** Where an `int *` or `size_t *` goes. */
   readonly lengthAddress: number;
-  /** Contexts and keys alive: tests assert that none is left. */
+  /** Contexts that keys have, and keys alive: tests assert that none is left. */
   contexts = 0;
   readonly #koffi: Koffi;
   readonly #words = new BigUint64Array(nativeBuffer(16).buffer as ArrayBuffer);
@@ -69,8 +74,8 @@ export class LibCrypto {
   readonly #held: Uint8Array[];
   #lastAddress: number;
   readonly #fetched = new Map<string, number>();
-  /** The safety nets for owners that were never disposed. */
-  readonly #contextRegistry = new FinalizationRegistry<number>((context) => this.freeContext(context));
+  readonly #pools = new Map<string, ContextPool>();
+  /** The safety net for owners that were never disposed. */
   readonly #keyRegistry = new FinalizationRegistry<number>((key) => this.#freeKey(key));
 
   constructor(koffi: Koffi, call: CryptoFunctions) {
@@ -78,6 +83,7 @@ export class LibCrypto {
     this.call = call;
     this.scratchAddress = addressOf(koffi, this.scratch);
     this.nonceAddress = addressOf(koffi, this.nonce);
+    this.keyAddress = addressOf(koffi, this.key);
     this.lengthAddress = addressOf(koffi, this.#words);
     this.#last = this.scratch;
     this.#held = [this.scratch];
@@ -131,27 +137,14 @@ export class LibCrypto {
     return found;
   }
 
-  /** A cipher context with `key`, freed when `owner` is collected if not before. Throws where OpenSSL refuses. */
-  newContext(cipher: number, key: Uint8Array, owner: object): number {
-    const context = this.call.contextNew();
-    if (context === 0) throw new Error("libcrypto: out of memory");
-    this.contexts++;
-    this.scratch.set(key);
-    const ok = this.call.cipherInit(context, cipher, 0, this.scratchAddress, 0, 1);
-    this.scratch.fill(0, 0, key.length);
-    if (ok !== 1) {
-      this.freeContext(context);
-      this.call.clearErrors();
-      throw new Error("libcrypto: cipher refused");
+  /** The contexts for a cipher by OpenSSL's name. */
+  pool(cipher: string, padding = true): ContextPool {
+    let pool = this.#pools.get(cipher);
+    if (pool === undefined) {
+      pool = new ContextPool(this, cipher, MAX_CIPHER_CONTEXTS, padding);
+      this.#pools.set(cipher, pool);
     }
-    this.#contextRegistry.register(owner, context, owner);
-    return context;
-  }
-
-  /** Frees a context, which cleanses its key. */
-  release(context: number, owner: object): void {
-    this.#contextRegistry.unregister(owner);
-    this.freeContext(context);
+    return pool;
   }
 
   /** `owner` has this EVP_PKEY until it disowns it or is collected. */
@@ -169,11 +162,6 @@ export class LibCrypto {
   #freeKey(key: number): void {
     this.contexts--;
     this.call.pkeyFree(key);
-  }
-
-  freeContext(context: number): void {
-    this.contexts--;
-    this.call.contextFree(context);
   }
 }
 

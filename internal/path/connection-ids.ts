@@ -1,6 +1,6 @@
 // Connection IDs of both sides: rfc9000#5.1, rfc9000#19.15, rfc9000#19.16.
 
-import { bytesEqual, constantTimeEqual } from "../protocol/bytes.ts";
+import { bytesEqual, concatBytes, constantTimeEqual } from "../protocol/bytes.ts";
 import {
   CONNECTION_ID_LIMIT_ERROR,
   FRAME_NEW_CONNECTION_ID,
@@ -221,8 +221,9 @@ export class LocalCids {
   #issueOne(due: boolean): LocalCid {
     // rfc9000#5.1 As a trivial example, this means the same connection ID MUST NOT be issued more than once on the
     // same connection.
-    const cid = this.#generator.generate(this.#random);
-    const entry: LocalCid = { sequence: this.#nextSequence++, cid, token: this.#resetToken(cid), due };
+    const drawn = this.#generator.generate(this.#random);
+    const { cid, token } = packed(drawn, this.#resetToken(drawn));
+    const entry: LocalCid = { sequence: this.#nextSequence++, cid, token, due };
     if (entry.sequence === 0) this.#resetTokenOfHandshake = entry.token;
     this.#active.push(entry);
     if (due) this.#due++;
@@ -236,6 +237,12 @@ export class LocalCids {
       this.#host.removeCid(this.#retired.shift()!.cid);
     }
   }
+}
+
+/** Both in one buffer: connections have eight such pairs, and a buffer costs ten times what is in it. */
+function packed(cid: Uint8Array, token: Uint8Array): { cid: Uint8Array; token: Uint8Array } {
+  const both = concatBytes(cid, token);
+  return { cid: both.subarray(0, cid.length), token: both.subarray(cid.length) };
 }
 
 function retireError(what: string): TransportError {
@@ -364,7 +371,7 @@ export class RemoteCids {
       return;
     }
     if (this.#ownRetired.includes(sequence)) return;
-    this.#active.push({ sequence, cid, token, used: false });
+    this.#active.push({ sequence, ...packed(cid, token), used: false });
   }
 
   /** rfc9000#5.1.2 the endpoint MUST stop using the corresponding connection IDs and retire them. */

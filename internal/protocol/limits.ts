@@ -241,6 +241,9 @@ export const MAX_PTO = 60_000;
 /** A packet number is skipped about every so many packets at first, doubling each time. Stops: optimistic ACKs, rfc9000#21.4. */
 export const SKIPPED_NUMBER_PERIOD = 256;
 
+/** Native cipher contexts for each cipher, about 1 KB each; keys beyond them take turns. Stops: memory by idle connections. */
+export const MAX_CIPHER_CONTEXTS = 256;
+
 /** RSA keys, bits of the modulus: the CA/Browser Forum's minimum, and what verifies in some ms. Stops: CPU by key size. */
 export const MIN_RSA_BITS = 2048;
 export const MAX_RSA_BITS = 8192;

@@ -33,7 +33,7 @@ import { ECN_CONGESTED, ECN_FAILED, type EcnCounters } from "./ecn-counts.ts";
 import { RecoveryTrace, type LossTrigger } from "./recovery-trace.ts";
 import { GRANULARITY, type RttEstimator } from "./rtt.ts";
 import { ACK_ELICITING, IN_FLIGHT, OLD_PATH, PROBED, type SentPackets } from "./sent-packets.ts";
-import { SpaceState, type FrameFate } from "./space-state.ts";
+import { DISCARDED_SPACE, SpaceState, type FrameFate } from "./space-state.ts";
 
 export type { FrameFate };
 
@@ -63,7 +63,7 @@ export class Recovery {
   readonly #controller: CongestionController;
   readonly #trace: RecoveryTrace | null;
   readonly #fate: FrameFate;
-  readonly #spaces: readonly [SpaceState, SpaceState, SpaceState];
+  readonly #spaces: [SpaceState, SpaceState, SpaceState];
   #peerMaxAckDelay = MAX_ACK_DELAY;
   #handshakeConfirmed = false;
   #hasHandshakeKeys = false;
@@ -480,6 +480,7 @@ export class Recovery {
 
   /** rfc9002#6.2.4 when a PTO timer expires, a sender MUST send at least one ack-eliciting packet as a probe. */
   #probe(space: Space): void {
+    if (this.#spaces[space].discarded) return;
     // rfc9002#6.2.4 All probe packets sent on a PTO MUST be ack-eliciting.
     // MAY send up to two; where there is no data, a PING in a single packet.
     this.#spaces[space].probes = Math.max(1, this.probeContents(space, MAX_PROBES));
@@ -540,9 +541,8 @@ export class Recovery {
     // the count of bytes in flight.
     const state = this.#spaces[space];
     if (state.discarded) return;
-    state.discarded = true;
     this.#drop(state);
-    state.sent.release();
+    this.#spaces[space] = DISCARDED_SPACE;
     // rfc9002#6.2.2 when Initial or Handshake keys are discarded, the PTO and loss detection timers MUST be reset.
     this.ptoCount = 0;
     this.#setTimer(now);

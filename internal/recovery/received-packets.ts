@@ -10,7 +10,6 @@ import {
 } from "../protocol/limits.ts";
 import type { EcnCounts } from "../wire/frame-writers.ts";
 
-const NONE = new Float64Array(0);
 /** Without losses there is one. */
 const INITIAL_RANGES = 4;
 
@@ -146,14 +145,6 @@ export class ReceivedPackets {
     this.rangeCount--;
   }
 
-  /** The space is over: nothing more is received in it. */
-  release(): void {
-    this.ranges = NONE;
-    this.rangeCount = 0;
-    this.hasAckToSend = this.#ackNow = false;
-    this.ackDeadline = Infinity;
-  }
-
   /** Whether an ACK is due by count or by time. */
   shouldAckNow(now: number): boolean {
     return this.#ackNow || this.ackDeadline <= now;
@@ -191,3 +182,6 @@ export class ReceivedPackets {
     }
   }
 }
+
+/** In place of a space whose keys are gone, of every connection: nothing is received in it. */
+export const DISCARDED_RECEIVED: ReceivedPackets = Object.freeze(new ReceivedPackets(0)) as ReceivedPackets;

@@ -30,3 +30,13 @@ export class SpaceState {
     this.numbers = new PacketNumbers(random);
   }
 }
+
+/** In place of a space whose keys are gone, of every connection: nothing may be written to it. */
+export const DISCARDED_SPACE: SpaceState = discardedSpace();
+
+function discardedSpace(): SpaceState {
+  const state = new SpaceState(null);
+  state.discarded = true;
+  state.sent.release();
+  return Object.freeze(state);
+}

@@ -15,27 +15,32 @@ class CryptoLevel {
   readonly lost = new RangeSet();
   next = 0;
   readonly in = new Reassembly();
-  discarded = false;
 }
 
 /** The handshake's byte streams, one per level. */
 export class CryptoStreams {
-  readonly #levels = [new CryptoLevel(), new CryptoLevel(), new CryptoLevel()] as const;
+  /** Made when something comes or goes at a level; null once it is discarded. */
+  readonly #levels: (CryptoLevel | null | undefined)[] = [undefined, undefined, undefined];
 
   /** Queues a handshake message; the bytes are kept. */
   send(level: Space, bytes: Uint8Array): void {
-    if (!this.#levels[level].discarded) this.#levels[level].out.append(bytes, 0, bytes.length, true);
+    this.#of(level)?.out.append(bytes, 0, bytes.length, true);
   }
 
   hasData(level: Space): boolean {
-    const { out, lost, next } = this.#levels[level];
-    return next < out.end || !lost.isEmpty;
+    const state = this.#levels[level];
+    return state ? state.next < state.out.end || !state.lost.isEmpty : false;
+  }
+
+  #of(level: Space): CryptoLevel | null {
+    const known = this.#levels[level];
+    return known === undefined ? (this.#levels[level] = new CryptoLevel()) : known;
   }
 
   /** CRYPTO frames below `limit`. */
   writeFrames(level: Space, buf: Uint8Array, pos: number, limit: number, records: RecordSink): number {
     const state = this.#levels[level];
-    while (this.hasData(level)) {
+    while (state && this.hasData(level)) {
       const again = !state.lost.isEmpty;
       const offset = again ? state.lost.start(0) : state.next;
       const end = again ? state.lost.end(0) : state.out.end;
@@ -61,10 +66,10 @@ export class CryptoStreams {
     // FRAME_ENCODING_ERROR or CRYPTO_BUFFER_EXCEEDED.
     // rfc9000#7.5 If an endpoint does not expand its buffer, it MUST close the connection with a
     // CRYPTO_BUFFER_EXCEEDED error code.
-    const { in: data, discarded } = this.#levels[level];
+    const data = this.#of(level)?.in;
     // rfc9000#7.5 Packets containing discarded CRYPTO frames MUST be acknowledged because the packet has been
     // received and processed by the transport even though the CRYPTO frame …
-    if (discarded) return false;
+    if (data === undefined) return false;
     const known = length > 0 && offset + length <= data.contiguous;
     // rfc9000#7.5 Implementations MUST support buffering at least 4096 bytes of data received in out-of-order CRYPTO
     // frames.
@@ -78,16 +83,16 @@ export class CryptoStreams {
 
   /** What is contiguous and unread, null where nothing is. */
   read(level: Space): Uint8Array | null {
-    const { in: data } = this.#levels[level];
-    const { available } = data;
-    if (available === 0) return null;
-    const out = new Uint8Array(available);
+    const data = this.#levels[level]?.in;
+    if (data === undefined || data.available === 0) return null;
+    const out = new Uint8Array(data.available);
     data.readInto(out);
     return out;
   }
 
   onAcked(level: Space, offset: number, length: number): void {
     const state = this.#levels[level];
+    if (!state) return;
     state.out.acked(offset, length);
     state.lost.remove(offset, offset + length);
   }
@@ -98,16 +103,10 @@ export class CryptoStreams {
     // rfc9001#4.9 If packets from a lower encryption level contain CRYPTO frames, frames that retransmit that data
     // MUST be sent at the same encryption level.
     const state = this.#levels[level];
-    if (state.discarded) return;
-    state.out.addUnacked(state.lost, offset, length);
+    if (state) state.out.addUnacked(state.lost, offset, length);
   }
 
   discard(level: Space): void {
-    const state = this.#levels[level];
-    state.discarded = true;
-    state.out.clear();
-    state.next = state.out.end;
-    state.lost.clear();
-    state.in.clear();
+    this.#levels[level] = null;
   }
 }

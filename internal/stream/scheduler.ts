@@ -4,9 +4,12 @@ import type { SendHalf } from "./send.ts";
  * A ring of sending halves that take turns, one frame each. Membership is a bit on the half, so that queueing twice
  * costs nothing.
  */
+const NONE: (SendHalf | null)[] = [];
+
 export class RoundRobin {
   readonly #bit: number;
-  #ring: (SendHalf | null)[] = new Array<SendHalf | null>(16).fill(null);
+  /** Nothing until something is queued: most of an idle connection's life. */
+  #ring: (SendHalf | null)[] = NONE;
   #head = 0;
   #count = 0;
 
@@ -49,7 +52,7 @@ export class RoundRobin {
   }
 
   #grow(): void {
-    const next = new Array<SendHalf | null>(2 * this.#ring.length).fill(null);
+    const next = new Array<SendHalf | null>(Math.max(16, 2 * this.#ring.length)).fill(null);
     for (let i = 0; i < this.#count; i++) next[i] = this.#ring[(this.#head + i) % this.#ring.length]!;
     this.#ring = next;
     this.#head = 0;

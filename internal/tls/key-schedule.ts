@@ -1,6 +1,8 @@
 // The key schedule, rfc8446#7.1.
 
 import { hkdfExpandLabel } from "../crypto/hkdf.ts";
+import { utf8 } from "../protocol/bytes.ts";
+import { InvalidOptionError } from "../protocol/errors.ts";
 import type { CryptoProvider, HashName } from "../crypto/provider.ts";
 import type { CipherSuite } from "../crypto/suites.ts";
 
@@ -88,9 +90,9 @@ export class KeySchedule {
     };
   }
 
-  /** At the Master Secret, with the transcript up to the server's Finished. */
-  exporterMaster(transcriptHash: Uint8Array): Uint8Array {
-    return this.derive("exp master", transcriptHash);
+  /** At the Master Secret, with the transcript up to the server's Finished. The exporter outlives the schedule. */
+  exporter(transcriptHash: Uint8Array): Exporter {
+    return new Exporter(this.#provider, this.#hash, this.derive("exp master", transcriptHash));
   }
 
   /** At the Master Secret, with the whole transcript. */
@@ -106,15 +108,6 @@ export class KeySchedule {
     return mac;
   }
 
-  /** TLS-Exporter(label, context, length), rfc8446#7.5. */
-  export(master: Uint8Array, label: string, context: Uint8Array, length: number): Uint8Array {
-    const secret = this.#expand(master, label, this.#emptyHash);
-    const hashed = this.#provider.hash(this.#hash, context);
-    const out = hkdfExpandLabel(this.#provider, this.#hash, secret, "exporter", hashed, length);
-    secret.fill(0);
-    return out;
-  }
-
   dispose(): void {
     this.#secret.fill(0);
   }
@@ -128,6 +121,47 @@ export class KeySchedule {
 
   #expand(secret: Uint8Array, label: string, context: Uint8Array): Uint8Array {
     return hkdfExpandLabel(this.#provider, this.#hash, secret, label, context, this.#length);
+  }
+}
+
+/** Keying material for the application, rfc8446#7.5. */
+export class Exporter {
+  readonly #provider: CryptoProvider;
+  readonly #hash: HashName;
+  readonly #master: Uint8Array;
+
+  constructor(provider: CryptoProvider, hash: HashName, master: Uint8Array) {
+    this.#provider = provider;
+    this.#hash = hash;
+    this.#master = master;
+  }
+
+  /** For the key log alone. */
+  get master(): Uint8Array {
+    return this.#master;
+  }
+
+  /**
+   * TLS-Exporter(label, context, length).
+   * @throws {InvalidOptionError} for a label or a length beyond what HKDF can do.
+   */
+  export(label: string, context: Uint8Array, length: number): Uint8Array {
+    const provider = this.#provider;
+    const hash = this.#hash;
+    const size = this.#master.length;
+    if (utf8(label).length > 249) throw new InvalidOptionError("label", "longer than 249 bytes");
+    if (!Number.isInteger(length) || length < 0 || length > 255 * size) {
+      throw new InvalidOptionError("length", `must be an integer from 0 to ${255 * size}`);
+    }
+    const empty = provider.hash(hash, new Uint8Array(0));
+    const secret = hkdfExpandLabel(provider, hash, this.#master, label, empty, size);
+    const out = hkdfExpandLabel(provider, hash, secret, "exporter", provider.hash(hash, context), length);
+    secret.fill(0);
+    return out;
+  }
+
+  dispose(): void {
+    this.#master.fill(0);
   }
 }
 

@@ -7,7 +7,7 @@ import { APPLICATION, HANDSHAKE, ZERO_RTT, type Level, type Role } from "../prot
 import { InvalidOptionError, QuicError, TlsAlertError } from "../protocol/errors.ts";
 import { certificateVerifyContent, checkCertificateVerify } from "./certificate-verify.ts";
 import { alert } from "./codec.ts";
-import { KeySchedule, type TrafficSecrets } from "./key-schedule.ts";
+import { KeySchedule, type Exporter, type TrafficSecrets } from "./key-schedule.ts";
 import { leafKey } from "./leaf-key.ts";
 import { MessageReader, type HandshakeMessage } from "./message-reader.ts";
 import {
@@ -17,6 +17,7 @@ import {
   encodeFinished,
   handshakeTypeName,
 } from "./messages.ts";
+import { exportFrom, TlsOutcome, type TlsResult } from "./outcome.ts";
 import { Transcript } from "./transcript.ts";
 import type {
   Identity,
@@ -71,7 +72,7 @@ export function wipe(...secrets: (Uint8Array | null | undefined)[]): void {
   for (const secret of secrets) secret?.fill(0);
 }
 
-export abstract class TlsMachine {
+export abstract class TlsMachine implements TlsResult {
   /** Both Finished messages are through: the peer is who it says, and the parameters are what it sent. */
   complete = false;
   /** What was negotiated; null until then. */
@@ -103,7 +104,7 @@ export abstract class TlsMachine {
 
   readonly #role: Role;
   readonly #options: TlsClientOptions | TlsServerOptions;
-  #exporterMaster: Uint8Array | null = null;
+  #exporter: Exporter | null = null;
   #peerKey: Uint8Array | null = null;
   #waiting: { readonly id: number; readonly resume: (answer: PendingAnswer) => void } | null = null;
   #nextRequest = 1;
@@ -160,15 +161,12 @@ export abstract class TlsMachine {
 
   /** TLS-Exporter, rfc8446#7.5. Only once the handshake is complete. */
   exportKeyingMaterial(label: string, context: Uint8Array, length: number): Uint8Array {
-    if (!this.complete || this.#exporterMaster === null) {
-      throw new QuicError("ERR_QUIC_INVALID_STATE", "keying material can be exported while connected");
-    }
-    if (utf8(label).length > 249) throw new InvalidOptionError("label", "longer than 249 bytes");
-    const most = 255 * this.suite!.hashLength;
-    if (!Number.isInteger(length) || length < 0 || length > most) {
-      throw new InvalidOptionError("length", `must be an integer from 0 to ${most}`);
-    }
-    return this.schedule!.export(this.#exporterMaster, label, context, length);
+    return exportFrom(this.complete ? this.#exporter : null, label, context, length);
+  }
+
+  /** What stays when nothing more can come. The machine is forgotten after it, not disposed of. */
+  outcome(): TlsOutcome {
+    return new TlsOutcome(this, this.#exporter);
   }
 
   /** Zeroes all secrets. Everything after is ignored. Idempotent. */
@@ -239,10 +237,10 @@ export abstract class TlsMachine {
     const hash = this.transcript.digest();
     const secrets = schedule.applicationTraffic(hash);
     this.applicationSecrets = secrets;
-    this.#exporterMaster = schedule.exporterMaster(hash);
+    this.#exporter = schedule.exporter(hash);
     this.#log("CLIENT_TRAFFIC_SECRET_0", secrets.client);
     this.#log("SERVER_TRAFFIC_SECRET_0", secrets.server);
-    this.#log("EXPORTER_SECRET", this.#exporterMaster);
+    this.#log("EXPORTER_SECRET", this.#exporter.master);
   }
 
   /** Hands over the application secrets of the directions named, and zeroes those. */
@@ -378,8 +376,8 @@ export abstract class TlsMachine {
   #wipeAll(): void {
     this.#waiting = null;
     this.#wipeHandshake(true);
-    wipe(this.#exporterMaster);
-    this.#exporterMaster = null;
+    this.#exporter?.dispose();
+    this.#exporter = null;
     this.reader.clear();
   }
 }

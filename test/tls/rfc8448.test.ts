@@ -183,7 +183,7 @@ function replay(trace: Trace, provider: CryptoProvider): void {
   assert.equal(toHex(application.client), r.value('derive secret "tls13 c ap traffic"', "expanded"));
   assert.equal(toHex(application.server), r.value('derive secret "tls13 s ap traffic"', "expanded"));
   assert.equal(
-    toHex(schedule.exporterMaster(transcript.digest())),
+    toHex(schedule.exporter(transcript.digest()).master),
     r.value('derive secret "tls13 exp master"', "expanded"),
   );
 
