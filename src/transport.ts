@@ -253,20 +253,21 @@ export class Transport implements AsyncDisposable {
     const clientAuth =
       tls.requestCert !== true ? "none" : tls.rejectUnauthorized === false ? "request" : "require";
     this.#traceListening();
+    // Once for all connections: a handshake is short.
+    const common = {
+      ...algorithmsOf(tls),
+      alpn: [...tls.ALPNProtocols!],
+      identity: tls.SNICallback === undefined ? (identity ?? (() => null)) : ("pending" as const),
+      psk: tls.pskCallback === undefined ? null : ("pending" as const),
+      ...(tls.pskModes === undefined ? {} : { pskModes: tls.pskModes }),
+      clientAuth,
+      honorCipherOrder: tls.honorCipherOrder ?? true,
+    } as const;
     this.#endpoint.listen({
       config: resolved,
       tls: () => {
         const authorization: Authorization = { authorized: false, error: null };
-        const options = {
-          ...algorithmsOf(tls),
-          alpn: [...tls.ALPNProtocols!],
-          identity: tls.SNICallback === undefined ? (identity ?? (() => null)) : ("pending" as const),
-          psk: tls.pskCallback === undefined ? null : ("pending" as const),
-          ...(tls.pskModes === undefined ? {} : { pskModes: tls.pskModes }),
-          clientAuth,
-          verify: verifier(authorization),
-          honorCipherOrder: tls.honorCipherOrder ?? true,
-        } as const;
+        const options = { ...common, verify: verifier(authorization) };
         return { options, tickets, userData: { authorization, tls: effective } satisfies Accepting };
       },
     });

@@ -1,7 +1,7 @@
 // The provider for speed: libcrypto by FFI where that pays, node:crypto for the rest. It is used only after it has
 // given the known answers.
 
-import { fromHex, toHex } from "../protocol/bytes.ts";
+import { concatBytes, fromHex, toHex } from "../protocol/bytes.ts";
 import { loadLibCrypto, type LibCrypto } from "../ffi/libcrypto.ts";
 import { FfiAesHeaderProtector, FfiChaChaHeaderProtector, FfiPacketAead } from "./ffi-aead.ts";
 import { ffiVerify, FfiX25519Share } from "./ffi-keys.ts";
@@ -50,6 +50,37 @@ export class FfiProvider extends NodeProvider {
     return name === "chacha20-poly1305"
       ? new FfiChaChaHeaderProtector(this.#lib, key)
       : new FfiAesHeaderProtector(this.#lib, name, key);
+  }
+
+  override aeadSeal(
+    name: AeadName,
+    key: Uint8Array,
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    plaintext: Uint8Array,
+  ): Uint8Array {
+    const packet = concatBytes(aad, plaintext, new Uint8Array(16));
+    const aead = new FfiPacketAead(this.#lib, name, key, nonce);
+    // Packet number 0 leaves the nonce as it is.
+    aead.seal(packet, 0, aad.length, aad.length, plaintext.length, 0);
+    aead.dispose();
+    return packet.subarray(aad.length);
+  }
+
+  override aeadOpen(
+    name: AeadName,
+    key: Uint8Array,
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    sealed: Uint8Array,
+  ): Uint8Array | null {
+    if (sealed.length < 16) return null;
+    const packet = concatBytes(aad, sealed);
+    const aead = new FfiPacketAead(this.#lib, name, key, nonce);
+    const opened = aead.open(packet, 0, aad.length, aad.length, sealed.length, 0);
+    aead.dispose();
+    if (!opened) packet.fill(0);
+    return opened ? packet.subarray(aad.length, packet.length - 16) : null;
   }
 
   override hmac(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array {

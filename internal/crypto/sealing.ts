@@ -16,7 +16,8 @@ interface SealingKey {
 const NAME = 8;
 const SALT = 16;
 const KEY = 32;
-const NONCE = 12;
+/** A key seals one text, so that its nonce need not differ. */
+const NONCE = new Uint8Array(12);
 const TAG = 16;
 const AEAD = "aes-256-gcm";
 
@@ -65,8 +66,8 @@ export class SealingKeys {
     if (current === undefined) return null;
     const { name, secret } = current;
     const salt = drawBytes(this.#random, SALT);
-    const sealed = this.#with(secret, salt, (key, nonce) =>
-      this.#provider.aeadSeal(AEAD, key, nonce, concatBytes(name, salt, context), plaintext),
+    const sealed = this.#with(secret, salt, (key) =>
+      this.#provider.aeadSeal(AEAD, key, NONCE, concatBytes(name, salt, context), plaintext),
     );
     return concatBytes(name, salt, sealed);
   }
@@ -78,11 +79,11 @@ export class SealingKeys {
     const key = this.#keys.find((candidate) => bytesEqual(candidate.name, name));
     if (key === undefined) return null;
     const salt = sealed.subarray(NAME, NAME + SALT);
-    return this.#with(key.secret, salt, (aeadKey, nonce) =>
+    return this.#with(key.secret, salt, (aeadKey) =>
       this.#provider.aeadOpen(
         AEAD,
         aeadKey,
-        nonce,
+        NONCE,
         concatBytes(name, salt, context),
         sealed.subarray(NAME + SALT),
       ),
@@ -95,16 +96,11 @@ export class SealingKeys {
     this.#keys = [];
   }
 
-  /** A key and a nonce for each text: with random nonces under one key there would be a limit to their number. */
-  #with<T>(secret: Uint8Array, salt: Uint8Array, use: (key: Uint8Array, nonce: Uint8Array) => T): T {
-    const okm = this.#provider.hkdfExpand(
-      "sha256",
-      secret,
-      concatBytes(utf8(this.#purpose), salt),
-      KEY + NONCE,
-    );
-    const result = use(okm.subarray(0, KEY), okm.subarray(KEY));
-    okm.fill(0);
+  /** A key for each text: with random nonces under one key there would be a limit to their number. */
+  #with<T>(secret: Uint8Array, salt: Uint8Array, use: (key: Uint8Array) => T): T {
+    const key = this.#provider.hkdfExpand("sha256", secret, concatBytes(utf8(this.#purpose), salt), KEY);
+    const result = use(key);
+    key.fill(0);
     return result;
   }
 

@@ -39,7 +39,22 @@ export interface Capabilities {
   readonly alpn: readonly { readonly name: string; readonly bytes: Uint8Array }[];
 }
 
+const known = new WeakMap<
+  readonly string[],
+  { readonly of: readonly unknown[]; readonly is: Capabilities }
+>();
+
+/** Those of a listener's connections are worked out once: they have one list of protocols, the same object. */
 export function capabilities(options: TlsClientOptions | TlsServerOptions): Capabilities {
+  const of = [options.provider, options.suites, options.groups, options.signatures];
+  const before = known.get(options.alpn);
+  if (before !== undefined && before.of.every((each, i) => each === of[i])) return before.is;
+  const is = workOut(options);
+  known.set(options.alpn, { of, is });
+  return is;
+}
+
+function workOut(options: TlsClientOptions | TlsServerOptions): Capabilities {
   const { provider } = options;
   const suites = (options.suites ?? SUITES).filter((suite) => provider.aeads.includes(suite.aead));
   const groups = (options.groups ?? provider.groups).filter((group) => provider.groups.includes(group));
