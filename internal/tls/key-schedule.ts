@@ -12,6 +12,30 @@ export interface TrafficSecrets {
   readonly server: Uint8Array;
 }
 
+interface Constants {
+  readonly emptyHash: Uint8Array;
+  /** Without a PSK; no secret, for all its name. */
+  readonly earlySecret: Uint8Array;
+}
+
+const constants = new Map<HashName, Constants>();
+
+/** What is the same in every handshake with a hash. */
+function constantsOf(provider: CryptoProvider, { hash, hashLength }: HashOf): Constants {
+  let known = constants.get(hash);
+  if (known === undefined) {
+    // rfc8446#7.1 if a given secret is not available, then the 0-value consisting of a string of Hash.length bytes
+    // set to zeros is used
+    const zeros = new Uint8Array(hashLength);
+    const earlySecret = provider.hkdfExtract(hash, zeros, zeros);
+    known = { emptyHash: provider.hash(hash, new Uint8Array(0)), earlySecret };
+    constants.set(hash, known);
+  }
+  return known;
+}
+
+type HashOf = Pick<CipherSuite, "hash" | "hashLength">;
+
 /**
  * Early, handshake and master secret, one after the other: each `enter…` replaces (and zeroes) the one before, so what
  * hangs off a secret is derived before going on.
@@ -25,19 +49,16 @@ export class KeySchedule {
   #secret: Uint8Array;
 
   /** Starts with the Early Secret; `psk` null where there is none. */
-  constructor(
-    provider: CryptoProvider,
-    suite: Pick<CipherSuite, "hash" | "hashLength">,
-    psk: Uint8Array | null = null,
-  ) {
+  constructor(provider: CryptoProvider, suite: HashOf, psk: Uint8Array | null = null) {
     this.#provider = provider;
     this.#hash = suite.hash;
     this.#length = suite.hashLength;
-    this.#emptyHash = provider.hash(suite.hash, new Uint8Array(0));
-    // rfc8446#7.1 if a given secret is not available, then the 0-value consisting of a string of Hash.length bytes
-    // set to zeros is used
-    const zeros = new Uint8Array(this.#length);
-    this.#secret = provider.hkdfExtract(this.#hash, zeros, psk ?? zeros);
+    const constants = constantsOf(provider, suite);
+    this.#emptyHash = constants.emptyHash;
+    this.#secret =
+      psk === null
+        ? constants.earlySecret.slice()
+        : provider.hkdfExtract(this.#hash, new Uint8Array(this.#length), psk);
   }
 
   /** Derive-Secret(current secret, label, messages) with the messages' hash. */

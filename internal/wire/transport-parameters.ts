@@ -103,6 +103,8 @@ export function defaultTransportParameters(): TransportParameters {
   };
 }
 
+const DEFAULTS = Object.freeze(defaultTransportParameters());
+
 /** Number parameters: name, smallest and largest valid value. rfc9000#18.2, rfc9221#3 */
 const NUMBERS = [
   ["maxIdleTimeout", 0, Infinity],
@@ -132,11 +134,12 @@ function bad(reason: string): TransportError {
 
 /** Encodes what differs from the defaults. `role` is ours. */
 export function encodeTransportParameters(p: TransportParameters, role: Role): Uint8Array {
-  const parts: number[] = [];
-  const scratch = new Uint8Array(8);
+  const extra = p.extra ?? [];
+  // More than all that are known take, and what is extra.
+  let out = new Uint8Array(extra.reduce((size, { value }) => size + 16 + value.length, 512));
+  let pos = 0;
   const varint = (value: number) => {
-    const end = writeVarint(scratch, 0, value);
-    for (let i = 0; i < end; i++) parts.push(scratch[i]!);
+    pos = writeVarint(out, pos, value);
   };
   const number = (id: number, value: number) => {
     const clipped = Math.min(value, Number.MAX_SAFE_INTEGER);
@@ -147,12 +150,17 @@ export function encodeTransportParameters(p: TransportParameters, role: Role): U
   const bytes = (id: number, value: Uint8Array) => {
     varint(id);
     varint(value.length);
-    parts.push(...value);
+    if (pos + value.length + 64 > out.length) {
+      const larger = new Uint8Array(2 * out.length + value.length);
+      larger.set(out);
+      out = larger;
+    }
+    out.set(value, pos);
+    pos += value.length;
   };
-  const defaults = defaultTransportParameters();
   for (const [name] of NUMBERS) {
     const value = p[name];
-    if (value === defaults[name]) continue;
+    if (value === DEFAULTS[name]) continue;
     number(ID[name], value);
   }
   const cid = (
@@ -181,8 +189,8 @@ export function encodeTransportParameters(p: TransportParameters, role: Role): U
     versions.forEach((version, i) => view.setUint32(4 * i, version));
     bytes(ID.versionInformation, value);
   }
-  for (const { id, value } of p.extra ?? []) bytes(id, value);
-  return Uint8Array.from(parts);
+  for (const { id, value } of extra) bytes(id, value);
+  return out.slice(0, pos);
 }
 
 /**
