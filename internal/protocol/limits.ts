@@ -244,6 +244,9 @@ export const SKIPPED_NUMBER_PERIOD = 256;
 /** Native cipher contexts for each cipher, about 1 KB each; keys beyond them take turns. Stops: memory by idle connections. */
 export const MAX_CIPHER_CONTEXTS = 256;
 
+/** Blocks of 64 KiB kept for the next transfer, in the whole process. Stops: memory after a burst of transfers. */
+export const MAX_POOLED_BLOCKS = 128;
+
 /** RSA keys, bits of the modulus: the CA/Browser Forum's minimum, and what verifies in some ms. Stops: CPU by key size. */
 export const MIN_RSA_BITS = 2048;
 export const MAX_RSA_BITS = 8192;

@@ -6,11 +6,12 @@
 // received, which flow control counts, and never are more than a few per window: frames of one byte buy nothing.
 
 import { MAX_STREAM_GAPS } from "../protocol/limits.ts";
+import { BLOCK, giveBlock, takeBlock } from "./block-pool.ts";
 import { copyBytes } from "./copy.ts";
 import { RangeSet } from "./range-set.ts";
 
 const MIN_BLOCK = 2048;
-const MAX_BLOCK = 65536;
+const MAX_BLOCK = BLOCK;
 
 interface Block {
   readonly start: number;
@@ -108,14 +109,14 @@ export class Reassembly {
     const cell = cellStart(offset);
     const start = Math.max(cell, this.read);
     const end = Math.min(cellEnd(cell), finalSize);
-    return { start, end, bytes: new Uint8Array(end - start) };
+    return { start, end, bytes: end - start === BLOCK ? takeBlock() : new Uint8Array(end - start) };
   }
 
   /** Copies up to `target.length` bytes out. */
   readInto(target: Uint8Array): number {
     // rfc9000#2.2 Endpoints MUST be able to deliver stream data to an application as an ordered byte stream.
     const total = this.copyOut(target, Math.min(target.length, this.available));
-    this.skip(total);
+    this.#forget(total, true);
     return total;
   }
 
@@ -146,7 +147,7 @@ export class Reassembly {
       const n = Math.min(left, block.end - this.read);
       const upTo = this.read + n;
       const view = block.bytes.subarray(from, from + n);
-      if (upTo === block.end) chunks.push(8 * n >= block.bytes.length ? view : view.slice());
+      if (upTo === block.end) chunks.push(8 * n >= block.bytes.length ? own(block, view) : view.slice());
       else if (
         8 * n < block.bytes.length ||
         upTo < this.contiguous ||
@@ -154,22 +155,25 @@ export class Reassembly {
       ) {
         chunks.push(view.slice());
       } else {
-        chunks.push(view);
+        chunks.push(own(block, view));
         // Later data of this range gets a block of its own.
         block.end = upTo;
       }
-      this.skip(n);
+      this.#forget(n, false);
       left -= n;
     }
     return chunks;
   }
 
-  /** Moves the read position; blocks behind it go. */
-  skip(n: number): void {
+  /** Moves the read position; blocks behind it go, back to the pool where no part of them was handed out. */
+  #forget(n: number, reuse: boolean): void {
     this.read += n;
     const blocks = this.#blocks;
     let gone = 0;
-    while (gone < blocks.length && blocks[gone]!.end <= this.read) gone++;
+    while (gone < blocks.length && blocks[gone]!.end <= this.read) {
+      if (reuse) giveBlock(blocks[gone]!.bytes);
+      gone++;
+    }
     if (gone > 0) blocks.splice(0, gone);
   }
 
@@ -181,8 +185,19 @@ export class Reassembly {
   }
 
   clear(): void {
+    for (const { bytes } of this.#blocks) giveBlock(bytes);
     this.#blocks = [];
     this.#beyond.clear();
     this.read = this.contiguous;
   }
+}
+
+/**
+ * `view` is the caller's for good, and by its buffer the whole block: what another stream may have left behind the data
+ * goes.
+ */
+function own(block: Block, view: Uint8Array): Uint8Array {
+  const end = view.byteOffset - block.bytes.byteOffset + view.length;
+  if (end < block.bytes.length) block.bytes.fill(0, end);
+  return view;
 }

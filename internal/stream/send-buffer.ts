@@ -1,10 +1,9 @@
 // Bytes written and not acknowledged: kept in blocks, read by range when they are sent or sent again.
 
 import { MIN_OWNED_CHUNK } from "../protocol/limits.ts";
+import { BLOCK, giveBlock, takeBlock } from "./block-pool.ts";
 import { copyBytes } from "./copy.ts";
 import { RangeSet } from "./range-set.ts";
-
-const BLOCK = 65536;
 
 interface Block {
   readonly start: number;
@@ -44,7 +43,8 @@ export class SendBuffer {
       if (block === undefined || !block.ours || block.length === block.bytes.length) {
         // Small messages get small blocks; a bulk write fills whole ones.
         const size = left >= BLOCK ? BLOCK : Math.min(BLOCK, Math.max(left, this.size === 0 ? 0 : 4096));
-        block = { start: this.end, bytes: new Uint8Array(size), length: 0, ours: true };
+        const bytes = size === BLOCK ? takeBlock() : new Uint8Array(size);
+        block = { start: this.end, bytes, length: 0, ours: true };
         this.#blocks.push(block);
       }
       const n = Math.min(left, block.bytes.length - block.length);
@@ -106,6 +106,7 @@ export class SendBuffer {
       const block = blocks[this.#head]!;
       if (block.start + block.length > this.base) break;
       // The last block of ours goes too: a settled stream holds no memory, and the next write gets a new one.
+      if (block.ours) giveBlock(block.bytes);
       block.bytes = EMPTY;
       block.length = 0;
       this.#head++;
@@ -131,6 +132,7 @@ export class SendBuffer {
 
   /** Forgets everything. */
   clear(): void {
+    for (const { bytes, ours } of this.#blocks) if (ours) giveBlock(bytes);
     this.#blocks = [];
     this.#head = this.#cursor = 0;
     this.#acked.clear();

@@ -76,7 +76,8 @@ export function probe(libc: Libc): NativeCapabilities | null {
     const gso = set(L.SOL_UDP, L.UDP_SEGMENT, SEGMENT) && send(250) === 250;
     if (gso && (receive() !== SEGMENT || receive() !== SEGMENT || receive() !== 50)) return null;
     const gro = set(L.SOL_UDP, L.UDP_GRO, 1);
-    return { gso, gro };
+    // Switches for finding out what each is worth, and for kernels that have them and should not.
+    return { gso: gso && process.env["QUIC_TS_GSO"] !== "0", gro: gro && process.env["QUIC_TS_GRO"] !== "0" };
   } catch {
     return null;
   } finally {

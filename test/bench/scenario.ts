@@ -6,6 +6,8 @@ import type { Row } from "./rows.ts";
 export interface Context {
   /** Runs per side; null: as many as the scenario wants. */
   readonly runs: number | null;
+  /** Whom to measure against; null: everybody. */
+  readonly peers: readonly string[] | null;
   /** Short runs, for a first look. */
   readonly quick: boolean;
   /** One line of progress. */

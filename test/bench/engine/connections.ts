@@ -1,0 +1,48 @@
+// Many connections held open: first they are idle (the runner looks at the server's memory), then bursts of packets go
+// to one after another at a fixed rate over all of them.
+
+import type { BenchConnection, BenchStream } from "./adapter.ts";
+import { type Host, Meter } from "./client.ts";
+import { request } from "./server.ts";
+import { BURST, OP_UPLOAD, type Result, type Workload } from "./spec.ts";
+
+/** Handshakes in flight while they are opened. */
+const OPENING = 16;
+
+export async function openMany(
+  client: { connect(): Promise<BenchConnection> },
+  workload: Workload,
+  host: Host,
+): Promise<Result> {
+  const connections: BenchConnection[] = [];
+  let begun = 0;
+  const opener = async (): Promise<void> => {
+    while (begun++ < workload.connections) connections.push(await client.connect());
+  };
+  await Promise.all(Array.from({ length: OPENING }, opener));
+  host.say({ opened: true });
+  await host.line();
+
+  const streams: (BenchStream | null)[] = connections.map(() => null);
+  const burst = new Uint8Array(BURST * workload.size);
+  // A whole round is warm-up: first uses cost more, whatever their number.
+  const round = connections.length / workload.rate;
+  const meter = new Meter(host, { ...workload, warmup: Math.max(workload.warmup, 1.2 * round) });
+  const start = performance.now();
+  for (let sent = 0; !meter.over;) {
+    const due = ((performance.now() - start) / 1000) * workload.rate;
+    for (; sent < due; sent++) {
+      const at = sent % connections.length;
+      let stream = streams[at]!;
+      if (stream === null) {
+        stream = streams[at] = await connections[at]!.openStream();
+        void stream.write(request(OP_UPLOAD, 0));
+      }
+      void stream.write(burst);
+      meter.operations++;
+      meter.bytes += burst.length;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  return meter.result(connections[0]!.info());
+}

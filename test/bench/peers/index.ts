@@ -1,0 +1,195 @@
+// Whom we are measured against.
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { compiled } from "../build/tree.ts";
+import { plainTree } from "../child.ts";
+import type { Workload } from "../engine/spec.ts";
+import { Connection } from "../../../src/index.ts";
+import { buildGo, installPackage, packageFolder, run } from "./install.ts";
+import type { Command, Peer } from "./peer.ts";
+
+const HERE = import.meta.dirname;
+const NO_RESUMPTION = "no session can be resumed with it here";
+const NO_CONNECTIONS = "the workload of many connections is ours alone";
+
+/** A program of the engine's, compiled with our tree. */
+const program = (name: string): string => compiled(plainTree(), join(HERE, name, "main.ts"));
+
+/** Ours, by default or in another mode: environment variables for each process. */
+export class Ours implements Peer {
+  readonly name: string;
+  readonly notes: readonly string[];
+  readonly #env: Readonly<Record<string, string>>;
+
+  constructor(name = "ours", env: Readonly<Record<string, string>> = {}) {
+    this.name = name;
+    this.#env = env;
+    const settings = Object.entries(env).map(([key, value]) => `${key}=${value}`);
+    this.notes = settings.length === 0 ? [] : [`ours with ${settings.join(" ")}`];
+  }
+
+  prepare(): Promise<null> {
+    plainTree();
+    return Promise.resolve(null);
+  }
+
+  version(): string {
+    const { version } = JSON.parse(readFileSync(join(HERE, "..", "..", "..", "package.json"), "utf8")) as {
+      version: string;
+    };
+    return `quic-ts ${version}, Node ${process.version}`;
+  }
+
+  lacks({ kind }: Workload): string | null {
+    return kind === "datagrams" && !("sendDatagram" in Connection.prototype) ? "no datagrams yet" : null;
+  }
+
+  command(role: "client" | "server"): Command {
+    const flags = role === "server" ? ["--expose-gc"] : [];
+    return { program: process.execPath, args: [...flags, program("ours")], env: this.#env };
+  }
+}
+
+class QuicGo implements Peer {
+  readonly name = "quic-go";
+  readonly notes = [];
+  readonly #folder = join(HERE, "quic-go");
+  #binary = "";
+  #toolchain = "";
+
+  async prepare(): Promise<string | null> {
+    const { binary, reason } = await buildGo(this.name, this.#folder, ["go.mod", "go.sum", "main.go"]);
+    this.#binary = binary;
+    this.#toolchain = (await run("go", ["env", "GOVERSION"], this.#folder)).output.trim();
+    return reason;
+  }
+
+  version(): string {
+    const module = /quic-go\/quic-go (v\S+)/.exec(readFileSync(join(this.#folder, "go.mod"), "utf8"));
+    return `quic-go ${module?.[1] ?? "?"}, ${this.#toolchain}`;
+  }
+
+  lacks({ kind }: Workload): string | null {
+    return kind === "connections" ? NO_CONNECTIONS : null;
+  }
+
+  command(): Command {
+    return { program: this.#binary, args: [] };
+  }
+}
+
+class Deno implements Peer {
+  readonly name = "deno";
+  readonly notes = [
+    "deno: neither cipher, group nor datagram size can be chosen (rustls prefers AES-256-GCM; quinn finds the size)",
+  ];
+  static readonly VERSION = "2.9.6";
+
+  prepare(): Promise<string | null> {
+    return installPackage("deno", Deno.VERSION);
+  }
+
+  version(): string {
+    return `Deno ${Deno.VERSION}`;
+  }
+
+  lacks({ kind, resumed }: Workload): string | null {
+    if (resumed) return NO_RESUMPTION;
+    return kind === "connections" ? NO_CONNECTIONS : null;
+  }
+
+  command(): Command {
+    const script = join(packageFolder("deno"), "node_modules", "deno", "bin.cjs");
+    return {
+      program: process.execPath,
+      args: [script, "run", "--quiet", "--unstable-net", "--allow-all", "--no-config", program("deno")],
+    };
+  }
+}
+
+class Currentspace implements Peer {
+  readonly name = "currentspace";
+  readonly notes = ["currentspace: neither cipher nor group can be chosen; asks for Node 24"];
+  static readonly PACKAGE = "@currentspace/http3";
+  static readonly VERSION = "0.9.0";
+
+  get module(): string {
+    return join(packageFolder(Currentspace.PACKAGE), "node_modules", Currentspace.PACKAGE);
+  }
+
+  prepare(): Promise<string | null> {
+    return installPackage(Currentspace.PACKAGE, Currentspace.VERSION);
+  }
+
+  version(): string {
+    return `${Currentspace.PACKAGE} ${Currentspace.VERSION}, Node ${process.version}`;
+  }
+
+  lacks({ kind, resumed }: Workload): string | null {
+    if (resumed) return NO_RESUMPTION;
+    return kind === "connections" ? NO_CONNECTIONS : null;
+  }
+
+  command(): Command {
+    return { program: process.execPath, args: [program("currentspace")] };
+  }
+}
+
+class Http2 implements Peer {
+  readonly name = "http2";
+  readonly notes = ["http2: node:http2 over TLS 1.3 and TCP"];
+
+  prepare(): Promise<null> {
+    return Promise.resolve(null);
+  }
+
+  version(): string {
+    return `node:http2, Node ${process.version}`;
+  }
+
+  lacks({ kind, resumed }: Workload): string | null {
+    if (kind === "datagrams") return "no datagrams";
+    if (resumed) return NO_RESUMPTION;
+    return kind === "connections" ? NO_CONNECTIONS : null;
+  }
+
+  command(): Command {
+    return { program: process.execPath, args: [program("http2")] };
+  }
+}
+
+/** In the order in which they stand in tables. */
+export const PEER_NAMES = ["quic-go", "deno", "currentspace", "http2"] as const;
+
+/**
+ * The peer of that name; `ours:KEY=VALUE+KEY=VALUE` is ours in another mode, `ours:null` without packet encryption.
+ * Undefined where there is none.
+ */
+export function peer(name: string): Peer | undefined {
+  if (name === "ours:null") return new Ours(name, { QUIC_TS_BENCH_NULL: "1" });
+  if (name.startsWith("ours")) {
+    const settings = name.slice("ours:".length).split("+").filter(Boolean);
+    return new Ours(
+      name,
+      Object.fromEntries(
+        settings.map((each): [string, string] => {
+          const at = each.indexOf("=");
+          return [each.slice(0, at), each.slice(at + 1)];
+        }),
+      ),
+    );
+  }
+  switch (name) {
+    case "quic-go":
+      return new QuicGo();
+    case "deno":
+      return new Deno();
+    case "currentspace":
+      return new Currentspace();
+    case "http2":
+      return new Http2();
+    default:
+      return undefined;
+  }
+}

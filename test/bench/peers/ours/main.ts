@@ -1,0 +1,103 @@
+// Our side of the benchmarks. QUIC_TS_BENCH_NULL=1 takes all encryption of packets away (the handshake stays): for
+// seeing what it costs, in tests alone.
+
+import { FfiProvider, defaultProvider } from "../../../../internal/crypto/ffi.ts";
+import { NodeProvider } from "../../../../internal/crypto/node.ts";
+import { type Config, type Connection, type Stream, Transport } from "../../../../src/index.ts";
+import { readFileSync } from "node:fs";
+import type { Adapter, BenchConnection, BenchStream } from "../../engine/adapter.ts";
+import { main } from "../../engine/main.ts";
+import { ALPN, MAX_STREAMS, type Spec } from "../../engine/spec.ts";
+import { nullProvider } from "../../memory/null-provider.ts";
+
+if (process.env["QUIC_TS_BENCH_NULL"] === "1") {
+  const none = nullProvider();
+  for (const { prototype } of [NodeProvider, FfiProvider]) {
+    prototype.packetAead = none.packetAead.bind(none);
+    prototype.headerProtector = none.headerProtector.bind(none);
+  }
+}
+
+/** What the API gets once it has datagrams; until then the scenario is skipped. */
+type Datagrams = {
+  sendDatagram?: (bytes: Uint8Array) => unknown;
+  receiveDatagram?: () => Promise<Uint8Array>;
+};
+
+function config({ datagram, workload }: Spec): Config {
+  const many = workload.kind === "connections";
+  return {
+    initialPacketSize: datagram,
+    maxIncomingStreams: MAX_STREAMS,
+    // Thousands of connections wait for their turn.
+    ...(many ? { maxIdleTimeout: 0 } : {}),
+    ...(workload.kind === "datagrams" ? { enableDatagrams: true } : {}),
+  };
+}
+
+function streamOf(stream: Stream): BenchStream {
+  return {
+    write: (bytes) => stream.write(bytes),
+    end: () => stream.close(),
+    read: async (buffer) => {
+      const n = await stream.read(buffer);
+      return n === null ? null : buffer.subarray(0, n);
+    },
+  };
+}
+
+function connectionOf(connection: Connection): BenchConnection {
+  const { sendDatagram } = connection as Datagrams;
+  return {
+    openStream: async () => streamOf(await connection.openStream()),
+    info() {
+      const { cipher, group, didResume, socket } = connection.connectionState();
+      return { cipher, group, didResume, crypto: defaultProvider().name, ...socket };
+    },
+    close: () => connection.closeWithError(0, ""),
+    ...(sendDatagram === undefined
+      ? {}
+      : { sendDatagram: (bytes: Uint8Array) => void sendDatagram.call(connection, bytes) }),
+  };
+}
+
+async function accept(connection: Connection, onStream: (stream: BenchStream, state: State) => void) {
+  const state: State = { datagrams: 0 };
+  const { receiveDatagram } = connection as Datagrams;
+  if (receiveDatagram !== undefined) {
+    void (async () => {
+      for (;;) {
+        await receiveDatagram.call(connection);
+        state.datagrams++;
+      }
+    })().catch(() => {});
+  }
+  for await (const stream of connection.incomingStreams()) onStream(streamOf(stream), state);
+}
+type State = { datagrams: number };
+
+const TLS = { ALPNProtocols: [ALPN], groups: ["x25519"], ciphers: ["aes-128-gcm"] } as const;
+const NOTHING_KEPT = { sessionCache: null } as const;
+
+const adapter: Adapter = {
+  async listen(spec, { onStream }) {
+    const transport = new Transport({ address: "127.0.0.1", port: 0 });
+    const tls = { ...TLS, cert: readFileSync(spec.cert), key: readFileSync(spec.key) };
+    const listener = await transport.listen(tls, config(spec));
+    void (async () => {
+      for await (const connection of listener) void accept(connection, onStream).catch(() => {});
+    })();
+    return listener.address().port;
+  },
+  async client(spec) {
+    const transport = new Transport({ address: "127.0.0.1" });
+    const tls = { ...TLS, ca: readFileSync(spec.ca, "utf8"), ...(spec.workload.resumed ? {} : NOTHING_KEPT) };
+    const target = { host: "127.0.0.1", port: spec.port };
+    return {
+      connect: async () => connectionOf(await transport.dial(target, tls, config(spec))),
+      close: () => transport.close(),
+    };
+  },
+};
+
+await main(adapter);
