@@ -15,6 +15,7 @@ import {
   MAX_BATCHES_PER_FLUSH,
   MAX_FINAL_FLUSHES,
 } from "../internal/protocol/limits.ts";
+import { BusyPoll } from "./busy-poll.ts";
 import type { PacketConn, PacketSink } from "../internal/udp/packet-conn.ts";
 
 /** Monotonic fractional ms: the core's `now`. */
@@ -38,11 +39,14 @@ export class Driver implements PacketSink {
   #blocked = false;
   #stopped = false;
   #onDrained: (() => void) | null = null;
+  readonly #busyPoll: BusyPoll;
   /** Datagrams the system refused to send, counted as lost. */
   sendErrors = 0;
   lastSendError: Error | null = null;
 
-  constructor(endpoint: Endpoint, socket: PacketConn, owner: DriverOwner) {
+  /** @param busyPoll the longest wait for datagrams that is spent awake, ms. */
+  constructor(endpoint: Endpoint, socket: PacketConn, owner: DriverOwner, busyPoll?: number) {
+    this.#busyPoll = new BusyPoll(busyPoll);
     this.#endpoint = endpoint;
     this.#socket = socket;
     this.#owner = owner;
@@ -76,6 +80,7 @@ export class Driver implements PacketSink {
         break;
       }
       more = this.#endpoint.transmit(batch, now);
+      if (batch.count > 0) this.#busyPoll.sent(now, batch.used);
       this.#socket.send(batch);
     }
     this.pump();
@@ -88,7 +93,9 @@ export class Driver implements PacketSink {
 
   receive(batch: RxBatch): void {
     if (this.#stopped) return;
-    this.#endpoint.receive(batch, monotonicNow(), Date.now());
+    const now = monotonicNow();
+    this.#busyPoll.arrived(now, batch.used);
+    this.#endpoint.receive(batch, now, Date.now());
     this.pump();
     this.flushSoon();
   }
@@ -167,6 +174,7 @@ export class Driver implements PacketSink {
 
   stop(): void {
     this.#stopped = true;
+    this.#busyPoll.stop();
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 }

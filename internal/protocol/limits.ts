@@ -247,6 +247,9 @@ export const MAX_CIPHER_CONTEXTS = 256;
 /** Blocks of 64 KiB kept for the next transfer, in the whole process. Stops: memory after a burst of transfers. */
 export const MAX_POOLED_BLOCKS = 128;
 
+/** The longest wait for an answer that is spent awake, ms. Stops: CPU spent on peers that are far away. */
+export const BUSY_POLL_MAX = 0.4;
+
 /** RSA keys, bits of the modulus: the CA/Browser Forum's minimum, and what verifies in some ms. Stops: CPU by key size. */
 export const MIN_RSA_BITS = 2048;
 export const MAX_RSA_BITS = 8192;
