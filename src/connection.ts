@@ -16,6 +16,7 @@ import {
 } from "../internal/protocol/errors.ts";
 import type { SocketDescription } from "../internal/udp/packet-conn.ts";
 import { monotonicNow } from "./driver.ts";
+import { pickIdentity } from "./identities.ts";
 import { errorCode, ReceiveStream, type StreamOwner } from "./receive-stream.ts";
 import { SendStream, wakeAll } from "./send-stream.ts";
 import { lookUpPsk, type SessionKeeper } from "./sessions.ts";
@@ -24,7 +25,6 @@ import { Stream } from "./stream.ts";
 import {
   type Authorization,
   type CertificateError,
-  identityOf,
   runVerifier,
   type TlsOptions,
   x509,
@@ -424,7 +424,7 @@ export class Connection implements AsyncDisposable {
       case "identity":
         try {
           const chosen = await this.#tls.SNICallback!(request.clientHello.serverName);
-          result = chosen === null || chosen === undefined ? null : identityOf(chosen, this.#provider);
+          result = pickIdentity(chosen, request.clientHello, this.#provider);
         } catch {
           result = null;
         }

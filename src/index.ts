@@ -26,6 +26,7 @@ export {
   CertificateError,
   type PeerInfo,
   type PemOrDer,
+  type SniAnswer,
   type SniIdentity,
   type TlsOptions,
 } from "./tls-options.ts";

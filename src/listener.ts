@@ -3,6 +3,8 @@
 import { InvalidOptionError, QuicError } from "../internal/protocol/errors.ts";
 import type { TicketKeys } from "../internal/tls/tickets.ts";
 import type { Connection } from "./connection.ts";
+import type { ListenerIdentities } from "./identities.ts";
+import type { SniIdentity } from "./tls-options.ts";
 import { WaitQueue, type WaitOptions } from "./waiter.ts";
 
 /** Rejects `accept` after `close`. */
@@ -32,6 +34,7 @@ export class Listener implements AsyncIterable<Connection>, AsyncDisposable {
   readonly #address: () => { address: string; port: number; family: string };
   readonly #onTaken: () => void;
   readonly #ticketKeys: TicketKeys | null;
+  readonly #identities: ListenerIdentities;
   #closed: Promise<void> | null = null;
   #afterClose: (() => Promise<void>) | null = null;
 
@@ -41,8 +44,10 @@ export class Listener implements AsyncIterable<Connection>, AsyncDisposable {
     onTaken: () => void,
     close: () => Promise<void>,
     ticketKeys: TicketKeys | null,
+    identities: ListenerIdentities,
   ) {
     this.#ticketKeys = ticketKeys;
+    this.#identities = identities;
     this.#address = address;
     this.#onTaken = onTaken;
     this.#close = close;
@@ -69,6 +74,45 @@ export class Listener implements AsyncIterable<Connection>, AsyncDisposable {
     if (this.#ticketKeys === null)
       throw new InvalidOptionError("ticketKeys", "sessionTimeout is 0: no tickets");
     this.#ticketKeys.replace(keys instanceof Uint8Array ? [keys] : keys);
+  }
+
+  /**
+   * Replaces the certificate without a restart: `key` and `cert` (or `identities`) as `listen` got them. Handshakes that
+   * begin from now on have the new one; connections and handshakes that go on notice nothing.
+   * @param identity one, or several of which each client gets the one that fits.
+   * @throws {InvalidOptionError} where it cannot be read; then the old one stays.
+   *
+   * @example
+   * const listener = await listenAddr(4433, { ...selfSigned(), ALPNProtocols: ["echo"] });
+   * listener.setIdentity(selfSigned({ days: 90 })); // after a renewal: readFileSync("key.pem"), readFileSync("cert.pem")
+   */
+  setIdentity(identity: SniIdentity | readonly SniIdentity[]): void {
+    this.#identities.set(identity);
+  }
+
+  /**
+   * The identity for clients that ask for `hostname`, as `tls.Server.addContext`: also while the listener is in use, and
+   * again for the same name to replace it.
+   * @param hostname a name, or a pattern in which `*` stands for any characters of one label, as in `*.example.com`. Where
+   * several fit, the one that was added last wins.
+   * @param identity one, or several of which each client gets the one whose signatures it can check.
+   * @throws {InvalidOptionError} for what is no host name, or an identity that cannot be read.
+   *
+   * @example
+   * const listener = await listenAddr(4433, { ...selfSigned(), ALPNProtocols: ["echo"] });
+   * listener.addContext("*.example.com", selfSigned({ altNames: ["*.example.com"] }));
+   * listener.addContext("www.example.com", [
+   *   selfSigned({ altNames: ["www.example.com"], keyType: "ed25519" }),
+   *   selfSigned({ altNames: ["www.example.com"] }),
+   * ]);
+   */
+  addContext(hostname: string, identity: SniIdentity | readonly SniIdentity[]): void {
+    this.#identities.add(hostname, identity);
+  }
+
+  /** Takes back `addContext` for the same name or pattern. Whether there was one. */
+  removeContext(hostname: string): boolean {
+    return this.#identities.remove(hostname);
   }
 
   /** @internal */

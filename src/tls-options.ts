@@ -42,6 +42,11 @@ export interface TlsOptions extends SessionOptions {
   cert?: PemOrDer;
   /** Decrypts `key`. */
   passphrase?: string;
+  /**
+   * Server: several keys with their chains, beside `key` and `cert` or in their place. A client gets the first whose
+   * signatures it can check and whose certificate names the server it asks for, else the first it can check.
+   */
+  identities?: readonly SniIdentity[];
   /** Trusted authorities instead of the default ones (`tls.getCACertificates('default')`, else Node's root list). */
   ca?: PemOrDer;
   /** Application protocols, the preferred one first. QUIC demands at least one: rfc9001#8.1. */
@@ -56,10 +61,11 @@ export interface TlsOptions extends SessionOptions {
   checkServerIdentity?: VerifyChainInput["checkServerIdentity"];
   /** Replaces all verification of the peer's certificate. Return or throw an Error to refuse. May be asynchronous. */
   verifyPeer?: (peer: PeerInfo) => Error | undefined | void | Promise<Error | undefined | void>;
-  /** Server: picks an identity by server name; undefined or null refuses with unrecognized_name. May be asynchronous. */
-  SNICallback?: (
-    servername: string | null,
-  ) => SniIdentity | null | undefined | Promise<SniIdentity | null | undefined>;
+  /**
+   * Server: picks an identity by server name; undefined or null refuses with unrecognized_name. May be asynchronous. Asked
+   * where `listener.addContext` has nothing for the name. An object that it returns again is not read again.
+   */
+  SNICallback?: (servername: string | null) => SniAnswer | Promise<SniAnswer>;
   /** Cipher suites in order of preference, default all three: AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305. */
   ciphers?: readonly AeadName[];
   /** Key agreement groups in order of preference, default X25519MLKEM768, X25519, P-256, P-384. */
@@ -77,7 +83,10 @@ export interface TlsOptions extends SessionOptions {
   crypto?: "node" | "noble";
 }
 
-/** A key and its chain for one server name. */
+/** What picks an identity may answer: of several the client gets the one whose signatures it can check. */
+export type SniAnswer = SniIdentity | readonly SniIdentity[] | null | undefined;
+
+/** A key and its chain. */
 export interface SniIdentity {
   key: string | Uint8Array;
   cert: PemOrDer;
@@ -144,7 +153,14 @@ export function checkTlsOptions(tls: TlsOptions, role: "client" | "server"): voi
     }
   }
   checkSessionOptions(tls);
-  if (role === "server" && tls.SNICallback === undefined && tls.pskCallback === undefined) {
+  if (tls.identities !== undefined && (!Array.isArray(tls.identities) || tls.identities.length === 0)) {
+    throw new InvalidOptionError("identities", "one or more { key, cert }");
+  }
+  if (role === "client" && tls.identities !== undefined) {
+    throw new InvalidOptionError("identities", "clients have one: give key and cert");
+  }
+  const later = tls.SNICallback ?? tls.pskCallback ?? tls.identities;
+  if (role === "server" && later === undefined) {
     if (tls.key === undefined)
       throw new InvalidOptionError("key", "a server needs a private key (PEM or DER)");
     if (tls.cert === undefined)

@@ -18,6 +18,7 @@ import { type AdmissionOptions, resolveAdmission } from "./admission.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { Connection } from "./connection.ts";
 import { Driver, monotonicNow } from "./driver.ts";
+import { ListenerIdentities } from "./identities.ts";
 import { Listener, ListenerBusyError } from "./listener.ts";
 import { keyLogOf } from "./keylog.ts";
 import { type Lookup, parseTarget, race, resolveHost, type Target } from "./resolve.ts";
@@ -239,7 +240,7 @@ export class Transport implements AsyncDisposable {
     checkTlsOptions(tls, "server");
     const provider = providerOf(tls);
     const keyLog = keyLogOf(tls);
-    const identity = identityOf(tls, provider);
+    const identities = new ListenerIdentities(tls, provider);
     let resolved = resolveConfig(config, provider, keyLog !== null);
     const verifier = verifierOf(tls, provider, "client");
     const tickets = ticketOptionsOf(tls, provider);
@@ -253,6 +254,7 @@ export class Transport implements AsyncDisposable {
         tickets?.keys.dispose();
       },
       tickets?.keys ?? null,
+      identities,
     );
     this.#listener = listener;
     try {
@@ -272,7 +274,7 @@ export class Transport implements AsyncDisposable {
     const common = {
       ...algorithmsOf(tls),
       alpn: [...tls.ALPNProtocols!],
-      identity: tls.SNICallback === undefined ? (identity ?? (() => null)) : ("pending" as const),
+      identity: identities.choose,
       psk: tls.pskCallback === undefined ? null : ("pending" as const),
       ...(tls.pskModes === undefined ? {} : { pskModes: tls.pskModes }),
       clientAuth,

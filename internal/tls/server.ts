@@ -203,13 +203,10 @@ export class TlsServer extends TlsMachine {
       this.#answer(hello, { identity, scheme });
     };
     const { identity } = this.#options;
-    if (identity === "pending") {
-      this.ask({ kind: "identity", clientHello: describeClientHello(hello) }, (answer) =>
-        choose(answer as Identity | null),
-      );
-      return;
-    }
-    choose(typeof identity === "function" ? identity(describeClientHello(hello)) : identity);
+    const info = describeClientHello(hello);
+    const chosen = typeof identity === "function" ? identity(info) : identity;
+    if (chosen !== "pending") return choose(chosen);
+    this.ask({ kind: "identity", clientHello: info }, (answer) => choose(answer as Identity | null));
   }
 
   /** ServerHello to Finished. */

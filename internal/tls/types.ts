@@ -181,7 +181,8 @@ export interface EarlyDataOptions {
 export interface TlsServerOptions extends TlsOptions {
   /** A function is called after `peerTransportParameters`. */
   readonly transportParameters: Uint8Array | (() => Uint8Array);
-  readonly identity: Identity | ((hello: ClientHelloInfo) => Identity | null) | "pending";
+  /** A function chooses, or says "pending" to be asked. */
+  readonly identity: Identity | ((hello: ClientHelloInfo) => Identity | null | "pending") | "pending";
   readonly clientAuth: "none" | "request" | "require";
   /** Our order of suites decides, not the client's. Default true. */
   readonly honorCipherOrder?: boolean;

@@ -23,6 +23,17 @@ export class AltNameError extends Error {
 
 /** A reference name as it is compared: lower-case A-labels without the root's period; null where it is no host name. */
 export function normalizeHostname(name: string): string | null {
+  const text = canonical(name);
+  return text !== null && isHostname(text) ? text : null;
+}
+
+/** The same for a name with wildcards `*` in it, anywhere. */
+export function hostnamePattern(pattern: string): string | null {
+  const text = canonical(pattern);
+  return text !== null && isHostname(text.replaceAll("*", "-")) ? text : null;
+}
+
+function canonical(name: string): string | null {
   let text = name;
   for (let i = 0; i < text.length; i++) {
     if (text.charCodeAt(i) < 0x80) continue;
@@ -35,8 +46,7 @@ export function normalizeHostname(name: string): string | null {
     break;
   }
   text = text.toLowerCase();
-  if (text.endsWith(".")) text = text.slice(0, -1);
-  return isHostname(text) ? text : null;
+  return text.endsWith(".") ? text.slice(0, -1) : text;
 }
 
 /** Letters, digits, hyphens, and the underscores seen in practice; labels of 1 to 63, 253 in all. */
