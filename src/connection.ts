@@ -15,6 +15,7 @@ import {
   TransportError,
 } from "../internal/protocol/errors.ts";
 import type { SocketDescription } from "../internal/udp/packet-conn.ts";
+import { askClientHello } from "./client-hello.ts";
 import { monotonicNow } from "./driver.ts";
 import { pickIdentity } from "./identities.ts";
 import { errorCode, ReceiveStream, type StreamOwner } from "./receive-stream.ts";
@@ -99,7 +100,8 @@ interface Sides {
 export class Connection implements AsyncDisposable {
   readonly #core: CoreConnection;
   readonly #owner: ConnectionOwner;
-  readonly #tls: TlsOptions;
+  /** At a server `onClientHello` may replace some of them. */
+  #tls: TlsOptions;
   readonly #provider: CryptoProvider;
   readonly #authorization: Authorization;
   readonly #sessions: SessionKeeper | null;
@@ -421,12 +423,27 @@ export class Connection implements AsyncDisposable {
           this.#authorization,
         );
         break;
+      case "client_hello": {
+        const [tls, hello] = [this.#tls, request.clientHello];
+        const signal = () => this.context;
+        const asked = await askClientHello(
+          tls,
+          this.#provider,
+          this.#authorization,
+          this.#core,
+          hello,
+          signal,
+        );
+        this.#tls = asked.tls;
+        result = asked.answer;
+        break;
+      }
       case "identity":
         try {
           const chosen = await this.#tls.SNICallback!(request.clientHello.serverName);
           result = pickIdentity(chosen, request.clientHello, this.#provider);
-        } catch {
-          result = null;
+        } catch (error) {
+          result = error instanceof TransportError ? error : null;
         }
         break;
       case "psk":

@@ -6,6 +6,7 @@
 
 export type { AdmissionOptions, Rate } from "./admission.ts";
 export { dialAddr, listenAddr } from "./addr.ts";
+export type { ClientHello, ClientHelloAnswer, ClientHelloOptions } from "./client-hello.ts";
 export type { Config } from "./config.ts";
 export {
   Connection,
@@ -15,6 +16,7 @@ export {
   StreamLimitReachedError,
 } from "./connection.ts";
 export { Listener, ListenerBusyError, ListenerClosedError } from "./listener.ts";
+export { refuse, type Refusal } from "./refuse.ts";
 export { ReceiveStream, StreamLockedError } from "./receive-stream.ts";
 export { type Lookup, ResolveError, type Target } from "./resolve.ts";
 export { SendStream, StreamClosedError } from "./send-stream.ts";

@@ -20,6 +20,7 @@ import { loadIdentity } from "../internal/tls/identity.ts";
 import type { Identity, VerifyResult } from "../internal/tls/types.ts";
 import { loadTrustAnchors, type TrustAnchors } from "../internal/tls/x509/anchors.ts";
 import { verifyChain, type VerifyChainInput } from "../internal/tls/x509/path.ts";
+import type { ClientHello, ClientHelloAnswer } from "./client-hello.ts";
 import { checkSessionOptions, type SessionOptions } from "./sessions.ts";
 
 /** PEM text, DER or PEM bytes, or several of them. */
@@ -66,6 +67,25 @@ export interface TlsOptions extends SessionOptions {
    * where `listener.addContext` has nothing for the name. An object that it returns again is not read again.
    */
   SNICallback?: (servername: string | null) => SniAnswer | Promise<SniAnswer>;
+  /**
+   * Server: sees what a client offers before an identity or anything else is chosen. Answers with options that take the
+   * place of the listener's for this client, with nothing to go on with those, or refuses by throwing (or returning)
+   * `refuse()`; what else it throws, and options that cannot be, refuse with internal_error. May be asynchronous:
+   * meanwhile the client is acknowledged and waits, for `handshakeTimeout` at most. An object that it returns again is not
+   * read again. Sessions that are resumed, and external PSKs, are asked about as well.
+   *
+   * @example
+   * const tenants = { localhost: selfSigned(), "b.example": selfSigned({ altNames: ["b.example"] }) };
+   * const listener = await listenAddr(4433, {
+   *   ALPNProtocols: ["echo"],
+   *   async onClientHello({ serverName, alpn, groups, remote }) {
+   *     const tenant = tenants[serverName as keyof typeof tenants]; // or from a database
+   *     if (tenant === undefined) throw refuse({ alert: "unrecognized_name" });
+   *     return tenant;
+   *   },
+   * });
+   */
+  onClientHello?: (hello: ClientHello) => ClientHelloAnswer | Promise<ClientHelloAnswer>;
   /** Cipher suites in order of preference, default all three: AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305. */
   ciphers?: readonly AeadName[];
   /** Key agreement groups in order of preference, default X25519MLKEM768, X25519, P-256, P-384. */
@@ -115,7 +135,7 @@ const REFUSED: { readonly [option: string]: string } = {
   privateKeyIdentifier: UNSUPPORTED,
   clientCertEngine: UNSUPPORTED,
 };
-const FUNCTIONS = ["checkServerIdentity", "verifyPeer", "SNICallback", "keylog"] as const;
+const FUNCTIONS = ["checkServerIdentity", "verifyPeer", "SNICallback", "onClientHello", "keylog"] as const;
 const BOOLEANS = ["requestCert", "rejectUnauthorized", "honorCipherOrder"] as const;
 
 const providers: { node?: CryptoProvider; noble?: CryptoProvider } = {};
@@ -159,7 +179,7 @@ export function checkTlsOptions(tls: TlsOptions, role: "client" | "server"): voi
   if (role === "client" && tls.identities !== undefined) {
     throw new InvalidOptionError("identities", "clients have one: give key and cert");
   }
-  const later = tls.SNICallback ?? tls.pskCallback ?? tls.identities;
+  const later = tls.SNICallback ?? tls.onClientHello ?? tls.pskCallback ?? tls.identities;
   if (role === "server" && later === undefined) {
     if (tls.key === undefined)
       throw new InvalidOptionError("key", "a server needs a private key (PEM or DER)");
@@ -205,6 +225,20 @@ export function algorithmsOf(tls: TlsOptions): {
     ...(tls.groups === undefined ? {} : { groups: tls.groups }),
     ...(tls.sigalgs === undefined ? {} : { signatures: tls.sigalgs }),
   };
+}
+
+/** What a server chooses from, apart from what is known later: its identity and its verifier. */
+export function serverChoices(tls: TlsOptions) {
+  const clientAuth =
+    tls.requestCert !== true ? "none" : tls.rejectUnauthorized === false ? "request" : "require";
+  return {
+    ...algorithmsOf(tls),
+    alpn: [...tls.ALPNProtocols!],
+    psk: tls.pskCallback === undefined ? null : ("pending" as const),
+    ...(tls.pskModes === undefined ? {} : { pskModes: tls.pskModes }),
+    clientAuth,
+    honorCipherOrder: tls.honorCipherOrder ?? true,
+  } as const;
 }
 
 function known(option: string, given: readonly string[] | undefined, all: readonly string[]): void {

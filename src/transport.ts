@@ -30,6 +30,7 @@ import {
   checkTlsOptions,
   identityOf,
   providerOf,
+  serverChoices,
   type TlsOptions,
   verifierOf,
 } from "./tls-options.ts";
@@ -267,19 +268,13 @@ export class Transport implements AsyncDisposable {
       throw error;
     }
     const effective = keyLog === null ? tls : { ...tls, keylog: keyLog };
-    const clientAuth =
-      tls.requestCert !== true ? "none" : tls.rejectUnauthorized === false ? "request" : "require";
     this.#traceListening();
     // Once for all connections: a handshake is short.
     const common = {
-      ...algorithmsOf(tls),
-      alpn: [...tls.ALPNProtocols!],
+      ...serverChoices(tls),
       identity: identities.choose,
-      psk: tls.pskCallback === undefined ? null : ("pending" as const),
-      ...(tls.pskModes === undefined ? {} : { pskModes: tls.pskModes }),
-      clientAuth,
-      honorCipherOrder: tls.honorCipherOrder ?? true,
-    } as const;
+      clientHello: tls.onClientHello === undefined ? null : ("pending" as const),
+    };
     this.#endpoint.listen({
       config: resolved,
       tls: () => {

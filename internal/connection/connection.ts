@@ -453,10 +453,13 @@ export class Connection implements Core, StreamHost, PathSetHost {
     this.closeWith(new ApplicationError(code, reason, false), now);
   }
 
-  /** The answer to a `pending` event. */
-  provide(id: number, answer: PendingAnswer, now: number, wallNow: number): void {
+  /**
+   * The answer to a `pending` event. One that nobody waits for any more, or that was given before, changes nothing.
+   * @returns whether it was awaited.
+   */
+  provide(id: number, answer: PendingAnswer, now: number, wallNow: number): boolean {
     this.now = now;
-    if (!this.close.isOpen) return;
+    if (!this.close.isOpen || !this.handshake.waitsFor(id)) return false;
     try {
       this.handshake.provide(id, answer, wallNow);
       this.#receiver.resume(now, wallNow);
@@ -465,6 +468,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
     }
     this.#after();
     this.wake();
+    return true;
   }
 
   /** An ack-eliciting packet leaves soon. */

@@ -78,6 +78,10 @@ export class HandshakeDriver implements TlsSink {
     this.#tls = null;
   }
 
+  waitsFor(id: number): boolean {
+    return this.#tls?.waitsFor(id) === true;
+  }
+
   provide(id: number, answer: PendingAnswer, wallNow: number): void {
     const tls = this.#tls;
     if (tls === null) return;

@@ -4,7 +4,7 @@ import { GROUP, SIGNATURE, type GroupName, type SignatureName } from "../crypto/
 import { SUITES, type CipherSuite } from "../crypto/suites.ts";
 import { constantTimeEqual, utf8 } from "../protocol/bytes.ts";
 import { APPLICATION, HANDSHAKE, ZERO_RTT, type Level, type Role } from "../protocol/constants.ts";
-import { InvalidOptionError, QuicError, TlsAlertError } from "../protocol/errors.ts";
+import { InvalidOptionError, QuicError, TlsAlertError, TransportError } from "../protocol/errors.ts";
 import { certificateVerifyContent, checkCertificateVerify } from "./certificate-verify.ts";
 import { alert } from "./codec.ts";
 import { KeySchedule, type Exporter, type TrafficSecrets } from "./key-schedule.ts";
@@ -108,7 +108,7 @@ export abstract class TlsMachine implements TlsResult {
   serverName: string | null = null;
 
   protected readonly sink: TlsSink;
-  protected readonly capabilities: Capabilities;
+  protected capabilities: Capabilities;
   protected readonly reader = new MessageReader();
   protected readonly transcript: Transcript;
   protected schedule: KeySchedule | null = null;
@@ -118,7 +118,7 @@ export abstract class TlsMachine implements TlsResult {
   protected wallNow = 0;
 
   readonly #role: Role;
-  readonly #options: TlsClientOptions | TlsServerOptions;
+  #options: TlsClientOptions | TlsServerOptions;
   #exporter: Exporter | null = null;
   #peerKey: Uint8Array | null = null;
   #waiting: { readonly id: number; readonly resume: (answer: PendingAnswer) => void } | null = null;
@@ -132,6 +132,12 @@ export abstract class TlsMachine implements TlsResult {
     this.sink = sink;
     this.capabilities = capabilities(options);
     this.transcript = new Transcript(options.provider);
+  }
+
+  /** Goes on with other options, from where nothing was chosen yet. */
+  protected reconsider(options: TlsServerOptions): void {
+    this.capabilities = capabilities(options);
+    this.#options = options;
   }
 
   // rfc9001#6 Endpoints MUST NOT send a TLS KeyUpdate message.
@@ -157,6 +163,11 @@ export abstract class TlsMachine implements TlsResult {
     });
   }
 
+  /** Whether an answer to this request is still awaited. */
+  waitsFor(id: number): boolean {
+    return this.#waiting?.id === id;
+  }
+
   /**
    * Answers the request that the machine waits for. An answer that comes after the handshake failed or the connection
    * ended is dropped.
@@ -169,6 +180,7 @@ export abstract class TlsMachine implements TlsResult {
     }
     this.#waiting = null;
     this.guard(wallNow, () => {
+      if (answer instanceof TransportError) throw answer;
       waiting.resume(answer);
       this.#process();
     });

@@ -5,6 +5,7 @@ import type { CipherSuite } from "../crypto/suites.ts";
 import { bytesEqual } from "../protocol/bytes.ts";
 import { APPLICATION, HANDSHAKE, INITIAL } from "../protocol/constants.ts";
 import { MAX_TICKET_LIFETIME } from "../protocol/limits.ts";
+import { TlsAlertError } from "../protocol/errors.ts";
 import { drawBytes } from "../protocol/random.ts";
 import { chooseScheme } from "./certificate-verify.ts";
 import {
@@ -33,7 +34,7 @@ import {
 } from "./messages.ts";
 import { checkPskModes, selectedPskExtension } from "./psk.ts";
 import { bindPsk, PskSelection, type PskChoice, type SelectedPsk } from "./server-psk.ts";
-import type { EarlyDataVerdict, Identity, TlsServerOptions, TlsSink } from "./types.ts";
+import type { EarlyDataVerdict, Identity, ServerChoices, TlsServerOptions, TlsSink } from "./types.ts";
 
 /** What each state takes. */
 const EXPECTED = {
@@ -51,7 +52,7 @@ const EXPECTED = {
 const NOTHING: ReadonlySet<number> = new Set();
 
 export class TlsServer extends TlsMachine {
-  readonly #options: TlsServerOptions;
+  #options: TlsServerOptions;
   #state: keyof typeof EXPECTED = "wait_client_hello";
   /** The first ClientHello, once it was answered by a HelloRetryRequest for `group` and `suite`. */
   #retried: { readonly hello: ClientHello; readonly group: GroupName; readonly suite: CipherSuite } | null =
@@ -96,7 +97,29 @@ export class TlsServer extends TlsMachine {
   #onClientHello(message: HandshakeMessage): void {
     const hello = decodeClientHello(message.body);
     const retried = this.#retried;
-    if (retried !== null) checkSecondClientHello(retried.hello, hello, GROUP[retried.group]);
+    if (retried !== null) {
+      checkSecondClientHello(retried.hello, hello, GROUP[retried.group]);
+      return this.#select(hello, message);
+    }
+    if (this.#options.clientHello !== "pending") return this.#select(hello, message);
+    this.ask({ kind: "client_hello", clientHello: describeClientHello(hello) }, (answer) => {
+      if (answer !== null) this.#choose(answer as ServerChoices);
+      this.#select(hello, message);
+    });
+  }
+
+  #choose(choices: ServerChoices): void {
+    const options = { ...this.#options, ...choices };
+    try {
+      this.reconsider(options);
+    } catch (cause) {
+      throw new TlsAlertError("internal_error", "what was chosen for this client cannot be", { cause });
+    }
+    this.#options = options;
+  }
+
+  #select(hello: ClientHello, message: HandshakeMessage): void {
+    const retried = this.#retried;
     // rfc8446#4.1.4 the suite is that of the HelloRetryRequest.
     const suites =
       retried === null

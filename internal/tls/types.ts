@@ -6,6 +6,7 @@ import type { ExternalPsk, PskHash, PskMode } from "./psk.ts";
 import type { TlsSession } from "./session.ts";
 import type { TicketKeys } from "./tickets.ts";
 import type { AlertName, Level, Role } from "../protocol/constants.ts";
+import type { TransportError } from "../protocol/errors.ts";
 import type { RandomSource } from "../protocol/random.ts";
 
 /** A private key that is elsewhere: signatures are asked for with a `sign` request. */
@@ -52,8 +53,13 @@ export interface ClientHelloInfo {
   readonly supportedVersions: readonly number[];
 }
 
-/** The machine has stopped until `provide(request.id, …)`; what the answer is stands at each kind. */
+/**
+ * The machine has stopped until `provide(request.id, …)`; what the answer is stands at each kind. A TransportError in its
+ * place ends the handshake with that error, whatever was asked.
+ */
 export type PendingRequest =
+  /** `ServerChoices`, or null to go on with what the options say. Before anything is chosen; once for a handshake. */
+  | { readonly id: number; readonly kind: "client_hello"; readonly clientHello: ClientHelloInfo }
   /** `Identity`, or null for none (the handshake fails). */
   | { readonly id: number; readonly kind: "identity"; readonly clientHello: ClientHelloInfo }
   /** The signature over `data` as it goes on the wire (ECDSA in DER), or null: the handshake fails. */
@@ -78,7 +84,8 @@ export type PendingRequest =
   | ({ readonly id: number; readonly kind: "early_data" } & EarlyDataUse);
 
 /** The answer to a `PendingRequest`, by its kind. */
-export type PendingAnswer = Identity | Uint8Array | VerifyResult | PskKey | EarlyDataVerdict | null;
+export type PendingAnswer =
+  ServerChoices | Identity | Uint8Array | VerifyResult | PskKey | EarlyDataVerdict | TransportError | null;
 
 /** The key of an external PSK. */
 export interface PskKey {
@@ -178,7 +185,26 @@ export interface EarlyDataOptions {
   readonly replay: "pending" | ((use: EarlyDataUse) => boolean);
 }
 
+/** What a server may decide anew for one client, when it has seen its ClientHello. */
+export type ServerChoices = Partial<
+  Pick<
+    TlsServerOptions,
+    | "suites"
+    | "groups"
+    | "signatures"
+    | "alpn"
+    | "identity"
+    | "clientAuth"
+    | "verify"
+    | "honorCipherOrder"
+    | "psk"
+    | "pskModes"
+  >
+>;
+
 export interface TlsServerOptions extends TlsOptions {
+  /** "pending": asked about each ClientHello before anything is chosen. Default null. */
+  readonly clientHello?: "pending" | null;
   /** A function is called after `peerTransportParameters`. */
   readonly transportParameters: Uint8Array | (() => Uint8Array);
   /** A function chooses, or says "pending" to be asked. */

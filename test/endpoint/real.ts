@@ -24,7 +24,9 @@ const certificate = makeCertificate({
   notBefore: WALL - 86_400_000,
   notAfter: WALL + 86_400_000,
 });
-const identity = loadIdentity(provider, certificate);
+export const identity = loadIdentity(provider, certificate);
+
+type ServerTls = ReturnType<ServerConnectionOptions["tls"]>["options"];
 
 /** An endpoint at an address, with everything it said. */
 export class Node {
@@ -59,11 +61,11 @@ export class Node {
     });
   }
 
-  listen(given: Partial<ConnectionConfig> = {}): void {
+  listen(given: Partial<ConnectionConfig> = {}, tls: Partial<ServerTls> = {}): void {
     const options: ServerConnectionOptions = {
       config: this.config(given),
       tls: () => ({
-        options: { alpn: ["test"], identity, clientAuth: "none", verify: () => ({ ok: true }) },
+        options: { alpn: ["test"], identity, clientAuth: "none", verify: () => ({ ok: true }), ...tls },
       }),
     };
     this.endpoint.listen(options);

@@ -1,11 +1,12 @@
 // Answers that take their time: identity, signature, verification.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { SignatureName, SigningKey } from "../../internal/crypto/provider.ts";
+import { GROUP, type SignatureName, type SigningKey } from "../../internal/crypto/provider.ts";
+import { suiteByAead } from "../../internal/crypto/suites.ts";
 import { HANDSHAKE, INITIAL } from "../../internal/protocol/constants.ts";
-import { QuicError } from "../../internal/protocol/errors.ts";
+import { QuicError, TlsAlertError } from "../../internal/protocol/errors.ts";
 import { MAX_TLS_MESSAGE } from "../../internal/protocol/limits.ts";
-import type { Identity, PendingRequest, VerifyResult } from "../../internal/tls/types.ts";
+import type { Identity, PendingRequest, ServerChoices, VerifyResult } from "../../internal/tls/types.ts";
 import { assertConnected, failureOf, identity, NOW, pair, pump, type Pair } from "./harness.ts";
 
 const OK: VerifyResult = { ok: true };
@@ -199,4 +200,71 @@ test("a request may be answered from within the call that makes it", () => {
   p.client.start(NOW);
   pump(p);
   assertConnected(p);
+});
+
+test("the server waits with everything until it is told about a ClientHello", () => {
+  const p = pair({ server: { clientHello: "pending" } });
+  startServer(p);
+  const request = only(p.s.requests, "client_hello");
+  assert.ok(request.kind === "client_hello");
+  assert.deepEqual(request.clientHello.alpn, ["h3"]);
+  assert.deepEqual(request.clientHello.groups, [GROUP.x25519, GROUP.secp256r1]);
+  assert.equal(p.s.peerParameters, null);
+  p.server.provide(request.id, null, NOW);
+  pump(p);
+  assertConnected(p);
+});
+
+test("choices for one client take the place of the options", () => {
+  const p = pair({
+    server: { clientHello: "pending", identity: () => null, alpn: ["none of the client's"] },
+    client: { identity: identity(), alpn: ["h3", "hq"] },
+  });
+  startServer(p);
+  const choices: ServerChoices = {
+    alpn: ["hq"],
+    identity: identity("ed25519"),
+    suites: [suiteByAead("chacha20-poly1305")],
+    groups: ["x25519"],
+    clientAuth: "require",
+    verify: () => ({ ok: true, authorizationError: "CHOSEN" }),
+  };
+  p.server.provide(only(p.s.requests, "client_hello").id, choices, NOW);
+  pump(p);
+  assertConnected(p);
+  assert.equal(p.server.alpn, "hq");
+  assert.equal(p.server.suite?.aead, "chacha20-poly1305");
+  assert.equal(p.server.peerVerifyError, "CHOSEN");
+  assert.deepEqual(p.client.peerChain, identity("ed25519").chain);
+});
+
+test("asked once, also where a HelloRetryRequest brings a second ClientHello", () => {
+  const p = pair({
+    server: { clientHello: "pending" },
+    client: { groups: ["x25519", "secp256r1"], keyShares: 1 },
+  });
+  startServer(p);
+  p.server.provide(only(p.s.requests, "client_hello").id, { groups: ["secp256r1"] }, NOW);
+  pump(p);
+  assertConnected(p);
+  assert.equal(p.server.group, "secp256r1");
+  assert.equal(p.s.requests.length, 0);
+});
+
+test("choices that cannot be: internal_error; a refusal is the error itself", () => {
+  const p = pair({ server: { clientHello: "pending" } });
+  startServer(p);
+  const { id } = only(p.s.requests, "client_hello");
+  assert.equal(
+    failureOf(() => p.server.provide(id, { alpn: [] }, NOW)),
+    "internal_error",
+  );
+  const q = pair({ server: { clientHello: "pending" } });
+  startServer(q);
+  const refusal = new TlsAlertError("access_denied", "no");
+  assert.throws(
+    () => q.server.provide(only(q.s.requests, "client_hello").id, refusal, NOW),
+    (error) => error === refusal,
+  );
+  assert.equal(q.s.sent.length, 0);
 });
