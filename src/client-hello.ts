@@ -41,6 +41,8 @@ export interface ClientHello {
     readonly signatureSchemes: readonly number[];
     readonly versions: readonly number[];
   };
+  /** It would like an OCSP response with the certificate. */
+  readonly requestOCSP: boolean;
   readonly remote: Address;
   /** Where the client sent to; null where the socket does not tell. */
   readonly local: Address | null;
@@ -58,6 +60,7 @@ export type ClientHelloOptions = Pick<
   | "key"
   | "cert"
   | "passphrase"
+  | "ocspResponse"
   | "identities"
   | "ALPNProtocols"
   | "ciphers"
@@ -74,6 +77,7 @@ const REPLACEABLE = [
   "key",
   "cert",
   "passphrase",
+  "ocspResponse",
   "identities",
   "ALPNProtocols",
   "ciphers",
@@ -92,6 +96,7 @@ const NOT_REPLACEABLE: readonly (keyof TlsOptions)[] = [
   "onClientHello",
   "keylog",
   "crypto",
+  "ocspCallback",
   "pskCallback",
   "pskModes",
   "ticketKeys",
@@ -133,10 +138,10 @@ function resolve(answer: ClientHelloOptions, base: TlsOptions, provider: CryptoP
   }
   // An identity of its own takes the place of all the listener has.
   const own = given.key !== undefined || given.cert !== undefined || given.identities !== undefined;
-  const { key: _key, cert: _cert, passphrase: _passphrase, identities: _identities, ...others } = base;
+  const { key: _k, cert: _c, passphrase: _p, ocspResponse: _o, identities: _i, ...others } = base;
   const tls: TlsOptions = { ...(own ? others : base), ...given };
   checkTlsOptions(tls, "server");
-  const { psk: _psk, pskModes: _pskModes, ...choices } = serverChoices(tls);
+  const { psk: _psk, pskModes: _modes, ocsp: _ocsp, ...choices } = serverChoices(tls);
   const identities = own ? defaultIdentities(tls, provider) : [];
   const one: Resolved = {
     given,
@@ -160,6 +165,7 @@ function describe(core: CoreConnection, hello: ClientHelloInfo, signal: () => Ab
     groups: names<GroupName>(GROUP, groups),
     signatureSchemes: names<SignatureName>(SIGNATURE, signatureSchemes),
     codePoints: { ciphers: cipherSuites, groups, signatureSchemes, versions: supportedVersions },
+    requestOCSP: hello.statusRequest,
     remote: core.remote,
     local: core.paths.active.local,
     version: core.version,

@@ -5,7 +5,7 @@ import type { Connection as CoreConnection } from "../internal/connection/connec
 import type { ConnectionEvent } from "../internal/connection/events.ts";
 import type { StatisticsSnapshot } from "../internal/connection/stats.ts";
 import type { Stream as CoreStream } from "../internal/stream/stream.ts";
-import type { CryptoProvider } from "../internal/crypto/provider.ts";
+import type { CryptoProvider, GroupName } from "../internal/crypto/provider.ts";
 import type { PendingAnswer, PendingRequest } from "../internal/tls/types.ts";
 import { CONNECTION_REFUSED } from "../internal/protocol/constants.ts";
 import {
@@ -17,7 +17,7 @@ import {
 import type { SocketDescription } from "../internal/udp/packet-conn.ts";
 import { askClientHello } from "./client-hello.ts";
 import { monotonicNow } from "./driver.ts";
-import { pickIdentity } from "./identities.ts";
+import { findOcspResponse, pickIdentity } from "./identities.ts";
 import { errorCode, ReceiveStream, type StreamOwner } from "./receive-stream.ts";
 import { SendStream, wakeAll } from "./send-stream.ts";
 import { lookUpPsk, type SessionKeeper } from "./sessions.ts";
@@ -31,6 +31,28 @@ import {
   x509,
 } from "./tls-options.ts";
 import { WaitQueue, type WaitOptions } from "./waiter.ts";
+
+/** The keys of a key agreement, made for one connection. */
+export interface EphemeralKeyInfo {
+  /** "hybrid": an elliptic curve and ML-KEM at once. */
+  readonly type: "ECDH" | "hybrid";
+  /** The group, as in `group`. */
+  readonly name: string;
+  /** Bits of the curve. */
+  readonly size: number;
+}
+
+const CURVE_BITS: { readonly [group in GroupName]: number } = {
+  x25519: 253,
+  secp256r1: 256,
+  secp384r1: 384,
+  X25519MLKEM768: 253,
+};
+
+function ephemeralKeyInfo(group: GroupName | null): EphemeralKeyInfo | null {
+  if (group === null) return null;
+  return { type: group === "X25519MLKEM768" ? "hybrid" : "ECDH", name: group, size: CURVE_BITS[group] };
+}
 
 /** How a connection ended. */
 export interface CloseInfo {
@@ -52,12 +74,18 @@ export interface ConnectionState {
   readonly cipher: string | null;
   /** Key agreement group, as `x25519`. */
   readonly group: string | null;
+  /** About that group, as `tls.TLSSocket.getEphemeralKeyInfo`; null before, and for a PSK without key agreement. */
+  readonly ephemeralKeyInfo: EphemeralKeyInfo | null;
   /** Whether the peer's certificate was verified. */
   readonly authorized: boolean;
   /** Why it was not, where `rejectUnauthorized: false` let it pass. */
   readonly authorizationError: CertificateError | null;
   /** The peer's chain, leaf first. Parsed when read. */
   readonly peerCertificates: readonly X509Certificate[];
+  /** Our own chain that the peer was shown, leaf first; empty without, and where a session resumed. Parsed when read. */
+  readonly localCertificates: readonly X509Certificate[];
+  /** Client: what the server stapled to its certificate, DER (`requestOCSP`); null without. */
+  readonly ocspResponse: Uint8Array | null;
   readonly handshakeComplete: boolean;
   readonly handshakeConfirmed: boolean;
   /** A session of an earlier connection goes on: its certificates, or PSK, vouch for the peer. */
@@ -325,17 +353,23 @@ export class Connection implements AsyncDisposable {
     const { tls } = core.handshake;
     const chain = tls.peerChain;
     let parsed: X509Certificate[] | null = null;
+    let own: X509Certificate[] | null = null;
     return {
       version: core.version,
       alpnProtocol: tls.alpn,
       servername: tls.serverName,
       cipher: tls.suite?.name ?? null,
       group: tls.group,
+      ephemeralKeyInfo: ephemeralKeyInfo(tls.group),
       authorized: this.#authorization.authorized,
       authorizationError: this.#authorization.error,
       get peerCertificates() {
         return (parsed ??= x509(chain));
       },
+      get localCertificates() {
+        return (own ??= x509(tls.localChain));
+      },
+      ocspResponse: tls.ocspResponse,
       handshakeComplete: core.handshakeComplete,
       handshakeConfirmed: core.handshakeConfirmed,
       didResume: tls.resumed,
@@ -419,7 +453,12 @@ export class Connection implements AsyncDisposable {
       case "verify":
         result = await runVerifier(
           this.#tls,
-          { chain: request.chain, serverName: request.serverName, role: request.role },
+          {
+            chain: request.chain,
+            serverName: request.serverName,
+            role: request.role,
+            ocspResponse: request.ocspResponse ?? null,
+          },
           this.#authorization,
         );
         break;
@@ -445,6 +484,9 @@ export class Connection implements AsyncDisposable {
         } catch (error) {
           result = error instanceof TransportError ? error : null;
         }
+        break;
+      case "ocsp":
+        result = await findOcspResponse(this.#tls, request.identity);
         break;
       case "psk":
         result = await lookUpPsk(this.#tls, request.identity);

@@ -4,6 +4,7 @@ import type { CryptoProvider } from "../internal/crypto/provider.ts";
 import { InvalidOptionError } from "../internal/protocol/errors.ts";
 import { chooseIdentity, Identities } from "../internal/tls/identities.ts";
 import type { ClientHelloInfo, Identity } from "../internal/tls/types.ts";
+import { reportHook } from "./refuse.ts";
 import { identityOf, type SniAnswer, type SniIdentity, type TlsOptions } from "./tls-options.ts";
 
 interface Loaded {
@@ -28,7 +29,9 @@ function load(given: SniIdentity, provider: CryptoProvider): Identity {
 }
 
 function sameParts(a: SniIdentity, b: SniIdentity): boolean {
-  return a.key === b.key && a.cert === b.cert && a.passphrase === b.passphrase;
+  return (
+    a.key === b.key && a.cert === b.cert && a.passphrase === b.passphrase && a.ocspResponse === b.ocspResponse
+  );
 }
 
 /** One or several, checked. @throws {InvalidOptionError} saying what is wrong with which. */
@@ -49,6 +52,19 @@ export function pickIdentity(
 ): Identity | null {
   if (answer === null || answer === undefined) return null;
   return chooseIdentity(loadIdentities(answer, provider), hello);
+}
+
+/** Asks `ocspCallback`. Its failure is a response that is not there. */
+export async function findOcspResponse(tls: TlsOptions, identity: Identity): Promise<Uint8Array | null> {
+  const callback = tls.ocspCallback!;
+  try {
+    const response = (await callback(identity.chain)) ?? null;
+    if (response === null || response instanceof Uint8Array) return response;
+    throw new InvalidOptionError("ocspCallback", "answers with a Uint8Array, the DER of an OCSPResponse");
+  } catch (error) {
+    reportHook(callback, "ocspCallback", error, "Nothing was stapled.");
+    return null;
+  }
 }
 
 /** The default identities in the options of a server, in order. @throws {InvalidOptionError} */

@@ -13,6 +13,7 @@ export {
   type CloseInfo,
   type ConnectionState,
   type ConnectionStatistics,
+  type EphemeralKeyInfo,
   StreamLimitReachedError,
 } from "./connection.ts";
 export { Listener, ListenerBusyError, ListenerClosedError } from "./listener.ts";

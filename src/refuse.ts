@@ -41,10 +41,15 @@ export function refuse({ alert, reason = "" }: Refusal = {}): TransportError {
 
 const reported = new WeakSet<object>();
 
-/**
- * What a hook's failure comes to: its refusal, or `otherwise`. What is no refusal is a defect of the hook, which the
- * client is not told about and the operator is: once for each hook, by a warning.
- */
+/** A defect of a hook, which clients are not told about and the operator is: once for each hook. */
+export function reportHook(hook: object, name: string, error: unknown, outcome: string): void {
+  if (reported.has(hook)) return;
+  reported.add(hook);
+  const reason = error instanceof Error ? error.message : String(error);
+  process.emitWarning(`${name} failed: ${reason}. ${outcome}`, { code: "QUIC_HOOK" });
+}
+
+/** What a hook's failure comes to: its refusal, or `otherwise` where it is a defect. */
 export function refusalOf(
   hook: object,
   name: string,
@@ -52,10 +57,6 @@ export function refusalOf(
   otherwise: () => TransportError,
 ): TransportError {
   if (error instanceof TransportError) return error;
-  if (!reported.has(hook)) {
-    reported.add(hook);
-    const reason = error instanceof Error ? error.message : String(error);
-    process.emitWarning(`${name} failed: ${reason}. The client was refused.`, { code: "QUIC_HOOK" });
-  }
+  reportHook(hook, name, error, "The client was refused.");
   return otherwise();
 }

@@ -32,6 +32,8 @@ export interface PeerInfo {
   readonly chain: readonly Uint8Array[];
   /** The name that was dialed; null for a client's certificate. */
   readonly serverName: string | null;
+  /** What the server stapled, DER, where `requestOCSP` asked for it and it did; null otherwise. Nobody has checked it. */
+  readonly ocspResponse: Uint8Array | null;
   readonly role: "client" | "server";
 }
 
@@ -48,6 +50,20 @@ export interface TlsOptions extends SessionOptions {
    * signatures it can check and whose certificate names the server it asks for, else the first it can check.
    */
   identities?: readonly SniIdentity[];
+  /**
+   * Server: the OCSP response for `cert`, DER, given to clients that ask (rfc6066#8). To be replaced before it expires, with
+   * `listener.setIdentity`; or see `ocspCallback`.
+   */
+  ocspResponse?: Uint8Array;
+  /**
+   * Server: gives the OCSP response (DER) for a chain of ours (DER, leaf first) that has none of its own, when a client asks
+   * for it; nothing, or a failure: none is stapled. May be asynchronous; the handshake waits, so keep responses at hand.
+   */
+  ocspCallback?: (
+    chain: readonly Uint8Array[],
+  ) => Uint8Array | null | undefined | Promise<Uint8Array | null | undefined>;
+  /** Client: ask for the OCSP response; it stands in `connectionState().ocspResponse`, and is yours to judge. */
+  requestOCSP?: boolean;
   /** Trusted authorities instead of the default ones (`tls.getCACertificates('default')`, else Node's root list). */
   ca?: PemOrDer;
   /** Application protocols, the preferred one first. QUIC demands at least one: rfc9001#8.1. */
@@ -111,6 +127,8 @@ export interface SniIdentity {
   key: string | Uint8Array;
   cert: PemOrDer;
   passphrase?: string;
+  /** The OCSP response for `cert`, DER. */
+  ocspResponse?: Uint8Array;
 }
 
 /** Options of node:tls that would be ignored here; naming them is a mistake worth telling. */
@@ -130,13 +148,19 @@ const REFUSED: { readonly [option: string]: string } = {
   ALPNCallback: "is not supported here; list the protocols in ALPNProtocols",
   pskIdentityHint: MEANINGLESS,
   session: "is called sessionTicket here, and takes what onSessionTicket gave",
-  requestOCSP: UNSUPPORTED,
   privateKeyEngine: UNSUPPORTED,
   privateKeyIdentifier: UNSUPPORTED,
   clientCertEngine: UNSUPPORTED,
 };
-const FUNCTIONS = ["checkServerIdentity", "verifyPeer", "SNICallback", "onClientHello", "keylog"] as const;
-const BOOLEANS = ["requestCert", "rejectUnauthorized", "honorCipherOrder"] as const;
+const FUNCTIONS = [
+  "checkServerIdentity",
+  "verifyPeer",
+  "SNICallback",
+  "onClientHello",
+  "ocspCallback",
+  "keylog",
+] as const;
+const BOOLEANS = ["requestCert", "rejectUnauthorized", "honorCipherOrder", "requestOCSP"] as const;
 
 const providers: { node?: CryptoProvider; noble?: CryptoProvider } = {};
 
@@ -200,11 +224,16 @@ function wantType(option: string, value: unknown, type: "function" | "boolean" |
 /** Our own identity, or null where none was given. */
 export function identityOf(tls: TlsOptions | SniIdentity, provider: CryptoProvider): Identity | null {
   if (tls.key === undefined || tls.cert === undefined) return null;
-  return loadIdentity(provider, {
+  const { ocspResponse } = tls;
+  if (ocspResponse !== undefined && !(ocspResponse instanceof Uint8Array)) {
+    throw new InvalidOptionError("ocspResponse", "a Uint8Array with the DER of an OCSPResponse");
+  }
+  const identity = loadIdentity(provider, {
     key: tls.key,
     cert: tls.cert as string | Uint8Array | (string | Uint8Array)[],
     ...(tls.passphrase === undefined ? {} : { passphrase: tls.passphrase }),
   });
+  return ocspResponse === undefined ? identity : { ...identity, ocspResponse };
 }
 
 /** Suites, groups and schemes, where they were chosen. @throws {InvalidOptionError} for names nobody knows. */
@@ -238,6 +267,7 @@ export function serverChoices(tls: TlsOptions) {
     ...(tls.pskModes === undefined ? {} : { pskModes: tls.pskModes }),
     clientAuth,
     honorCipherOrder: tls.honorCipherOrder ?? true,
+    ocsp: tls.ocspCallback === undefined ? null : ("pending" as const),
   } as const;
 }
 

@@ -345,6 +345,7 @@ export class Transport implements AsyncDisposable {
               psk: pskOf(tls),
               ...(tls.pskModes === undefined ? {} : { pskModes: tls.pskModes }),
               tickets: tls.sessionCache !== null || tls.onSessionTicket !== undefined,
+              statusRequest: tls.requestOCSP === true,
               ...algorithmsOf(tls),
             },
             session,

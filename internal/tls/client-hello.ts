@@ -14,6 +14,7 @@ import {
   type Extensions,
 } from "./extensions.ts";
 import { HANDSHAKE_TYPE, LEGACY_VERSION, message, TLS13 } from "./messages.ts";
+import { readStatusRequest } from "./ocsp.ts";
 import { readOfferedPsks, readPskModes, type OfferedPsks, type PskMode } from "./psk.ts";
 import type { ClientHelloInfo } from "./types.ts";
 import { parseIp } from "./x509/ip.ts";
@@ -41,6 +42,8 @@ export interface ClientHello {
   readonly pskModes: readonly PskMode[];
   /** The client sends 0-RTT. */
   readonly earlyData: boolean;
+  /** The client would like an OCSP response with the certificate. */
+  readonly statusRequest: boolean;
   readonly extensions: Extensions;
 }
 
@@ -156,6 +159,7 @@ export function decodeClientHello(body: Uint8Array): ClientHello {
   const psks = read(EXTENSION.pre_shared_key, "pre_shared_key", readOfferedPsks);
   const pskModes = read(EXTENSION.psk_key_exchange_modes, "psk_key_exchange_modes", readPskModes) ?? [];
   const earlyData = read(EXTENSION.early_data, "early_data", () => true) ?? false;
+  const statusRequest = read(EXTENSION.status_request, "status_request", readStatusRequest) ?? false;
   // rfc8446#9.2 without "pre_shared_key" it MUST contain "signature_algorithms" and "supported_groups", and "key_share"
   // with the latter in any case; servers MUST abort the handshake with a "missing_extension" alert.
   const present = { signature_algorithms: signatureSchemes, supported_groups: groups, key_share: keyShares };
@@ -187,6 +191,7 @@ export function decodeClientHello(body: Uint8Array): ClientHello {
     psks,
     pskModes,
     earlyData,
+    statusRequest,
     extensions,
   };
 }
@@ -257,6 +262,7 @@ export function describeClientHello(hello: ClientHello): ClientHelloInfo {
     groups: hello.groups,
     signatureSchemes: hello.signatureSchemes,
     supportedVersions: hello.versions,
+    statusRequest: hello.statusRequest,
   };
 }
 

@@ -34,6 +34,7 @@ import {
   type CertificateRequest,
   type ServerHello,
 } from "./messages.ts";
+import { statusRequestExtension } from "./ocsp.ts";
 import { checkExternalPsk, checkPskModes, pskModesExtension, type PskMode } from "./psk.ts";
 import type { TlsSession } from "./session.ts";
 import type { TlsClientOptions, TlsSink } from "./types.ts";
@@ -213,6 +214,7 @@ export class TlsClient extends TlsMachine {
       ),
       { type: EXTENSION.quic_transport_parameters, data: transportParameters },
     );
+    if (this.#options.statusRequest === true) extensions.push(statusRequestExtension());
     // rfc8446#4.2.2 the client MUST copy the contents of the extension received in the HelloRetryRequest.
     const cookie = this.#retry?.cookie ?? null;
     if (cookie !== null) extensions.push(cookieExtension(cookie));
@@ -360,9 +362,10 @@ export class TlsClient extends TlsMachine {
 
   #onCertificate(message: HandshakeMessage): void {
     // rfc9001#4.4 A client MUST authenticate the identity of the server.
-    const chain = decodeCertificate(message.body, this.#offered);
+    const { chain, ocspResponse } = decodeCertificate(message.body, this.#offered);
     // rfc8446#4.4.2.4 if the server supplies an empty Certificate message, MUST abort with a "decode_error" alert.
     if (chain.length === 0) throw alert("decode_error", "the server sent no certificate");
+    this.ocspResponse = ocspResponse?.slice() ?? null;
     this.takeCertificate(message, chain);
     this.#state = "wait_certificate_verify";
   }
@@ -382,6 +385,7 @@ export class TlsClient extends TlsMachine {
       this.send(HANDSHAKE, encodeCertificate([]));
       return this.#complete();
     }
+    this.localChain = identity.chain;
     this.send(HANDSHAKE, encodeCertificate(identity.chain));
     this.sendCertificateVerify(identity, scheme, () => this.#complete());
   }

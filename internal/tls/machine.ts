@@ -96,6 +96,8 @@ export abstract class TlsMachine implements TlsResult {
   group: GroupName | null = null;
   /** DER, leaf first; empty where the peer has not authenticated. */
   peerChain: readonly Uint8Array[] = [];
+  ocspResponse: Uint8Array | null = null;
+  localChain: readonly Uint8Array[] = [];
   /** Why the peer's chain is not trusted, where the application said to go on regardless. */
   peerVerifyError: string | null = null;
   /** A session goes on: by its ticket, not by certificates sent now. */
@@ -336,7 +338,8 @@ export abstract class TlsMachine implements TlsResult {
       then();
     };
     if (verify !== "pending") return judge(verify(this.peerChain, name, this.wallNow));
-    this.ask({ kind: "verify", chain: this.peerChain, serverName: name, role: this.#role }, (answer) =>
+    const { peerChain: chain, ocspResponse } = this;
+    this.ask({ kind: "verify", chain, ocspResponse, serverName: name, role: this.#role }, (answer) =>
       judge(answer as VerifyResult),
     );
   }

@@ -19,6 +19,7 @@ import {
   type Extension,
   type Extensions,
 } from "./extensions.ts";
+import { certificateStatusExtension, readCertificateStatus } from "./ocsp.ts";
 
 /** rfc8446#4 */
 export const HANDSHAKE_TYPE = {
@@ -217,35 +218,51 @@ export function decodeCertificateRequest(body: Uint8Array): CertificateRequest {
 
 // Certificate, rfc8446#4.4.2
 
-export function encodeCertificate(chain: readonly Uint8Array[]): Uint8Array {
+/** @param ocspResponse stapled to the leaf. */
+export function encodeCertificate(
+  chain: readonly Uint8Array[],
+  ocspResponse: Uint8Array | null = null,
+): Uint8Array {
   return message(HANDSHAKE_TYPE.certificate, (out) => {
     out.opaque(1, new Uint8Array(0));
     out.vector(3, () => {
-      for (const certificate of chain) {
+      chain.forEach((certificate, i) => {
         out.opaque(3, certificate);
-        writeExtensions(out, []);
-      }
+        writeExtensions(
+          out,
+          i === 0 && ocspResponse !== null ? [certificateStatusExtension(ocspResponse)] : [],
+        );
+      });
     });
   });
 }
 
-/** The chain as it came, leaf first, perhaps empty. `offered`: what we asked for in ClientHello or CertificateRequest. */
-export function decodeCertificate(body: Uint8Array, offered: ReadonlySet<number>): Uint8Array[] {
+export interface CertificateMessage {
+  /** As it came, leaf first, perhaps empty. */
+  readonly chain: Uint8Array[];
+  /** DER, of the leaf; those of other certificates are not kept. */
+  readonly ocspResponse: Uint8Array | null;
+}
+
+/** `offered`: what we asked for in ClientHello or CertificateRequest. */
+export function decodeCertificate(body: Uint8Array, offered: ReadonlySet<number>): CertificateMessage {
   const what = "Certificate";
   const from = new Decoder(body, what);
   const context = from.opaque(1, 0);
   const list = from.vector(3, 0);
   from.end();
   const chain: Uint8Array[] = [];
+  let ocspResponse: Uint8Array | null = null;
   while (list.remaining > 0) {
     chain.push(list.opaque(3, 1));
-    readExtensions(list, IN_CERTIFICATE, what, offered);
+    const status = readCertificateStatus(readExtensions(list, IN_CERTIFICATE, what, offered), what);
+    if (chain.length === 1) ocspResponse = status;
   }
   // rfc8446#4.4.2 in the case of server authentication, this field SHALL be zero length; a client's is the echo of
   // our CertificateRequest's, which is empty too.
   if (context.length > 0) throw alert("illegal_parameter", `${what} with a context during the handshake`);
   if (chain.length > MAX_CHAIN_LENGTH) throw alert("bad_certificate", "the certificate chain is too long");
-  return chain;
+  return { chain, ocspResponse };
 }
 
 // CertificateVerify, rfc8446#4.4.3

@@ -16,6 +16,10 @@ export interface TlsResult {
   readonly group: GroupName | null;
   /** DER, leaf first; empty where the peer has not authenticated. */
   readonly peerChain: readonly Uint8Array[];
+  /** What the server stapled to its certificate, DER; null where nothing was asked for, or given, or a session resumed. */
+  readonly ocspResponse: Uint8Array | null;
+  /** What we authenticated with, leaf first; empty where we did not, or not by a certificate. */
+  readonly localChain: readonly Uint8Array[];
   /** Why the peer's chain is not trusted, where the application said to go on regardless. */
   readonly peerVerifyError: string | null;
   /** A session goes on: by its ticket, not by certificates sent now. */
@@ -52,6 +56,8 @@ export class TlsOutcome implements TlsResult {
   readonly suite: CipherSuite | null;
   readonly group: GroupName | null;
   readonly peerChain: readonly Uint8Array[];
+  readonly ocspResponse: Uint8Array | null;
+  readonly localChain: readonly Uint8Array[];
   readonly peerVerifyError: string | null;
   readonly resumed: boolean;
   readonly earlyData: TlsResult["earlyData"];
@@ -65,6 +71,8 @@ export class TlsOutcome implements TlsResult {
     this.suite = result.suite;
     this.group = result.group;
     this.peerChain = result.peerChain;
+    this.ocspResponse = result.ocspResponse;
+    this.localChain = result.localChain;
     this.peerVerifyError = result.peerVerifyError;
     this.resumed = result.resumed;
     this.earlyData = result.earlyData;

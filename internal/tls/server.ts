@@ -51,6 +51,13 @@ const EXPECTED = {
 /** What CertificateRequest asks for, apart from the certificate: a client's entries may carry no extensions. */
 const NOTHING: ReadonlySet<number> = new Set();
 
+/** What the server authenticates with. */
+interface Credentials {
+  readonly identity: Identity;
+  readonly scheme: SignatureName;
+  readonly ocspResponse: Uint8Array | null;
+}
+
 export class TlsServer extends TlsMachine {
   #options: TlsServerOptions;
   #state: keyof typeof EXPECTED = "wait_client_hello";
@@ -223,7 +230,9 @@ export class TlsServer extends TlsMachine {
       // rfc8446#4.4.3 the signature algorithm MUST be one offered in the client's "signature_algorithms" extension.
       const scheme = chooseScheme(identity.key.schemes, hello.signatureSchemes);
       if (scheme === null) throw alert("handshake_failure", "no signature scheme in common with the client");
-      this.#answer(hello, { identity, scheme });
+      this.#staple(identity, hello, (ocspResponse) =>
+        this.#answer(hello, { identity, scheme, ocspResponse }),
+      );
     };
     const { identity } = this.#options;
     const info = describeClientHello(hello);
@@ -232,11 +241,16 @@ export class TlsServer extends TlsMachine {
     this.ask({ kind: "identity", clientHello: info }, (answer) => choose(answer as Identity | null));
   }
 
+  /** rfc6066#8 Servers that receive "status_request" MAY return a suitable certificate status response. */
+  #staple(identity: Identity, hello: ClientHello, then: (response: Uint8Array | null) => void): void {
+    const response = identity.ocspResponse ?? null;
+    if (!hello.statusRequest) return then(null);
+    if (response !== null || this.#options.ocsp !== "pending") return then(response);
+    this.ask({ kind: "ocsp", identity }, (answer) => then(answer as Uint8Array | null));
+  }
+
   /** ServerHello to Finished. */
-  #answer(
-    hello: ClientHello,
-    credentials: { readonly identity: Identity; readonly scheme: SignatureName } | null,
-  ): void {
+  #answer(hello: ClientHello, credentials: Credentials | null): void {
     // Nothing of the client's may follow its ClientHello at this level.
     this.reader.assertEmpty();
 
@@ -259,7 +273,8 @@ export class TlsServer extends TlsMachine {
         encodeCertificateRequest([u16ListExtension(EXTENSION.signature_algorithms, 2, schemes)]),
       );
     }
-    this.send(HANDSHAKE, encodeCertificate(credentials.identity.chain));
+    this.localChain = credentials.identity.chain;
+    this.send(HANDSHAKE, encodeCertificate(this.localChain, credentials.ocspResponse));
     this.sendCertificateVerify(credentials.identity, credentials.scheme, () =>
       this.#finishFlight(clientAuth === "none" ? "wait_finished" : "wait_certificate"),
     );
@@ -351,7 +366,7 @@ export class TlsServer extends TlsMachine {
   #onCertificate(message: HandshakeMessage): void {
     // rfc9001#4.4 A server MUST NOT use post-handshake client authentication (as defined in Section 4.6.2 of [TLS13])
     // because the multiplexing offered by QUIC prevents clients from …
-    const chain = decodeCertificate(message.body, NOTHING);
+    const { chain } = decodeCertificate(message.body, NOTHING);
     // rfc8446#4.4.2.4 the server MAY continue without client authentication or abort with "certificate_required".
     if (chain.length === 0 && this.#options.clientAuth === "require") {
       throw alert("certificate_required", "the client sent no certificate");

@@ -21,6 +21,8 @@ export interface Identity {
   /** DER, leaf first. */
   readonly chain: readonly Uint8Array[];
   readonly key: SigningKey | RemoteKey;
+  /** An OCSP response, DER, stapled for clients that ask: rfc6066#8. */
+  readonly ocspResponse?: Uint8Array | null;
 }
 
 /** What came of verifying the peer's certificate chain. */
@@ -51,6 +53,8 @@ export interface ClientHelloInfo {
   readonly groups: readonly number[];
   readonly signatureSchemes: readonly number[];
   readonly supportedVersions: readonly number[];
+  /** It would like an OCSP response with the certificate. */
+  readonly statusRequest: boolean;
 }
 
 /**
@@ -62,6 +66,8 @@ export type PendingRequest =
   | { readonly id: number; readonly kind: "client_hello"; readonly clientHello: ClientHelloInfo }
   /** `Identity`, or null for none (the handshake fails). */
   | { readonly id: number; readonly kind: "identity"; readonly clientHello: ClientHelloInfo }
+  /** The OCSP response for this identity, DER, or null: none is stapled. */
+  | { readonly id: number; readonly kind: "ocsp"; readonly identity: Identity }
   /** The signature over `data` as it goes on the wire (ECDSA in DER), or null: the handshake fails. */
   | {
       readonly id: number;
@@ -75,6 +81,8 @@ export type PendingRequest =
       readonly id: number;
       readonly kind: "verify";
       readonly chain: readonly Uint8Array[];
+      /** What the server stapled, where we asked for it. */
+      readonly ocspResponse?: Uint8Array | null;
       readonly serverName: string | null;
       readonly role: Role;
     }
@@ -158,6 +166,8 @@ export interface TlsClientOptions extends TlsOptions {
   readonly pskModes?: readonly PskMode[];
   /** Tickets are wanted. Default true. */
   readonly tickets?: boolean;
+  /** Ask for a stapled OCSP response. Default false. */
+  readonly statusRequest?: boolean;
 }
 
 /** The tickets a server gives and takes. */
@@ -210,6 +220,8 @@ export interface TlsServerOptions extends TlsOptions {
   /** A function chooses, or says "pending" to be asked. */
   readonly identity: Identity | ((hello: ClientHelloInfo) => Identity | null | "pending") | "pending";
   readonly clientAuth: "none" | "request" | "require";
+  /** "pending": asked for the OCSP response of identities that have none. Default null. */
+  readonly ocsp?: "pending" | null;
   /** Our order of suites decides, not the client's. Default true. */
   readonly honorCipherOrder?: boolean;
   /** null: no tickets. */

@@ -104,7 +104,7 @@ function decode(message: Uint8Array): unknown {
     case HANDSHAKE_TYPE.encrypted_extensions:
       return decodeEncryptedExtensions(body, ANY);
     case HANDSHAKE_TYPE.certificate:
-      return leafKey(decodeCertificate(body, ANY)[0]!);
+      return leafKey(decodeCertificate(body, ANY).chain[0]!);
     case HANDSHAKE_TYPE.certificate_request:
       return decodeCertificateRequest(body);
     case HANDSHAKE_TYPE.certificate_verify:

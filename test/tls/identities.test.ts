@@ -27,6 +27,7 @@ function hello(serverName: string | null, schemes: SignatureName[] = EVERY): Cli
     groups: [],
     signatureSchemes: [0x2a2a, ...schemes.map((name) => SIGNATURE[name])],
     supportedVersions: [],
+    statusRequest: false,
   };
 }
 

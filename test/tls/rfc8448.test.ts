@@ -147,7 +147,7 @@ function replay(trace: Trace, provider: CryptoProvider): void {
   const accepted = provider.signatures;
   const authenticate = (signer: "server" | "client", nth: number) => {
     const certificate = certificates[nth]!;
-    const chain = decodeCertificate(certificate.subarray(4), offered);
+    const { chain } = decodeCertificate(certificate.subarray(4), offered);
     transcript.add(certificate);
     const verify = decodeCertificateVerify(verifies[nth]!.subarray(4));
     const spki = leafKey(chain[0]!);
