@@ -126,6 +126,8 @@ interface Sides {
 
 /** A QUIC connection (rfc9000#5). Made by `dial` and `accept`. */
 export class Connection implements AsyncDisposable {
+  /** @internal */
+  bagIndex = -1;
   readonly #core: CoreConnection;
   readonly #owner: ConnectionOwner;
   /** At a server `onClientHello` may replace some of them. */

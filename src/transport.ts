@@ -9,6 +9,7 @@ import { Endpoint } from "../internal/endpoint/endpoint.ts";
 import { connections } from "../internal/endpoint/factory.ts";
 import type { EndpointStats } from "../internal/endpoint/endpoint.ts";
 import { makeAddress } from "../internal/protocol/address.ts";
+import { Bag } from "../internal/protocol/bag.ts";
 import { CONNECTION_REFUSED } from "../internal/protocol/constants.ts";
 import { InvalidOptionError, QuicError, TransportError } from "../internal/protocol/errors.ts";
 import type { Tracer, TracerSource } from "../internal/protocol/tracer.ts";
@@ -16,7 +17,7 @@ import { openSocket, type UdpKind } from "../internal/udp/open.ts";
 import type { PacketConn } from "../internal/udp/packet-conn.ts";
 import { type AdmissionOptions, resolveAdmission } from "./admission.ts";
 import { type Config, resolveConfig } from "./config.ts";
-import { Connection } from "./connection.ts";
+import { Connection, type ConnectionOwner } from "./connection.ts";
 import { Driver, monotonicNow } from "./driver.ts";
 import { ListenerIdentities } from "./identities.ts";
 import { Listener, ListenerBusyError } from "./listener.ts";
@@ -112,6 +113,9 @@ export interface DialOptions extends WaitOptions {
   family?: 0 | 4 | 6;
 }
 
+/** In place of the application's object of a connection that is over for it; its core may linger to answer the peer. */
+const OVER = Symbol("over");
+
 /** What a connection that is being accepted keeps of the listener it came to, which may close before it is done. */
 interface Accepting {
   readonly authorization: Authorization;
@@ -122,9 +126,7 @@ interface Accepting {
 export class Transport implements AsyncDisposable {
   readonly #options: TransportOptions;
   readonly #endpoint: Endpoint;
-  readonly #connections = new Map<CoreConnection, Connection>();
-  /** Connections that are over for the application; their cores may linger to answer the peer. */
-  readonly #ended = new WeakSet<CoreConnection>();
+  readonly #connections = new Bag<Connection>();
   #socket: PacketConn | null = null;
   #driver: Driver | null = null;
   #opening: Promise<void> | null = null;
@@ -133,6 +135,17 @@ export class Transport implements AsyncDisposable {
   #failure: unknown = undefined;
   readonly #tracer: Tracer | null;
   #refed = true;
+  /** What connections ask of it. */
+  readonly #owner: ConnectionOwner = {
+    flushSoon: () => this.#driver!.flushSoon(),
+    flushNow: () => this.#driver!.flushNow(),
+    pump: () => this.#driver!.pump(),
+    describeSocket: () => this.#socket!.describe(),
+    forget: (connection) => {
+      this.#connections.delete(connection);
+      connection.core.application = OVER;
+    },
+  };
 
   /** @throws {InvalidOptionError} naming the option. The socket is opened by the first `listen`, `dial` or `open`. */
   constructor(options: TransportOptions = {}) {
@@ -393,34 +406,17 @@ export class Transport implements AsyncDisposable {
     sessions: SessionKeeper | null,
     tokens: TokenKeeper | null,
   ): Connection {
-    const driver = this.#driver!;
-    const connection = new Connection(
-      core,
-      {
-        flushSoon: () => driver.flushSoon(),
-        flushNow: () => driver.flushNow(),
-        pump: () => driver.pump(),
-        describeSocket: () => this.#socket!.describe(),
-        forget: () => {
-          this.#connections.delete(core);
-          this.#ended.add(core);
-        },
-      },
-      tls,
-      provider,
-      authorization,
-      sessions,
-      tokens,
-    );
-    this.#connections.set(core, connection);
+    const connection = new Connection(core, this.#owner, tls, provider, authorization, sessions, tokens);
+    core.application = connection;
+    this.#connections.add(connection);
     return connection;
   }
 
   /** The application's object of a connection; one that is being accepted gets it with its first event. */
   #connectionOf(core: CoreConnection): Connection | null {
-    const known = this.#connections.get(core);
-    if (known !== undefined) return known;
-    if (core.role === "client" || core.userData === undefined || this.#ended.has(core)) return null;
+    const known = core.application;
+    if (known instanceof Connection) return known;
+    if (core.role === "client" || core.userData === undefined || known === OVER) return null;
     const { tls, authorization } = core.userData as Accepting;
     return this.#adopt(core, tls, providerOf(tls), authorization, null, null);
   }
@@ -473,7 +469,7 @@ export class Transport implements AsyncDisposable {
   async #shut(): Promise<void> {
     await this.#opening?.catch(() => {});
     await this.#listener?.close();
-    for (const connection of [...this.#connections.values()]) {
+    for (const connection of this.#connections.toArray()) {
       if (connection.core.handshakeComplete || connection.role === "client") connection.closeWithError(0, "");
       else connection.refuse("the server is going away");
     }

@@ -25,9 +25,12 @@ interface Waiting {
   fail(error: unknown): void;
 }
 
+const NOBODY: Waiting[] = [];
+
 /** Calls that wait for one thing to change, and the deadline they share. */
 export class Waiter {
-  readonly #waiting = new Set<Waiting>();
+  /** Nearly always none or one. */
+  #waiting: Waiting[] = NOBODY;
   #deadline = Infinity;
   #timer: NodeJS.Timeout | null = null;
   readonly #what: string;
@@ -37,7 +40,7 @@ export class Waiter {
   }
 
   get isWaiting(): boolean {
-    return this.#waiting.size > 0;
+    return this.#waiting.length > 0;
   }
 
   /** Resolves at the next `wake`; rejects on abort, deadline or `fail`. */
@@ -53,7 +56,8 @@ export class Waiter {
       }
       const onAbort = () => one.fail(signal!.reason);
       const settle = () => {
-        this.#waiting.delete(one);
+        const others = this.#waiting.filter((other) => other !== one);
+        this.#waiting = others.length === 0 ? NOBODY : others;
         signal?.removeEventListener("abort", onAbort);
       };
       const one: Waiting = {
@@ -66,7 +70,7 @@ export class Waiter {
           reject(error as Error);
         },
       };
-      this.#waiting.add(one);
+      this.#waiting = this.#waiting.length === 0 ? [one] : [...this.#waiting, one];
       signal?.addEventListener("abort", onAbort, { once: true });
       this.#arm();
     });

@@ -80,6 +80,8 @@ export class Connection implements Core, StreamHost, PathSetHost {
   now: number;
   /** The owner's. */
   userData: unknown;
+  /** The application's object for it; the owner's. */
+  application: unknown = null;
 
   readonly events = new EventQueue();
   readonly timers = new Timers();

@@ -26,6 +26,9 @@ export type ConnectionEvent =
   /** The connection is over for the application; it may linger to close properly. The last event. */
   | { readonly type: "closed"; readonly error: QuicError };
 
+/** Of connections without streams. */
+const NONE: (Stream | null)[] = [];
+
 /**
  * A queue that never drops anything somebody waits for. What a peer can multiply is there once until polled: events of a
  * stream (sets of streams), credit, the latest address. Opened streams are bounded by the limit that we gave.
@@ -33,9 +36,11 @@ export type ConnectionEvent =
 export class EventQueue {
   #events: ConnectionEvent[] = [];
   #head = 0;
-  /** Made with the first; an idle connection has none. */
-  #readable: Set<Stream> | null = null;
-  #writable: Set<Stream> | null = null;
+  // Arrays, and marks at the streams: Sets that are filled and emptied all the time keep alive what was in them.
+  #readable: (Stream | null)[] = NONE;
+  #readableHead = 0;
+  #writable: (Stream | null)[] = NONE;
+  #writableHead = 0;
 
   /** Positions in #events of those that are there once, −1 for none. */
   #pathAt = -1;
@@ -66,26 +71,45 @@ export class EventQueue {
   }
 
   readable(stream: Stream): void {
-    (this.#readable ??= new Set()).add(stream);
+    if (stream.readableQueued) return;
+    stream.readableQueued = true;
+    if (this.#readable === NONE) this.#readable = [];
+    this.#readable.push(stream);
   }
 
   writable(stream: Stream): void {
-    (this.#writable ??= new Set()).add(stream);
+    if (stream.writableQueued) return;
+    stream.writableQueued = true;
+    if (this.#writable === NONE) this.#writable = [];
+    this.#writable.push(stream);
   }
 
   get isEmpty(): boolean {
-    if (this.#head !== this.#events.length) return false;
-    return (this.#readable === null || this.#readable.size === 0) && (this.#writable?.size ?? 0) === 0;
+    return (
+      this.#head === this.#events.length &&
+      this.#readableHead === this.#readable.length &&
+      this.#writableHead === this.#writable.length
+    );
   }
 
   /** Opened streams come before their data, everything about streams before the end of the connection. */
   poll(): ConnectionEvent | null {
     const head = this.#events[this.#head];
     if (head !== undefined && head.type !== "closed") return this.#shift();
-    const readable = takeFirst(this.#readable);
-    if (readable !== null) return { type: "stream_readable", stream: readable };
-    const writable = takeFirst(this.#writable);
-    if (writable !== null) return { type: "stream_writable", stream: writable };
+    if (this.#readableHead < this.#readable.length) {
+      const stream = this.#readable[this.#readableHead]!;
+      this.#readable[this.#readableHead++] = null;
+      if (this.#readableHead === this.#readable.length) this.#readable.length = this.#readableHead = 0;
+      stream.readableQueued = false;
+      return { type: "stream_readable", stream };
+    }
+    if (this.#writableHead < this.#writable.length) {
+      const stream = this.#writable[this.#writableHead]!;
+      this.#writable[this.#writableHead++] = null;
+      if (this.#writableHead === this.#writable.length) this.#writable.length = this.#writableHead = 0;
+      stream.writableQueued = false;
+      return { type: "stream_writable", stream };
+    }
     return head === undefined ? null : this.#shift();
   }
 
@@ -98,13 +122,4 @@ export class EventQueue {
     }
     return event;
   }
-}
-
-function takeFirst(streams: Set<Stream> | null): Stream | null {
-  if (streams === null) return null;
-  for (const stream of streams) {
-    streams.delete(stream);
-    return stream;
-  }
-  return null;
 }

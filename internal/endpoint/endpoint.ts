@@ -8,6 +8,7 @@ import { AddressTokens } from "../path/address-tokens.ts";
 import { cidGenerator } from "../path/connection-ids.ts";
 import { RESET_TOKEN_LENGTH, resetTokenSource } from "../path/reset-token.ts";
 import type { Address } from "../protocol/address.ts";
+import { Bag } from "../protocol/bag.ts";
 import type { RxBatch, TxBatch } from "../protocol/batch.ts";
 import { bytesEqual, constantTimeEqual } from "../protocol/bytes.ts";
 import {
@@ -77,7 +78,7 @@ export class Endpoint<
   readonly #unrouted: Unrouted;
   readonly #routes: Routes<Slot<C>>;
   readonly #answers: StatelessAnswers;
-  readonly #slots = new Set<Slot<C>>();
+  readonly #slots = new Bag<Slot<C>>();
   readonly #timers = new TimerHeap<Slot<C>>();
   readonly #transmits = new Fifo<Slot<C>>();
   readonly #eventful = new Fifo<Slot<C>>();
@@ -248,7 +249,7 @@ export class Endpoint<
   closeAll(error: QuicError, now: number): void {
     this.#now = now;
     this.#server = null;
-    for (const slot of [...this.#slots]) {
+    for (const slot of this.#slots.toArray()) {
       slot.connection.closeWith(error, now);
       this.#after(slot);
     }
@@ -258,7 +259,7 @@ export class Endpoint<
   /** Forgets everything at once, sending nothing. */
   dispose(): void {
     this.#server = null;
-    for (const slot of [...this.#slots]) {
+    for (const slot of this.#slots.toArray()) {
       slot.connection.dispose();
       this.#reap(slot);
     }

@@ -4,6 +4,7 @@
 import type { ConnectionHost } from "../connection/core.ts";
 import type { ConnectionEvent } from "../connection/events.ts";
 import type { Address } from "../protocol/address.ts";
+import type { BagItem } from "../protocol/bag.ts";
 import type { Role } from "../protocol/constants.ts";
 import type { HeapItem } from "./timer-heap.ts";
 import type { EndpointConnection } from "./types.ts";
@@ -19,11 +20,12 @@ export interface SlotOwner<C extends EndpointConnection> {
   queueEvents(slot: Slot<C>): void;
 }
 
-export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, HeapItem {
+export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, HeapItem, BagItem {
   readonly role: Role;
   readonly remote: Address;
   readonly local: Address | null;
   heapIndex = -1;
+  bagIndex = -1;
   deadline = Infinity;
   /** Monotonic ms of the last handleTimeout. */
   handledAt = -Infinity;

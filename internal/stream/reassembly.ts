@@ -6,7 +6,7 @@
 // received, which flow control counts, and never are more than a few per window: frames of one byte buy nothing.
 
 import { MAX_STREAM_GAPS } from "../protocol/limits.ts";
-import { BLOCK, giveBlock, takeBlock } from "./block-pool.ts";
+import { BLOCK, carve, giveBlock, isCarved, takeBlock } from "./block-pool.ts";
 import { copyBytes } from "./copy.ts";
 import { RangeSet } from "./range-set.ts";
 
@@ -109,7 +109,7 @@ export class Reassembly {
     const cell = cellStart(offset);
     const start = Math.max(cell, this.read);
     const end = Math.min(cellEnd(cell), finalSize);
-    return { start, end, bytes: end - start === BLOCK ? takeBlock() : new Uint8Array(end - start) };
+    return { start, end, bytes: end - start === BLOCK ? takeBlock() : carve(end - start) };
   }
 
   /** Copies up to `target.length` bytes out. */
@@ -147,7 +147,8 @@ export class Reassembly {
       const n = Math.min(left, block.end - this.read);
       const upTo = this.read + n;
       const view = block.bytes.subarray(from, from + n);
-      if (upTo === block.end) chunks.push(8 * n >= block.bytes.length ? own(block, view) : view.slice());
+      if (isCarved(block.bytes)) chunks.push(view.slice());
+      else if (upTo === block.end) chunks.push(8 * n >= block.bytes.length ? own(block, view) : view.slice());
       else if (
         8 * n < block.bytes.length ||
         upTo < this.contiguous ||

@@ -22,6 +22,9 @@ export class Stream {
   readonly recv: RecvHalf | null;
   /** The owner's. */
   userData: unknown = undefined;
+  /** In the connection's queues of streams with events. */
+  readableQueued = false;
+  writableQueued = false;
   /** In the queue of streams with control frames. */
   controlQueued = false;
 

@@ -36,6 +36,7 @@ import { RoundRobin } from "./scheduler.ts";
 import { SendHalf, type SendHost } from "./send.ts";
 import { StreamControl } from "./stream-control.ts";
 import { isBidi, isClientInitiated, SERVER_INITIATED, Stream, UNIDIRECTIONAL } from "./stream.ts";
+import { StreamTable } from "./stream-table.ts";
 
 export type { RecordSink };
 
@@ -75,7 +76,7 @@ class OwnStreams {
 export class StreamMap implements RecvHost, SendHost {
   readonly #host: StreamHost;
   readonly #limits: StreamLimits;
-  readonly #streams = new Map<number, Stream>();
+  readonly #streams = new StreamTable();
   readonly #ownBidi = new OwnStreams();
   readonly #ownUni = new OwnStreams();
   readonly #peerBidi: PeerStreamLimit;
@@ -120,7 +121,7 @@ export class StreamMap implements RecvHost, SendHost {
   }
 
   /** Streams that are not over. */
-  values(): IterableIterator<Stream> {
+  values(): Stream[] {
     return this.#streams.values();
   }
 
@@ -170,7 +171,7 @@ export class StreamMap implements RecvHost, SendHost {
       send ? new SendHalf(id, this) : null,
       recv ? new RecvHalf(id, new ReceiveWindow(initialStreamWindow, maxStreamWindow), this) : null,
     );
-    this.#streams.set(id, stream);
+    this.#streams.add(id, stream);
     return stream;
   }
 
