@@ -220,6 +220,8 @@ export const INTEGRITY_LIMIT_CHACHA20 = 2 ** 36;
 export const SOCKET_BUFFER = 4 * 1024 * 1024;
 /** Receive calls in one turn of the event loop before sending gets its turn, up to 64 KB each. Stops: a flood that starves sending. */
 export const MAX_RECEIVES_PER_WAKE = 16;
+/** Receive calls that fail one after the other, with more than "nothing there", before the socket counts as broken. Stops: a loop that turns for nothing. */
+export const MAX_RECEIVE_ERRORS = 64;
 /** Batches on their way to the kernel. When all are, transmitting waits. Stops: memory by a blocked socket. */
 export const MAX_SEND_BATCHES = 16;
 /** Peer addresses a socket keeps one object for. Stops: memory by spoofed sources. */

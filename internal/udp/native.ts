@@ -10,6 +10,7 @@ import { PollHandle, READABLE, WRITABLE, type Libuv } from "../ffi/libuv.ts";
 import { makeAddress, type Address } from "../protocol/address.ts";
 import { RxBatch, TxBatch } from "../protocol/batch.ts";
 import {
+  MAX_RECEIVE_ERRORS,
   MAX_RECEIVES_PER_WAKE,
   MAX_REMEMBERED_ADDRESSES,
   MAX_SEND_BATCHES,
@@ -57,6 +58,8 @@ export class NativeConn implements PacketConn {
   readonly #poll: PollHandle;
   #events = READABLE;
   #sink: PacketSink | null = null;
+  /** Receives that failed, one after the other. */
+  #receiveErrors = 0;
   #closed: Promise<void> | null = null;
 
   // Receiving. All memory that C sees is this object's.
@@ -170,7 +173,10 @@ export class NativeConn implements PacketConn {
     try {
       // First, so that what the datagrams wake has run before the flush that they cause (see libuv.ts).
       setImmediate(nothing);
-      if (status < 0) throw systemError("poll", -status);
+      if (status < 0) {
+        this.#sink?.failed(systemError("poll", -status));
+        return;
+      }
       if ((events & WRITABLE) !== 0) this.#resume();
       if ((events & READABLE) !== 0) this.#read();
     } catch (error) {
@@ -197,9 +203,16 @@ export class NativeConn implements PacketConn {
       if (got < 0) {
         const errno = this.#libc.errno();
         if (errno === EINTR) continue;
-        // What else a UDP socket reports here is about datagrams of the past.
+        // What else a UDP socket reports here is about datagrams of the past; but what never ends is the socket's end,
+        // or the loop would turn for it forever.
+        if (errno !== EAGAIN && ++this.#receiveErrors === MAX_RECEIVE_ERRORS) {
+          this.#deliver();
+          this.#sink!.failed(systemError("recvmsg", errno));
+          return;
+        }
         break;
       }
+      this.#receiveErrors = 0;
       this.#split(got);
       if (this.#closed !== null) return;
     }

@@ -1,0 +1,156 @@
+// Every call into the C library fails once: what follows is a fallback or a typed error, never a crash.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, type Libc } from "../../internal/ffi/libc.ts";
+import { MAX_RECEIVE_ERRORS } from "../../internal/protocol/limits.ts";
+import { NativeConn } from "../../internal/udp/native.ts";
+import { probe } from "../../internal/udp/native-probe.ts";
+import { NO_NATIVE, numbered, Probe, support, turns } from "./sockets.ts";
+
+const ENOBUFS = 105;
+const EPERM = 1;
+const ENOMEM = 12;
+const ECONNREFUSED = 111;
+
+type Call = Exclude<keyof Libc, "koffi" | "errno">;
+
+/** The real library, of which some calls fail as `plan` says: errno, or 0 for the real call. */
+function failing(call: Call, plan: (n: number) => number): Libc & { failed: number } {
+  const real = support!.libc;
+  let n = 0;
+  let errno = 0;
+  const out = {
+    ...real,
+    failed: 0,
+    errno: () => errno || real.errno(),
+    [call]: (...args: number[]): number => {
+      errno = plan(n++);
+      if (errno === 0) return real[call](...args);
+      out.failed++;
+      return -1;
+    },
+  };
+  return out as Libc & { failed: number };
+}
+
+const once = (errno: number) => (n: number) => (n === 0 ? errno : 0);
+const open = (libc: Libc): Probe =>
+  new Probe(NativeConn.bind(libc, support!.uv, support!.can, { address: "127.0.0.1" }));
+
+describe("injected failures", { skip: NO_NATIVE }, () => {
+  test("binding: the system's error, and no descriptor is left", () => {
+    for (const call of ["socket", "setsockopt", "bind", "getsockname"] as const) {
+      let closed = 0;
+      const libc = failing(call, once(ENOMEM));
+      const counted = { ...libc, close: (fd: number) => (closed++, libc.close(fd)) };
+      assert.throws(
+        () => NativeConn.bind(counted, support!.uv, support!.can, { address: "127.0.0.1" }),
+        { code: "ENOMEM", syscall: call },
+        call,
+      );
+      assert.equal(closed, call === "socket" ? 0 : 1, call);
+    }
+  });
+
+  test("the probe says no where any call fails", () => {
+    for (const call of ["socket", "bind", "getsockname", "sendmsg", "recvmsg"] as const) {
+      assert.equal(probe(failing(call, () => ENOMEM)), null, call);
+    }
+    // Without the offloads it is a socket still.
+    const plain = probe(failing("setsockopt", () => EINVAL));
+    assert.deepEqual(plain, { gso: false, gro: false });
+  });
+
+  test("buffer sizes that are refused are no error", async () => {
+    // The last two calls ask for buffers.
+    let calls = 0;
+    const counting = failing("setsockopt", () => (calls++, 0));
+    await open(counting).conn.close();
+    const a = open(failing("setsockopt", (n) => (n >= calls - 2 ? EPERM : 0)));
+    a.send(a.address, numbered(10));
+    await a.until(1);
+    await a.conn.close();
+  });
+
+  for (const errno of [EIO, EMSGSIZE, EINVAL]) {
+    test(`a segmented send refused with ${errno} is sent in single datagrams, from then on, to that peer`, async () => {
+      const libc = failing("sendmsg", once(errno));
+      const a = open(libc);
+      const [b, c] = [await Probe.open("native"), await Probe.open("native")];
+      a.send(b.address, numbered(5 * 1200), 1200);
+      await b.until(5);
+      assert.deepEqual(b.got[4]!.bytes, numbered(5 * 1200).slice(4800));
+      assert.equal(libc.failed, 1);
+      assert.deepEqual(a.sendErrors, []);
+      a.send(b.address, numbered(3 * 1200), 1200);
+      await b.until(8);
+      a.send(c.address, numbered(5 * 1200), 1200);
+      await c.until(5);
+      assert.equal(b.batches.at(-1)! <= 3, true);
+      await Promise.all([a, b, c].map(({ conn }) => conn.close()));
+    });
+  }
+
+  test("a send that fails is told and counted as gone; the next ones leave", async () => {
+    for (const errno of [ENOBUFS, EPERM, ECONNREFUSED, ENOMEM]) {
+      const a = open(failing("sendmsg", once(errno)));
+      const b = await Probe.open("native");
+      a.send(b.address, numbered(10));
+      a.send(b.address, numbered(20));
+      await b.until(1);
+      assert.deepEqual(b.got[0]!.bytes, numbered(20));
+      assert.equal(a.sendErrors.length, 1);
+      await Promise.all([a, b].map(({ conn }) => conn.close()));
+    }
+  });
+
+  test("an interrupted send is repeated; a full buffer is waited for, in order", async () => {
+    const a = open(failing("sendmsg", (n) => (n % 2 === 0 ? EINTR : 0)));
+    const b = await Probe.open("native");
+    for (let i = 0; i < 5; i++) a.send(b.address, Uint8Array.of(i));
+    await b.until(5);
+    assert.deepEqual(
+      b.got.map(({ bytes }) => bytes[0]),
+      [0, 1, 2, 3, 4],
+    );
+    const full = open(failing("sendmsg", (n) => (n < 3 ? EAGAIN : 0)));
+    for (let i = 10; i < 15; i++) full.send(b.address, Uint8Array.of(i));
+    await b.until(10);
+    assert.deepEqual(
+      b.got.slice(5).map(({ bytes }) => bytes[0]),
+      [10, 11, 12, 13, 14],
+    );
+    assert.ok(full.drains > 0);
+    await Promise.all([a, full, b].map(({ conn }) => conn.close()));
+  });
+
+  test("closing while the kernel takes nothing comes to an end", async () => {
+    const a = open(failing("sendmsg", () => EAGAIN));
+    a.send(a.address, numbered(10));
+    await a.conn.close();
+  });
+
+  test("receives that fail now and then are tried again", async () => {
+    const a = open(failing("recvmsg", (n) => (n % 3 === 0 ? EINTR : n % 3 === 1 ? ENOMEM : 0)));
+    const b = await Probe.open("native");
+    for (let i = 0; i < 10; i++) b.send(a.address, Uint8Array.of(i));
+    await a.until(10);
+    assert.deepEqual(a.failures, []);
+    await Promise.all([a, b].map(({ conn }) => conn.close()));
+  });
+
+  test("a socket whose receives always fail is broken, and says so once", async () => {
+    const libc = failing("recvmsg", () => ENOMEM);
+    const a = open(libc);
+    const b = await Probe.open("native");
+    b.send(a.address, numbered(10));
+    const end = Date.now() + 3000;
+    while (a.failures.length === 0 && Date.now() < end) await turns(1);
+    assert.equal((a.failures[0] as NodeJS.ErrnoException).code, "ENOMEM");
+    assert.equal(libc.failed, MAX_RECEIVE_ERRORS);
+    await a.conn.close();
+    await turns(3);
+    assert.equal(a.failures.length, 1);
+    await b.conn.close();
+  });
+});
