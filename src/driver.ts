@@ -17,6 +17,7 @@ import {
 } from "../internal/protocol/limits.ts";
 import { BusyPoll } from "./busy-poll.ts";
 import type { PacketConn, PacketSink } from "../internal/udp/packet-conn.ts";
+import { makeSpareShare } from "./spare-shares.ts";
 
 /** Monotonic fractional ms: the core's `now`. */
 export const monotonicNow = (): number => performance.now();
@@ -85,6 +86,7 @@ export class Driver implements PacketSink {
     }
     this.pump();
     this.#arm(now);
+    makeSpareShare();
     // Receiving gets its turn between two flushes.
     if (more && !this.#blocked) this.flushSoon();
   }

@@ -5,6 +5,7 @@ import { concatBytes, fromHex, toHex } from "../protocol/bytes.ts";
 import { loadLibCrypto, type LibCrypto } from "../ffi/libcrypto.ts";
 import { FfiAesHeaderProtector, FfiChaChaHeaderProtector, FfiPacketAead } from "./ffi-aead.ts";
 import { ffiVerify, FfiX25519Share } from "./ffi-keys.ts";
+import { FfiSha256 } from "./ffi-sha256.ts";
 import { hybridRespond, hybridShare } from "./hybrid.ts";
 import { NodeProvider, nodeProvider } from "./node.ts";
 import { nodeMlKem } from "./node-ml-kem.ts";
@@ -16,6 +17,7 @@ import type {
   HeaderProtector,
   KeyShare,
   PacketAead,
+  RunningHash,
   SignatureName,
 } from "./provider.ts";
 
@@ -36,10 +38,27 @@ const OUT = 15_000;
 export class FfiProvider extends NodeProvider {
   override readonly name: string = "openssl";
   readonly #lib: LibCrypto;
+  readonly #sha256: FfiSha256 | null;
+  #sparesOf: Random | null = null;
+  #spare: FfiX25519Share | null = null;
+  /** A share was used: another one will be. */
+  wantsSpare = false;
 
   constructor(lib: LibCrypto) {
     super();
     this.#lib = lib;
+    this.#sha256 = lib.sha256 === null ? null : new FfiSha256(lib);
+  }
+
+  override hash(name: HashName, data: Uint8Array): Uint8Array {
+    if (name !== "sha256" || this.#sha256 === null) return super.hash(name, data);
+    const running = this.#sha256.running();
+    running.update(data);
+    return running.digest();
+  }
+
+  override runningHash(name: HashName): RunningHash {
+    return name === "sha256" && this.#sha256 !== null ? this.#sha256.running() : super.runningHash(name);
   }
 
   override packetAead(name: AeadName, key: Uint8Array, iv: Uint8Array): PacketAead {
@@ -86,6 +105,12 @@ export class FfiProvider extends NodeProvider {
   override hmac(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array {
     if (key.length > MAX_SHORT || data.length > MAX_SHORT) return super.hmac(name, key, data);
     const { scratch } = this.#lib;
+    if (this.#isShort(name, key)) {
+      scratch.set(data, FfiSha256.DATA);
+      const mac = this.#sha256!.hmac(key, data.length);
+      scratch.fill(0, FfiSha256.DATA, FfiSha256.DATA + data.length);
+      return mac;
+    }
     scratch.set(data, DATA);
     const out = this.#hmac(name, key, data.length, DIGESTS[name].length);
     scratch.fill(0, DATA, DATA + data.length);
@@ -98,9 +123,23 @@ export class FfiProvider extends NodeProvider {
       return super.hkdfExpand(name, prk, info, length);
     }
     const { scratch } = this.#lib;
+    if (this.#isShort(name, prk)) {
+      scratch.set(info, FfiSha256.DATA);
+      scratch[FfiSha256.DATA + info.length] = 1;
+      const block = this.#sha256!.hmac(prk, info.length + 1);
+      if (length === block.length) return block;
+      const okm = block.slice(0, length);
+      block.fill(0);
+      return okm;
+    }
     scratch.set(info, DATA);
     scratch[DATA + info.length] = 1;
     return this.#hmac(name, prk, info.length + 1, length);
+  }
+
+  /** Whether the fast SHA-256 does it. */
+  #isShort(name: HashName, key: Uint8Array): boolean {
+    return name === "sha256" && this.#sha256 !== null && key.length <= 64;
   }
 
   /** HMAC over the `length` bytes at DATA. */
@@ -125,11 +164,35 @@ export class FfiProvider extends NodeProvider {
   }
 
   override keyShare(group: GroupName, random: Random): KeyShare {
-    if (group === "x25519") return new FfiX25519Share(this.#lib, random);
-    if (group === "X25519MLKEM768") {
-      return hybridShare(new FfiX25519Share(this.#lib, random), nodeMlKem(), random);
-    }
+    if (group === "x25519") return this.#x25519(random);
+    if (group === "X25519MLKEM768") return hybridShare(this.#x25519(random), nodeMlKem(), random);
     return super.keyShare(group, random);
+  }
+
+  /** The share that was made ahead, or one made now. */
+  #x25519(random: Random): FfiX25519Share {
+    if (random !== this.#sparesOf) return new FfiX25519Share(this.#lib, random);
+    this.wantsSpare = true;
+    const spare = this.#spare;
+    this.#spare = null;
+    return spare ?? new FfiX25519Share(this.#lib, random);
+  }
+
+  /** Shares from `random` may be made ahead: a handshake waits half as long for the key that it makes anew each time. */
+  sparesFor(random: Random): void {
+    this.#sparesOf = random;
+  }
+
+  /** Makes the next handshake's share now. */
+  makeSpare(): void {
+    this.wantsSpare = false;
+    if (this.#sparesOf !== null) this.#spare ??= new FfiX25519Share(this.#lib, this.#sparesOf);
+  }
+
+  /** No key lies about for long. */
+  dropSpare(): void {
+    this.#spare?.dispose();
+    this.#spare = null;
   }
 
   override respond(
@@ -138,7 +201,7 @@ export class FfiProvider extends NodeProvider {
     random: Random,
   ): { publicKey: Uint8Array; secret: Uint8Array } | null {
     if (group === "X25519MLKEM768") {
-      return hybridRespond(new FfiX25519Share(this.#lib, random), nodeMlKem(), peerShare, random);
+      return hybridRespond(this.#x25519(random), nodeMlKem(), peerShare, random);
     }
     return super.respond(group, peerShare, random);
   }
@@ -225,6 +288,13 @@ export function passesSelfTest(provider: CryptoProvider): boolean {
     }
     const mac = provider.hmac("sha256", ascii("Jefe"), ascii("what do ya want for nothing?"));
     if (toHex(mac) !== "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843") return false;
+    // FIPS 180-2, appendix B.1, in two pieces and with a look in between.
+    const hash = provider.runningHash("sha256");
+    hash.update(ascii("ab"));
+    hash.digest();
+    hash.update(ascii("c"));
+    const digest = toHex(hash.clone().digest());
+    if (digest !== "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad") return false;
     const scalar = fromHex("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4");
     const share = provider.keyShare("x25519", (out) => out.set(scalar));
     const secret = share.agree(fromHex("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c"));

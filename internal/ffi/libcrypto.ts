@@ -43,6 +43,15 @@ const PROTOTYPES = {
   clearErrors: "void ERR_clear_error()",
 } as const;
 
+/** Of an older kind, and fast: null where the library has none. */
+const SHA256_PROTOTYPES = {
+  init: "int SHA256_Init(uintptr_t)",
+  update: "int SHA256_Update(uintptr_t, uintptr_t, size_t)",
+  final: "int SHA256_Final(uintptr_t, uintptr_t)",
+} as const;
+
+export type Sha256Functions = { readonly [name in keyof typeof SHA256_PROTOTYPES]: Numeric };
+
 /** libcrypto's functions, under names of ours. Pointers go in and come out as numbers. */
 export type CryptoFunctions = { readonly [name in keyof typeof PROTOTYPES]: Numeric };
 
@@ -54,6 +63,7 @@ const NAME = SCRATCH - 64;
 /** The functions with the memory to call them with. One per thread. */
 export class LibCrypto {
   readonly call: CryptoFunctions;
+  readonly sha256: Sha256Functions | null;
   /** Scratch memory, shared by all that is synchronous; whoever puts a secret there zeroes it. */
   readonly scratch = nativeBuffer(SCRATCH);
   readonly scratchAddress: number;
@@ -78,9 +88,10 @@ export class LibCrypto {
   /** The safety net for owners that were never disposed. */
   readonly #keyRegistry = new FinalizationRegistry<number>((key) => this.#freeKey(key));
 
-  constructor(koffi: Koffi, call: CryptoFunctions) {
+  constructor(koffi: Koffi, call: CryptoFunctions, sha256: Sha256Functions | null = null) {
     this.#koffi = koffi;
     this.call = call;
+    this.sha256 = sha256;
     this.scratchAddress = addressOf(koffi, this.scratch);
     this.nonceAddress = addressOf(koffi, this.nonce);
     this.keyAddress = addressOf(koffi, this.key);
@@ -175,9 +186,20 @@ export function loadLibCrypto(): LibCrypto | null {
   if (koffi === null) return null;
   try {
     const library = koffi.load(null);
-    const functions: { [name: string]: NativeFunction } = {};
-    for (const [name, prototype] of Object.entries(PROTOTYPES)) functions[name] = library.func(prototype);
-    loaded = new LibCrypto(koffi, functions as CryptoFunctions);
+    const all = (prototypes: object): { [name: string]: NativeFunction } => {
+      const functions: { [name: string]: NativeFunction } = {};
+      for (const [name, prototype] of Object.entries(prototypes)) {
+        functions[name] = library.func(prototype as string);
+      }
+      return functions;
+    };
+    let sha256: Sha256Functions | null = null;
+    try {
+      sha256 = all(SHA256_PROTOTYPES) as Sha256Functions;
+    } catch {
+      // Built without what is deprecated.
+    }
+    loaded = new LibCrypto(koffi, all(PROTOTYPES) as CryptoFunctions, sha256);
   } catch {
     // Another TLS library, or one without the symbols of OpenSSL 3.
   }

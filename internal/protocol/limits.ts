@@ -252,6 +252,9 @@ export const MAX_POOLED_BLOCKS = 128;
 /** The longest wait for an answer that is spent awake, ms. Stops: CPU spent on peers that are far away. */
 export const BUSY_POLL_MAX = 0.4;
 
+/** A key share made ahead is forgotten after this, ms. Stops: keys in memory that a later look finds. */
+export const SPARE_SHARE_TIME = 5000;
+
 /** RSA keys, bits of the modulus: the CA/Browser Forum's minimum, and what verifies in some ms. Stops: CPU by key size. */
 export const MIN_RSA_BITS = 2048;
 export const MAX_RSA_BITS = 8192;

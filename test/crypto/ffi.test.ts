@@ -142,6 +142,11 @@ test("a library that fails at any call is not used, or says so", { skip }, () =>
     const broken = new LibCrypto(loadKoffi()!, { ...lib!.call, [name]: zero });
     assert.equal(passesSelfTest(new FfiProvider(broken)), false, name);
   }
+  for (const name of ["init", "update", "final"] as const) {
+    const broken = new LibCrypto(loadKoffi()!, lib!.call, { ...lib!.sha256!, [name]: zero });
+    if (lib!.sha256 !== null) assert.equal(passesSelfTest(new FfiProvider(broken)), false, name);
+  }
+  assert.equal(passesSelfTest(new FfiProvider(new LibCrypto(loadKoffi()!, lib!.call, null))), true);
   // A library that gives wrong answers.
   const call = { ...lib!.call, cipherUpdate: () => 1 };
   assert.equal(passesSelfTest(new FfiProvider(new LibCrypto(loadKoffi()!, call))), false);
