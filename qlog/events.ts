@@ -90,6 +90,7 @@ const DROP_TRIGGERS: Readonly<Record<string, string>> = {
   invalid_retry: "invalid",
   unexpected_address: "rejected",
   server_busy: "rejected",
+  application_refused: "rejected",
   rate_limited: "rejected",
   invalid_token: "invalid",
   address_unvalidated: "rejected",

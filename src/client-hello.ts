@@ -50,6 +50,8 @@ export interface ClientHello {
   readonly version: number;
   /** The client has proved that it is at `remote`, by a Retry or a token (rfc9000#8.1). */
   readonly addressValidated: boolean;
+  /** What `connContext` made for this client. */
+  readonly userContext: unknown;
   /** Aborted when the connection ends, for what the hook waits for. */
   readonly signal: AbortSignal;
 }
@@ -154,7 +156,13 @@ function resolve(answer: ClientHelloOptions, base: TlsOptions, provider: CryptoP
   return one;
 }
 
-function describe(core: CoreConnection, hello: ClientHelloInfo, signal: () => AbortSignal): ClientHello {
+/** What the description takes of the application's connection. */
+interface Asking {
+  readonly userContext: unknown;
+  readonly context: AbortSignal;
+}
+
+function describe(core: CoreConnection, hello: ClientHelloInfo, asking: Asking): ClientHello {
   const names = <T extends string>(known: { readonly [name in T]: number }, offered: readonly number[]) =>
     offered.flatMap((id) => (Object.keys(known) as T[]).filter((name) => known[name] === id));
   const { cipherSuites, groups, signatureSchemes, supportedVersions } = hello;
@@ -170,15 +178,15 @@ function describe(core: CoreConnection, hello: ClientHelloInfo, signal: () => Ab
     local: core.paths.active.local,
     version: core.version,
     addressValidated: core.paths.active.validated,
+    userContext: asking.userContext,
     get signal() {
-      return signal();
+      return asking.context;
     },
   };
 }
 
 /**
  * Runs the hook. Never throws.
- * @param signal gives the connection's signal, made when asked for.
  * @returns what TLS is told, and the options that hold for the connection from now on.
  */
 export async function askClientHello(
@@ -187,11 +195,11 @@ export async function askClientHello(
   authorization: Authorization,
   core: CoreConnection,
   hello: ClientHelloInfo,
-  signal: () => AbortSignal,
+  asking: Asking,
 ): Promise<{ answer: PendingAnswer; tls: TlsOptions }> {
   const hook = base.onClientHello!;
   try {
-    const given = await hook(describe(core, hello, signal));
+    const given = await hook(describe(core, hello, asking));
     if (given instanceof TransportError) return { answer: given, tls: base };
     if (given === null || given === undefined) return { answer: null, tls: base };
     const { choices, tls, verifier } = resolve(given, base, provider);

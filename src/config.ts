@@ -7,6 +7,7 @@ import type { CryptoProvider } from "../internal/crypto/provider.ts";
 import { InvalidOptionError } from "../internal/protocol/errors.ts";
 import * as limits from "../internal/protocol/limits.ts";
 import type { TracerSource } from "../internal/protocol/tracer.ts";
+import type { ClientInfo, ConfigAnswer } from "./incoming.ts";
 import { safeTracer } from "./tracing.ts";
 import type { TokenStore } from "./token-store.ts";
 import { random } from "./random.ts";
@@ -43,6 +44,21 @@ export interface Config {
    * store in memory for the process; null: none are kept.
    */
   tokenStore?: TokenStore | null;
+  /**
+   * Server: gives one client another configuration, in place of the whole one that `listen` got, or refuses it by throwing
+   * (or answering with) `refuse()`; what else it throws refuses with CONNECTION_REFUSED. Asked when the client's first packet
+   * has come and nothing is spent on it. May be asynchronous: meanwhile a few packets of the client's are kept, for
+   * `handshakeTimeout` at most. quic-go's GetConfigForClient.
+   *
+   * @example
+   * const listener = await listenAddr(4433, { ...selfSigned(), ALPNProtocols: ["echo"] }, {
+   *   getConfigForClient({ remote }) {
+   *     if (remote.ip === "192.0.2.1") throw refuse({ reason: "not from there" });
+   *     return remote.ip === "127.0.0.1" ? { maxIdleTimeout: 300_000 } : null;
+   *   },
+   * });
+   */
+  getConfigForClient?: (client: ClientInfo) => ConfigAnswer | Promise<ConfigAnswer>;
   /** Receives every event of the connections; or a function that makes a tracer for each (`quic-ts/qlog` has some). */
   tracer?: TracerSource;
 }
@@ -73,6 +89,9 @@ export function resolveConfig(
   number("maxIncomingUniStreams", config.maxIncomingUniStreams, 0, limits.MAX_STREAM_COUNT);
   number("initialPacketSize", config.initialPacketSize, limits.MIN_DATAGRAM_SIZE, limits.MAX_DATAGRAM_SIZE);
   number("activeConnectionIdLimit", config.activeConnectionIdLimit, 2, 8);
+  if (config.getConfigForClient !== undefined && typeof config.getConfigForClient !== "function") {
+    throw new InvalidOptionError("getConfigForClient", "a function");
+  }
   const controller = config.congestionControl ?? "newreno";
   if (controller !== "newreno" && typeof controller !== "function") {
     throw new InvalidOptionError(

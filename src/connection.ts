@@ -146,6 +146,9 @@ export class Connection implements AsyncDisposable {
   #rejectHandshake: (error: Error) => void = () => {};
   #resolveClosed: (info: CloseInfo) => void = () => {};
 
+  /** What `connContext` of the transport made for this client; yours to change. Undefined at clients and without. */
+  userContext: unknown = undefined;
+
   /** Resolves when the handshake is complete; rejects with the error that ended the connection before. */
   readonly handshakeComplete: Promise<void>;
   /** Resolves when the connection has ended. Never rejects. */
@@ -466,15 +469,7 @@ export class Connection implements AsyncDisposable {
         break;
       case "client_hello": {
         const [tls, hello] = [this.#tls, request.clientHello];
-        const signal = () => this.context;
-        const asked = await askClientHello(
-          tls,
-          this.#provider,
-          this.#authorization,
-          this.#core,
-          hello,
-          signal,
-        );
+        const asked = await askClientHello(tls, this.#provider, this.#authorization, this.#core, hello, this);
         this.#tls = asked.tls;
         result = asked.answer;
         break;

@@ -8,6 +8,7 @@
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
 import type { Endpoint } from "../internal/endpoint/endpoint.ts";
+import type { ClientInitial } from "../internal/endpoint/types.ts";
 import type { RxBatch } from "../internal/protocol/batch.ts";
 import {
   FINAL_FLUSH_WAIT,
@@ -26,6 +27,8 @@ export const monotonicNow = (): number => performance.now();
 export interface DriverOwner {
   onConnectionEvent(connection: CoreConnection, event: ConnectionEvent): void;
   onAccepted(connection: CoreConnection): void;
+  /** A client waits for `admit`. */
+  onIncoming(id: number, initial: ClientInitial): void;
   onSocketFailed(error: Error): void;
 }
 
@@ -120,6 +123,9 @@ export class Driver implements PacketSink {
 
   /** Hands out what the core has to say. */
   pump(): void {
+    for (let next = this.#endpoint.pollIncoming(); next !== null; next = this.#endpoint.pollIncoming()) {
+      this.#owner.onIncoming(next.id, next.initial);
+    }
     for (;;) {
       const next = this.#endpoint.pollEvent();
       if (next === null) return;

@@ -16,6 +16,7 @@ export {
   type EphemeralKeyInfo,
   StreamLimitReachedError,
 } from "./connection.ts";
+export type { ClientInfo, ConfigAnswer, IncomingOptions } from "./incoming.ts";
 export { Listener, ListenerBusyError, ListenerClosedError } from "./listener.ts";
 export { refuse, type Refusal } from "./refuse.ts";
 export { ReceiveStream, StreamLockedError } from "./receive-stream.ts";

@@ -5,9 +5,12 @@ import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
+import type { ConnectionConfig } from "../internal/connection/config.ts";
+import type { ServerConnectionOptions } from "../internal/connection/server.ts";
 import { Endpoint } from "../internal/endpoint/endpoint.ts";
 import { connections } from "../internal/endpoint/factory.ts";
 import type { EndpointStats } from "../internal/endpoint/endpoint.ts";
+import type { ClientInitial } from "../internal/endpoint/types.ts";
 import { makeAddress } from "../internal/protocol/address.ts";
 import { Bag } from "../internal/protocol/bag.ts";
 import { CONNECTION_REFUSED } from "../internal/protocol/constants.ts";
@@ -21,6 +24,7 @@ import { Connection, type ConnectionOwner } from "./connection.ts";
 import { Driver, monotonicNow } from "./driver.ts";
 import { ListenerIdentities } from "./identities.ts";
 import { Listener, ListenerBusyError } from "./listener.ts";
+import { type Decide, decider, type IncomingOptions } from "./incoming.ts";
 import { keyLogOf } from "./keylog.ts";
 import { type Lookup, parseTarget, race, resolveHost, type Target } from "./resolve.ts";
 import { random } from "./random.ts";
@@ -41,7 +45,7 @@ import { TokenKeeper } from "./token-store.ts";
 import type { WaitOptions } from "./waiter.ts";
 
 /** Options of a Transport. */
-export interface TransportOptions extends AdmissionOptions {
+export interface TransportOptions extends AdmissionOptions, IncomingOptions {
   /** Local address, default `::` for both families (`0.0.0.0` where there is no IPv6). A name of this host works too. */
   address?: string;
   /** Local UDP port, default 0: any. */
@@ -120,6 +124,7 @@ const OVER = Symbol("over");
 interface Accepting {
   readonly authorization: Authorization;
   readonly tls: TlsOptions;
+  readonly userContext: unknown;
 }
 
 /** One UDP socket, a listener and dialed connections. */
@@ -131,6 +136,8 @@ export class Transport implements AsyncDisposable {
   #driver: Driver | null = null;
   #opening: Promise<void> | null = null;
   #listener: Listener | null = null;
+  /** Asked about clients that come, where there are hooks for it. */
+  #decide: Decide | null = null;
   #closed: Promise<void> | null = null;
   #failure: unknown = undefined;
   readonly #tracer: Tracer | null;
@@ -159,6 +166,9 @@ export class Transport implements AsyncDisposable {
     }
     if (statelessResetKey !== undefined && statelessResetKey.length < 16) {
       throw new InvalidOptionError("statelessResetKey", "at least 16 random bytes; 32 are recommended");
+    }
+    if (options.connContext !== undefined && typeof options.connContext !== "function") {
+      throw new InvalidOptionError("connContext", "a function");
     }
     this.#options = options;
     this.#tracer = safeEndpointTracer(options.tracer);
@@ -231,6 +241,7 @@ export class Transport implements AsyncDisposable {
       {
         onConnectionEvent: (core, event) => this.#onEvent(core, event),
         onAccepted: (core) => this.#onAccepted(core),
+        onIncoming: (id, initial) => void this.#onIncoming(id, initial),
         onSocketFailed: (error) => this.#fail(error),
       },
       options.busyPoll,
@@ -255,7 +266,9 @@ export class Transport implements AsyncDisposable {
     const provider = providerOf(tls);
     const keyLog = keyLogOf(tls);
     const identities = new ListenerIdentities(tls, provider);
-    let resolved = resolveConfig(config, provider, keyLog !== null);
+    let qlog: TracerSource | null = null;
+    const resolve = (own: Config) => resolveConfig(own, provider, keyLog !== null, qlog);
+    let resolved = resolve(config);
     const verifier = verifierOf(tls, provider, "client");
     const tickets = ticketOptionsOf(tls, provider);
     if (this.#listener !== null) throw new ListenerBusyError();
@@ -265,6 +278,8 @@ export class Transport implements AsyncDisposable {
       async () => {
         this.#listener = null;
         this.#endpoint.stopListening();
+        // Clients about whom a hook has not decided are told.
+        this.#driver?.flushSoon();
         tickets?.keys.dispose();
       },
       tickets?.keys ?? null,
@@ -272,8 +287,8 @@ export class Transport implements AsyncDisposable {
     );
     this.#listener = listener;
     try {
-      const qlog = await environmentQlog();
-      if (qlog !== null) resolved = resolveConfig(config, provider, keyLog !== null, qlog);
+      qlog = await environmentQlog();
+      if (qlog !== null) resolved = resolve(config);
       await this.open();
       if (this.#closed !== null) throw new TransportClosedError(this.#failure);
     } catch (error) {
@@ -288,13 +303,18 @@ export class Transport implements AsyncDisposable {
       identity: identities.choose,
       clientHello: tls.onClientHello === undefined ? null : ("pending" as const),
     };
-    this.#endpoint.listen({
-      config: resolved,
+    const server = (own: ConnectionConfig | null, userContext: unknown): ServerConnectionOptions => ({
+      config: own ?? resolved,
       tls: () => {
         const authorization: Authorization = { authorized: false, error: null };
         const options = { ...common, verify: verifier(authorization) };
-        return { options, tickets, userData: { authorization, tls: effective } satisfies Accepting };
+        const userData: Accepting = { authorization, tls: effective, userContext };
+        return { options, tickets, userData };
       },
+    });
+    this.#decide = decider(config, this.#options, resolve, server);
+    this.#endpoint.listen(server(null, undefined), {
+      ask: this.#decide === null ? null : resolved.handshakeTimeout,
     });
     return listener;
   }
@@ -417,13 +437,22 @@ export class Transport implements AsyncDisposable {
     const known = core.application;
     if (known instanceof Connection) return known;
     if (core.role === "client" || core.userData === undefined || known === OVER) return null;
-    const { tls, authorization } = core.userData as Accepting;
-    return this.#adopt(core, tls, providerOf(tls), authorization, null, null);
+    const { tls, authorization, userContext } = core.userData as Accepting;
+    const connection = this.#adopt(core, tls, providerOf(tls), authorization, null, null);
+    connection.userContext = userContext;
+    return connection;
   }
 
   #onEvent(core: CoreConnection, event: ConnectionEvent): void {
     if (debug.enabled) describe(core, event);
     this.#connectionOf(core)?.handle(event);
+  }
+
+  async #onIncoming(id: number, initial: ClientInitial): Promise<void> {
+    const decision = await this.#decide!(initial);
+    this.#endpoint.admit(id, decision, monotonicNow(), Date.now());
+    this.#driver!.pump();
+    this.#driver!.flushSoon();
   }
 
   #onAccepted(core: CoreConnection): void {

@@ -115,7 +115,7 @@ function closeFrame(error: QuicError): CloseFrame {
 }
 
 /** Cut at a character boundary, so that what the peer logs is still UTF-8: rfc9000#19.19 */
-function phrase(text: string): Uint8Array {
+export function phrase(text: string): Uint8Array {
   const bytes = utf8(text);
   if (bytes.length <= MAX_REASON_PHRASE) return bytes;
   let end = MAX_REASON_PHRASE;

@@ -10,7 +10,6 @@ import { RESET_TOKEN_LENGTH, resetTokenSource } from "../path/reset-token.ts";
 import type { Address } from "../protocol/address.ts";
 import { Bag } from "../protocol/bag.ts";
 import type { RxBatch, TxBatch } from "../protocol/batch.ts";
-import { bytesEqual, constantTimeEqual } from "../protocol/bytes.ts";
 import {
   CONNECTION_REFUSED,
   PACKET_INITIAL,
@@ -40,8 +39,9 @@ import { Admission } from "./admission.ts";
 import { Drops } from "./drops.ts";
 import { Fifo } from "./fifo.ts";
 import { Hosts } from "./hosts.ts";
+import { batchOf, Parking } from "./parking.ts";
 import { Routes } from "./routing.ts";
-import { Slot, type SlotOwner } from "./slot.ts";
+import { Slot, slotOwner, type SlotOwner } from "./slot.ts";
 import { StatelessAnswers } from "./stateless.ts";
 import { TimerHeap } from "./timer-heap.ts";
 import { Unrouted } from "./unrouted.ts";
@@ -50,17 +50,19 @@ import {
   type ClientInitial,
   type ConnectionContext,
   type ConnectionFactory,
+  type Decision,
   type DialTarget,
   type EndpointConnection,
   type EndpointEvent,
   type EndpointOptions,
+  type ListenPolicy,
 } from "./types.ts";
 
 export { EndpointStats };
 
 /**
  * An endpoint. Its owner calls the verbs: `receive` for what arrived, `handleTimeout` when `nextTimeout` has passed,
- * then `pollEvent` until null and `transmit` until false.
+ * then `pollEvent` until null and `transmit` until false; a server that asks about its clients `pollIncoming`, too.
  */
 export class Endpoint<
   C extends EndpointConnection = Connection,
@@ -82,10 +84,11 @@ export class Endpoint<
   readonly #timers = new TimerHeap<Slot<C>>();
   readonly #transmits = new Fifo<Slot<C>>();
   readonly #eventful = new Fifo<Slot<C>>();
-  #dirtyTimers: Slot<C>[] = [];
+  readonly #dirtyTimers: Slot<C>[] = [];
   readonly #header = new LongHeader();
   readonly #owner: SlotOwner<C>;
-  #server: { readonly options: S } | null = null;
+  readonly #parking: Parking;
+  #server: { readonly options: S; readonly ask: number | null } | null = null;
   #now = 0;
   #wallNow = 0;
 
@@ -145,7 +148,8 @@ export class Endpoint<
       drops: this.#drops,
       stats: this.stats,
     });
-    this.#owner = this.#makeOwner();
+    this.#parking = new Parking(this.#admission, this.#answers, this.#drops);
+    this.#owner = slotOwner(this.#routes, this.#transmits, this.#dirtyTimers, this.#eventful);
   }
 
   /** Connections with state, those that are closing included. */
@@ -220,7 +224,7 @@ export class Endpoint<
     return connection;
   }
 
-  listen(options: S): void {
+  listen(options: S, policy: ListenPolicy = {}): void {
     if (this.#cidLength === 0) {
       throw new InvalidOptionError("cids", "a server needs connection IDs to tell its clients apart");
     }
@@ -230,14 +234,39 @@ export class Endpoint<
         "This transport listens already; close that listener first.",
       );
     }
-    this.#server = { options };
+    this.#server = { options, ask: policy.ask ?? null };
     // What waited for another listener was that one's to end.
     this.#admission.waiting = 0;
   }
 
-  /** New connections are refused from now on; those that exist stay. */
+  /** New connections are refused from now on, those that wait for `admit` as well; those that exist stay. */
   stopListening(): void {
     this.#server = null;
+    this.#parking.refuseAll(new TransportError(CONNECTION_REFUSED, "the listener was closed"), this.#now);
+  }
+
+  /** With `ask` of `listen`: the next client that waits for `admit`, null when there is none. */
+  pollIncoming(): { readonly id: number; readonly initial: ClientInitial } | null {
+    return this.#parking.announce();
+  }
+
+  /** Answers `pollIncoming`. @returns whether the client still waited; where it does not nothing changes. */
+  admit(id: number, decision: Decision<S>, now: number, wallNow: number): boolean {
+    this.#now = now;
+    this.#wallNow = wallNow;
+    const parked = this.#parking.take(id);
+    if (parked === null) return false;
+    if (decision instanceof TransportError) {
+      this.stats.connectionsRefused++;
+      this.#parking.refuse(parked, decision, now);
+      return true;
+    }
+    const { options } = decision ?? this.#server!;
+    const slot = this.#accept(parked.initial, options, parked.bytes);
+    const rx = batchOf(parked);
+    if (slot !== null) this.#deliver(slot, rx, 0, rx.count);
+    this.#settle();
+    return true;
   }
 
   /** The application took (or dropped) a connection that was announced as accepted: there is room for another. */
@@ -249,6 +278,7 @@ export class Endpoint<
   closeAll(error: QuicError, now: number): void {
     this.#now = now;
     this.#server = null;
+    this.#parking.refuseAll(error, now);
     for (const slot of this.#slots.toArray()) {
       slot.connection.closeWith(error, now);
       this.#after(slot);
@@ -259,13 +289,14 @@ export class Endpoint<
   /** Forgets everything at once, sending nothing. */
   dispose(): void {
     this.#server = null;
+    this.#parking.refuseAll(null, this.#now);
     for (const slot of this.#slots.toArray()) {
       slot.connection.dispose();
       this.#reap(slot);
     }
     this.#eventful.clear();
     this.#transmits.clear();
-    this.#dirtyTimers = [];
+    this.#dirtyTimers.length = 0;
   }
 
   // The verbs
@@ -320,13 +351,14 @@ export class Endpoint<
   /** Absolute monotonic ms of the next deadline, Infinity for none. */
   nextTimeout(): number {
     this.#settle();
-    return this.#timers.next;
+    return Math.min(this.#timers.next, this.#parking.next);
   }
 
   handleTimeout(now: number, wallNow: number): void {
     this.#now = now;
     this.#wallNow = wallNow;
     this.#settle();
+    this.#parking.expire(now);
     let due: Slot<C>[] | null = null;
     while (this.#timers.next <= now) {
       const slot = this.#timers.first!;
@@ -424,15 +456,25 @@ export class Endpoint<
     if (slot !== null) return slot;
     // rfc9000#10.3 endpoints MUST treat any packet ending in a valid stateless reset token as a Stateless Reset.
     if (this.#recogniseReset(buf, start, length, remote)) return null;
+    if (this.#parking.size > 0) {
+      const { dcidOffset, dcidLength } = header;
+      const kept = this.#parking.more(buf.subarray(dcidOffset, dcidOffset + dcidLength), rx, i);
+      if (kept === "full") this.#drop("queue_overflow", null, length);
+      if (kept !== null) return null;
+    }
     const initial = this.#unrouted.long(
       { buf, start, length, remote, local },
       header,
       this.#server !== null,
-      this.#slots.size,
+      this.#slots.size + this.#parking.size,
       this.#now,
       this.#wallNow,
     );
-    return initial === null ? null : this.#accept(initial, length);
+    if (initial === null) return null;
+    const { options, ask } = this.#server!;
+    if (ask === null) return this.#accept(initial, options, length);
+    this.#parking.add(initial, rx, i, this.#now + ask);
+    return null;
   }
 
   /**
@@ -451,13 +493,12 @@ export class Endpoint<
   }
 
   /** A client's first packet was let in: its connection begins. */
-  #accept(initial: ClientInitial, length: number): Slot<C> | null {
+  #accept(initial: ClientInitial, options: S, length: number): Slot<C> | null {
     const { remote, local, validated, dcid } = initial;
     const slot = new Slot<C>(this.#owner, "server", remote, local, !validated);
     // The client sends there until it has heard from us: what is behind this datagram must find the way as well.
     slot.addCid(dcid);
     try {
-      const { options } = this.#server!;
       this.#add(slot, this.#factory.accept(options, initial, this.#context, slot, this.#now, this.#wallNow));
     } catch {
       // What a client can cause here is a defect of ours; it must not stop the others.
@@ -540,49 +581,5 @@ export class Endpoint<
       this.#timers.set(slot, deadline <= slot.handledAt ? again : deadline);
     }
     this.#dirtyTimers.length = 0;
-  }
-
-  #makeOwner(): SlotOwner<C> {
-    const routes = this.#routes;
-    return {
-      route: (cid, slot) => {
-        if (cid.length === 0) return;
-        const owner = routes.get(cid, 0, cid.length);
-        if (owner !== null) return;
-        routes.set(cid, slot);
-        slot.cids.push(cid);
-      },
-      unroute: (cid, slot) => {
-        const at = slot.cids.findIndex((own) => bytesEqual(own, cid));
-        if (at < 0) return;
-        slot.cids.splice(at, 1);
-        routes.delete(cid);
-      },
-      routeReset: (token, remote, slot) => {
-        routes.addReset(token, remote, slot);
-        slot.resets.push({ token, remote });
-      },
-      unrouteReset: (token, remote, slot) => {
-        const at = slot.resets.findIndex(
-          (own) => own.remote.key === remote.key && constantTimeEqual(own.token, token),
-        );
-        if (at < 0) return;
-        slot.resets.splice(at, 1);
-        routes.deleteReset(token, remote, slot);
-      },
-      queueTransmit: (slot) => {
-        slot.wantsTransmit = true;
-        this.#transmits.push(slot);
-      },
-      queueTimer: (slot) => {
-        if (slot.timerDirty) return;
-        slot.timerDirty = true;
-        this.#dirtyTimers.push(slot);
-      },
-      queueEvents: (slot) => {
-        slot.eventful = true;
-        this.#eventful.push(slot);
-      },
-    };
   }
 }

@@ -5,7 +5,10 @@ import type { ConnectionHost } from "../connection/core.ts";
 import type { ConnectionEvent } from "../connection/events.ts";
 import type { Address } from "../protocol/address.ts";
 import type { BagItem } from "../protocol/bag.ts";
+import { bytesEqual, constantTimeEqual } from "../protocol/bytes.ts";
 import type { Role } from "../protocol/constants.ts";
+import type { Fifo } from "./fifo.ts";
+import type { Routes } from "./routing.ts";
 import type { HeapItem } from "./timer-heap.ts";
 import type { EndpointConnection } from "./types.ts";
 
@@ -98,4 +101,53 @@ export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, He
   hasEvents(): void {
     if (!this.eventful) this.#owner.queueEvents(this);
   }
+}
+
+/** The owner of all slots of an endpoint, over its routes and queues. */
+export function slotOwner<C extends EndpointConnection>(
+  routes: Routes<Slot<C>>,
+  transmits: Fifo<Slot<C>>,
+  dirtyTimers: Slot<C>[],
+  eventful: Fifo<Slot<C>>,
+): SlotOwner<C> {
+  return {
+    route: (cid, slot) => {
+      if (cid.length === 0) return;
+      const owner = routes.get(cid, 0, cid.length);
+      if (owner !== null) return;
+      routes.set(cid, slot);
+      slot.cids.push(cid);
+    },
+    unroute: (cid, slot) => {
+      const at = slot.cids.findIndex((own) => bytesEqual(own, cid));
+      if (at < 0) return;
+      slot.cids.splice(at, 1);
+      routes.delete(cid);
+    },
+    routeReset: (token, remote, slot) => {
+      routes.addReset(token, remote, slot);
+      slot.resets.push({ token, remote });
+    },
+    unrouteReset: (token, remote, slot) => {
+      const at = slot.resets.findIndex(
+        (own) => own.remote.key === remote.key && constantTimeEqual(own.token, token),
+      );
+      if (at < 0) return;
+      slot.resets.splice(at, 1);
+      routes.deleteReset(token, remote, slot);
+    },
+    queueTransmit: (slot) => {
+      slot.wantsTransmit = true;
+      transmits.push(slot);
+    },
+    queueTimer: (slot) => {
+      if (slot.timerDirty) return;
+      slot.timerDirty = true;
+      dirtyTimers.push(slot);
+    },
+    queueEvents: (slot) => {
+      slot.eventful = true;
+      eventful.push(slot);
+    },
+  };
 }

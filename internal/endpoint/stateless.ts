@@ -1,6 +1,7 @@
 // Answers that need no connection: Version Negotiation, Retry, stateless reset, refusals. All are rate limited, none is
 // larger than what caused it allows.
 
+import { phrase } from "../connection/close.ts";
 import type { CryptoProvider } from "../crypto/provider.ts";
 import { PacketProtection } from "../handshake/protection.ts";
 import { retryIntegrityTag } from "../handshake/retry.ts";
@@ -28,12 +29,22 @@ import {
 } from "../wire/header.ts";
 import { Fifo } from "./fifo.ts";
 import type { Hosts, RatedKind } from "./hosts.ts";
-import type { EndpointStats, StatelessKind } from "./types.ts";
+import type { ClientInitial, EndpointStats, StatelessKind } from "./types.ts";
 
 interface Answer {
   readonly bytes: Uint8Array;
   readonly remote: Address;
   readonly local: Address | null;
+}
+
+/** The packet that is refused. */
+export type RefusedInitial = Pick<ClientInitial, "version" | "dcid" | "peerScid" | "remote" | "local">;
+
+/** What CONNECTION_CLOSE says. */
+export interface CloseReason {
+  readonly errorCode: number;
+  readonly frameType?: number;
+  readonly reason?: string;
 }
 
 /** What became of a wish to answer. */
@@ -162,27 +173,22 @@ export class StatelessAnswers {
    * CONNECTION_CLOSE frame with error code CONNECTION_REFUSED (or INVALID_TOKEN, rfc9000#8.1.3). Made with the Initial keys of the packet refused, and
    * forgotten: it is not ack-eliciting, so it needs neither 1,200 bytes nor an answer.
    */
-  refuse(
-    buf: Uint8Array,
-    header: LongHeader,
-    code: number,
-    remote: Address,
-    local: Address | null,
-    now: number,
-  ): AnswerResult {
+  refuse(initial: RefusedInitial, refusal: CloseReason, now: number): AnswerResult {
+    const { version, dcid, peerScid, remote, local } = initial;
     const denied = this.denied("connection_close", remote, local, now);
     if (denied !== null) return denied;
     const { provider, random } = this.#options;
-    const dcid = buf.slice(header.dcidOffset, header.dcidOffset + header.dcidLength);
-    const peer = buf.slice(header.scidOffset, header.scidOffset + header.scidLength);
     const scid = new Uint8Array(8);
     random(scid);
-    const protection = new PacketProtection(provider, "server", header.version);
+    const protection = new PacketProtection(provider, "server", version);
     try {
-      protection.installInitial(header.version, dcid);
-      const out = new Uint8Array(128);
-      const pnOffset = writeLongHeader(out, 0, PACKET_INITIAL, header.version, peer, scid, NO_TOKEN, 1, 0);
-      let end = writeConnectionClose(out, pnOffset + 1, 100, false, code, 0, NO_TOKEN);
+      protection.installInitial(version, dcid);
+      const { errorCode, frameType = 0 } = refusal;
+      const reason = phrase(refusal.reason ?? "");
+      // Longest connection IDs, numbers and tag included.
+      const out = new Uint8Array(128 + reason.length);
+      const pnOffset = writeLongHeader(out, 0, PACKET_INITIAL, version, peerScid, scid, NO_TOKEN, 1, 0);
+      let end = writeConnectionClose(out, pnOffset + 1, out.length - 28, false, errorCode, frameType, reason);
       // rfc9001#5.4.2 packet number and payload make at least four bytes, so that there is a sample to mask with.
       while (end < pnOffset + 4) end++;
       patchLength(out, pnOffset, end + 16 - pnOffset);

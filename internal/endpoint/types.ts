@@ -9,7 +9,7 @@ import type { CidGenerator } from "../path/connection-ids.ts";
 import type { ResetTokenSource } from "../path/reset-token.ts";
 import type { Address } from "../protocol/address.ts";
 import type { RxBatch, TxBatch } from "../protocol/batch.ts";
-import type { QuicError } from "../protocol/errors.ts";
+import type { QuicError, TransportError } from "../protocol/errors.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import type { DropReason, Tracer } from "../protocol/tracer.ts";
 import type { Rates } from "./hosts.ts";
@@ -63,6 +63,15 @@ export interface DialTarget {
   readonly remote: Address;
   readonly local?: Address | null;
 }
+
+/** How a server listens, apart from what it makes of its clients. */
+export interface ListenPolicy {
+  /** Each client waits, so many ms at most, from `pollIncoming` to `admit`; nothing is made for it before. */
+  readonly ask?: number | null;
+}
+
+/** What becomes of a client that waits: a connection by these options, by those of `listen` (null), or this error. */
+export type Decision<S> = { readonly options: S } | TransportError | null;
 
 /** Makes connections: `D` are the options of dialing, `S` those of a server. */
 export interface ConnectionFactory<C extends EndpointConnection, D extends DialTarget, S> {

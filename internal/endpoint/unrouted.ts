@@ -114,6 +114,7 @@ export class Unrouted {
       );
     }
     const dcid = buf.slice(header.dcidOffset, header.dcidOffset + header.dcidLength);
+    const peerScid = buf.slice(header.scidOffset, header.scidOffset + header.scidLength);
     const token = buf.subarray(header.tokenOffset, header.tokenOffset + header.tokenLength);
     const verdict = admission.decide(token, dcid, remote, connections, now, wallNow);
     switch (verdict.action) {
@@ -123,7 +124,8 @@ export class Unrouted {
         return this.#retry(datagram, header, dcid, now, wallNow);
       case "refuse": {
         stats.connectionsRefused++;
-        const result = answers.refuse(buf, header, verdict.code, remote, local, now);
+        const initial = { version: header.version, dcid, peerScid, remote, local };
+        const result = answers.refuse(initial, { errorCode: verdict.code }, now);
         return this.#drop(reasonOf(result, verdict.reason), PACKET_INITIAL, length, now, verdict.detail);
       }
       case "accept":
@@ -131,7 +133,7 @@ export class Unrouted {
           version: header.version,
           originalDcid: verdict.originalDcid ?? dcid,
           dcid,
-          peerScid: buf.slice(header.scidOffset, header.scidOffset + header.scidLength),
+          peerScid,
           validated: verdict.validated,
           remote,
           local,

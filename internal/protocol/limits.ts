@@ -143,6 +143,13 @@ export const MAX_UNVALIDATED_HANDSHAKES = 256;
 /** Connections of one host (an IPv4 address, an IPv6 /64): many clients share a NAT. Stops: one host that takes all of them. */
 export const MAX_CONNECTIONS_PER_HOST = 20_000;
 
+/**
+ * Datagrams kept of a client about which the application is asked before anything is made for it, and their bytes: a
+ * ClientHello in several, some 0-RTT, and repetitions. Stops: memory by Initial floods while a hook takes its time.
+ */
+export const MAX_PARKED_DATAGRAMS = 8;
+export const MAX_PARKED_BYTES = 16 * 1024;
+
 /** A rate: so many per second, so many at once. */
 export interface Rate {
   readonly perSecond: number;

@@ -36,6 +36,8 @@ export type DropReason =
   | "connection_closing"
   /** Accept queue or handshakes in flight full. */
   | "server_busy"
+  /** A hook of the application refused this client, or did not decide in time. */
+  | "application_refused"
   /** Listener closed. */
   | "not_listening"
   /** More queued for one connection than its bound. */

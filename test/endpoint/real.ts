@@ -6,7 +6,7 @@ import { connectionConfig, type ConnectionConfig } from "../../internal/connecti
 import type { Connection } from "../../internal/connection/connection.ts";
 import { simProvider } from "../../internal/crypto/sim.ts";
 import { Endpoint } from "../../internal/endpoint/endpoint.ts";
-import type { EndpointEvent, EndpointOptions } from "../../internal/endpoint/types.ts";
+import type { EndpointEvent, EndpointOptions, ListenPolicy } from "../../internal/endpoint/types.ts";
 import type { Address } from "../../internal/protocol/address.ts";
 import { RxBatch, TxBatch } from "../../internal/protocol/batch.ts";
 import type { TraceEvent } from "../../internal/protocol/tracer.ts";
@@ -61,14 +61,19 @@ export class Node {
     });
   }
 
-  listen(given: Partial<ConnectionConfig> = {}, tls: Partial<ServerTls> = {}): void {
+  listen(
+    given: Partial<ConnectionConfig> = {},
+    tls: Partial<ServerTls> = {},
+    policy?: ListenPolicy,
+  ): ServerConnectionOptions {
     const options: ServerConnectionOptions = {
       config: this.config(given),
       tls: () => ({
         options: { alpn: ["test"], identity, clientAuth: "none", verify: () => ({ ok: true }), ...tls },
       }),
     };
-    this.endpoint.listen(options);
+    this.endpoint.listen(options, policy);
+    return options;
   }
 
   dial(to: Node, now: number, given: Partial<ConnectionConfig> = {}): Connection {
