@@ -116,6 +116,7 @@ export interface ConnectionOwner {
   flushNow(): void;
   pump(): void;
   describeSocket(): SocketDescription;
+  localAddress(): string;
   forget(connection: Connection): void;
 }
 
@@ -199,6 +200,11 @@ export class Connection implements AsyncDisposable {
   /** The peer's address, as `192.0.2.1:443` or `[2001:db8::1]:443`. */
   get remoteAddress(): string {
     return this.#core.remote.key;
+  }
+
+  /** Our address of it: the one the peer sends to where the socket tells, else the one that the socket is bound to. */
+  get localAddress(): string {
+    return this.#core.paths.active.local?.key ?? this.#owner.localAddress();
   }
 
   get role(): "client" | "server" {

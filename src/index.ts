@@ -5,6 +5,7 @@
  */
 
 export type { AdmissionOptions, Rate } from "./admission.ts";
+export { acceptFrom } from "./accept-from.ts";
 export { dialAddr, listenAddr } from "./addr.ts";
 export type { ClientHello, ClientHelloAnswer, ClientHelloOptions } from "./client-hello.ts";
 export type { Config } from "./config.ts";

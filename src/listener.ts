@@ -65,6 +65,23 @@ export class Listener implements AsyncIterable<Connection>, AsyncDisposable {
     return connection;
   }
 
+  /** A connection that waits already, or null. */
+  tryAccept(): Connection | null {
+    const connection = this.#queue.tryTake() ?? null;
+    if (connection !== null) this.#onTaken();
+    return connection;
+  }
+
+  /** @internal Calls `changed` when `tryAccept` may give something, and at the end; gives back how to stop that. */
+  watch(changed: () => void): () => void {
+    return this.#queue.watch(changed);
+  }
+
+  /** @internal The error of `accept` once it gives nothing more. */
+  get over(): { readonly error: unknown } | undefined {
+    return this.#queue.over;
+  }
+
   /**
    * Replaces the keys of session tickets, as the option `ticketKeys` sets them: the first seals from now on, all open.
    * To be called in turn with old and new keys by servers that share them.

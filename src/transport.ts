@@ -148,6 +148,7 @@ export class Transport implements AsyncDisposable {
     flushNow: () => this.#driver!.flushNow(),
     pump: () => this.#driver!.pump(),
     describeSocket: () => this.#socket!.describe(),
+    localAddress: () => this.#socket!.address().key,
     forget: (connection) => {
       this.#connections.delete(connection);
       connection.core.application = OVER;

@@ -117,6 +117,7 @@ export class Waiter {
 export class WaitQueue<T> {
   #values: T[] = [];
   #waiting: { resolve: (value: T) => void; reject: (error: unknown) => void; settled: () => void }[] = [];
+  #watchers: Set<() => void> | null = null;
   #error: unknown = undefined;
   #ended = false;
 
@@ -128,6 +129,7 @@ export class WaitQueue<T> {
     const first = this.#waiting.shift();
     if (first === undefined) {
       this.#values.push(value);
+      this.#tell();
       return;
     }
     first.settled();
@@ -163,6 +165,22 @@ export class WaitQueue<T> {
     });
   }
 
+  /** Calls `changed` whenever a value is left for whoever takes it, and at the end. Gives back how to stop that. */
+  watch(changed: () => void): () => void {
+    const watchers = (this.#watchers ??= new Set());
+    watchers.add(changed);
+    return () => void watchers.delete(changed);
+  }
+
+  #tell(): void {
+    if (this.#watchers !== null) for (const changed of this.#watchers) changed();
+  }
+
+  /** Why nothing comes any more, where nothing is left either; undefined while something may. */
+  get over(): { readonly error: unknown } | undefined {
+    return this.#ended && this.#values.length === 0 ? { error: this.#error } : undefined;
+  }
+
   /** No more values come: calls that wait, and later ones once the queue is empty, reject with `error`. */
   end(error: unknown): void {
     if (this.#ended) return;
@@ -174,6 +192,7 @@ export class WaitQueue<T> {
       one.settled();
       one.reject(error);
     }
+    this.#tell();
   }
 
   /** What was not taken; the queue is empty after. */
