@@ -17,7 +17,7 @@ import {
 import type { SocketDescription } from "../internal/udp/packet-conn.ts";
 import { askClientHello } from "./client-hello.ts";
 import { monotonicNow } from "./driver.ts";
-import { findOcspResponse, pickIdentity } from "./identities.ts";
+import { askIdentity, findOcspResponse } from "./identities.ts";
 import { errorCode, ReceiveStream, type StreamOwner } from "./receive-stream.ts";
 import { SendStream, wakeAll } from "./send-stream.ts";
 import { lookUpPsk, type SessionKeeper } from "./sessions.ts";
@@ -481,12 +481,7 @@ export class Connection implements AsyncDisposable {
         break;
       }
       case "identity":
-        try {
-          const chosen = await this.#tls.SNICallback!(request.clientHello.serverName);
-          result = pickIdentity(chosen, request.clientHello, this.#provider);
-        } catch (error) {
-          result = error instanceof TransportError ? error : null;
-        }
+        result = await askIdentity(this.#tls, request.clientHello, this.#provider);
         break;
       case "ocsp":
         result = await findOcspResponse(this.#tls, request.identity);

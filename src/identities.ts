@@ -1,11 +1,11 @@
 // Keys and certificates as the application gives them, and those of a listener, which may change while it listens.
 
 import type { CryptoProvider } from "../internal/crypto/provider.ts";
-import { InvalidOptionError } from "../internal/protocol/errors.ts";
+import { InvalidOptionError, TransportError } from "../internal/protocol/errors.ts";
 import { chooseIdentity, Identities } from "../internal/tls/identities.ts";
 import type { ClientHelloInfo, Identity } from "../internal/tls/types.ts";
 import { reportHook } from "./refuse.ts";
-import { identityOf, type SniAnswer, type SniIdentity, type TlsOptions } from "./tls-options.ts";
+import { identityOf, type SniIdentity, type TlsOptions } from "./tls-options.ts";
 
 interface Loaded {
   readonly given: SniIdentity;
@@ -44,14 +44,22 @@ export function loadIdentities(
   );
 }
 
-/** What a callback answered, for this client. @throws {InvalidOptionError} */
-export function pickIdentity(
-  answer: SniAnswer,
+/** Asks `SNICallback`: an identity, none, or a refusal. Its failure is an identity that is not there. */
+export async function askIdentity(
+  tls: TlsOptions,
   hello: ClientHelloInfo,
   provider: CryptoProvider,
-): Identity | null {
-  if (answer === null || answer === undefined) return null;
-  return chooseIdentity(loadIdentities(answer, provider), hello);
+): Promise<Identity | TransportError | null> {
+  const callback = tls.SNICallback!;
+  try {
+    const answer = await callback(hello.serverName);
+    if (answer === null || answer === undefined || answer instanceof TransportError) return answer ?? null;
+    return chooseIdentity(loadIdentities(answer, provider), hello);
+  } catch (error) {
+    if (error instanceof TransportError) return error;
+    reportHook(callback, "SNICallback", error, "The client was refused.");
+    return null;
+  }
 }
 
 /** Asks `ocspCallback`. Its failure is a response that is not there. */

@@ -15,7 +15,7 @@ import { SUITES, suiteByAead, type CipherSuite } from "../internal/crypto/suites
 import { nobleProvider } from "../internal/crypto/noble.ts";
 import { defaultProvider } from "../internal/crypto/ffi.ts";
 import { nodeProvider } from "../internal/crypto/node.ts";
-import { InvalidOptionError, QuicError } from "../internal/protocol/errors.ts";
+import { InvalidOptionError, QuicError, type TransportError } from "../internal/protocol/errors.ts";
 import { loadIdentity } from "../internal/tls/identity.ts";
 import type { Identity, VerifyResult } from "../internal/tls/types.ts";
 import { loadTrustAnchors, type TrustAnchors } from "../internal/tls/x509/anchors.ts";
@@ -79,7 +79,8 @@ export interface TlsOptions extends SessionOptions {
   /** Replaces all verification of the peer's certificate. Return or throw an Error to refuse. May be asynchronous. */
   verifyPeer?: (peer: PeerInfo) => Error | undefined | void | Promise<Error | undefined | void>;
   /**
-   * Server: picks an identity by server name; undefined or null refuses with unrecognized_name. May be asynchronous. Asked
+   * Server: picks an identity by server name; undefined or null refuses with unrecognized_name, and `refuse()`, thrown or
+   * answered, as it says. May be asynchronous. Asked
    * where `listener.addContext` has nothing for the name. An object that it returns again is not read again.
    */
   SNICallback?: (servername: string | null) => SniAnswer | Promise<SniAnswer>;
@@ -120,7 +121,7 @@ export interface TlsOptions extends SessionOptions {
 }
 
 /** What picks an identity may answer: of several the client gets the one whose signatures it can check. */
-export type SniAnswer = SniIdentity | readonly SniIdentity[] | null | undefined;
+export type SniAnswer = SniIdentity | readonly SniIdentity[] | TransportError | null | undefined;
 
 /** A key and its chain. */
 export interface SniIdentity {

@@ -192,6 +192,8 @@ test("it refuses by what it throws or returns: an alert, a number, CONNECTION_RE
     },
   });
   await assert.rejects(sni.dial(), { alert: "access_denied", remote: true });
+  await using answered = await server(() => {}, { ...serverTls, SNICallback: async () => refuse() });
+  await assert.rejects(answered.dial(), { errorCode: 0x02, remote: true });
   for (const bad of [
     { alert: "nonsense" as "access_denied" },
     { alert: 256 },
