@@ -8,9 +8,11 @@ import { BUSY_POLL_MAX } from "../internal/protocol/limits.ts";
 
 /** A wait weighs an eighth in what is expected of the next. */
 const GAIN = 1 / 8;
-/** So much of the longest wait that is worth it: where typical waits are longer, there is none. */
-const WORTH = 0.5;
 
+const HIT = 0.1;
+const MISS = 0.25;
+/** With fewer hits the time is better slept. */
+const ENOUGH = 0.75;
 /** Bytes of a batch in an exchange of messages. Bulk data keeps the loop busy by itself, or waits for a slow link. */
 const LIGHT = 8192;
 
@@ -18,6 +20,8 @@ export class BusyPoll {
   readonly #most: number;
   /** The typical time from the last datagram that went or came to the next that comes, ms. */
   #typical = Infinity;
+  /** How often the next datagram came within the longest wait, lately: a miss weighs more than a hit. */
+  #hits = 1;
   #last = -Infinity;
   #until = 0;
   #spinning = false;
@@ -37,6 +41,7 @@ export class BusyPoll {
     if (this.#most === 0 || bytes > LIGHT) return;
     const gap = Math.min(now - this.#last, 8 * this.#most);
     this.#typical = this.#typical === Infinity ? gap : this.#typical + GAIN * (gap - this.#typical);
+    if (gap <= this.#most) this.#hits += HIT * (1 - this.#hits);
     this.#expect(now);
   }
 
@@ -46,8 +51,11 @@ export class BusyPoll {
   }
 
   #expect(now: number): void {
+    // Nothing came after what was last: waiting for it awake was for nothing, or would have been.
+    if (now - this.#last > this.#most && this.#last !== -Infinity) this.#hits *= 1 - MISS;
     this.#last = now;
-    if (this.#typical > WORTH * this.#most) return;
+    // Where they are longer it sleeps.
+    if (this.#typical > this.#most || this.#hits < ENOUGH) return;
     this.#until = now + Math.min(this.#most, 2 * this.#typical + this.#most / 8);
     if (this.#spinning) return;
     this.#spinning = true;

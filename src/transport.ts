@@ -66,7 +66,7 @@ export interface TransportOptions extends AdmissionOptions, IncomingOptions {
   /** Lets several processes bind the same port, the kernel spreads peers over them (SO_REUSEPORT; native only). */
   reusePort?: boolean;
   /**
-   * The longest wait for an answer that is spent awake, ms, where answers typically come faster than half of it: on
+   * The longest wait for an answer that is spent awake, ms, where answers typically come faster than that: on
    * loopback and within a rack that makes exchanges of small messages several times as fast, at the price of CPU time
    * between them. Default 0.4; 0 for never. On one core it is never done.
    */

@@ -51,9 +51,15 @@ const peers = values.peers?.split(",") ?? null;
 const rows: Row[] = [];
 for (const scenario of chosen) {
   console.log(`${scenario.name}: ${scenario.about}`);
-  rows.push(
-    ...(await scenario.run({ runs, peers, quick: values.quick, log: (text) => console.log(`  ${text}`) })),
-  );
+  try {
+    rows.push(
+      ...(await scenario.run({ runs, peers, quick: values.quick, log: (text) => console.log(`  ${text}`) })),
+    );
+  } catch (error) {
+    // What the other scenarios found is not lost with this one.
+    console.error(`${scenario.name} failed:`, error);
+    process.exitCode = 1;
+  }
 }
 console.log(`\n${table(rows)}\n`);
 for (const note of notes(rows)) console.log(note);

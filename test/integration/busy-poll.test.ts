@@ -27,7 +27,7 @@ test("answers that come at once are waited for awake, and then the loop sleeps",
 
 test("answers that take long, and bulk data, are not", { skip }, () => {
   for (const [wait, bytes] of [
-    [3, 100],
+    [8, 100],
     [100, 100],
     [0.1, 60_000],
   ] as const) {
@@ -37,6 +37,25 @@ test("answers that take long, and bulk data, are not", { skip }, () => {
     assert.equal(poll.awake, false, `${wait} ms, ${bytes} bytes`);
   }
 });
+
+test(
+  "bursts with pauses between them are not: the last datagram of each would be waited after for nothing",
+  { skip },
+  async () => {
+    const poll = new BusyPoll(0.5);
+    let now = performance.now();
+    for (let burst = 0; burst < 40; burst++) {
+      for (let i = 0; i < 3; i++) {
+        poll.sent(now, 100);
+        poll.arrived((now += 0.05), 100);
+      }
+      now += 1;
+    }
+    await until(() => !poll.awake, "sleep");
+    poll.sent(performance.now(), 100);
+    assert.equal(poll.awake, false);
+  },
+);
 
 test("a peer that becomes slow is not waited for any more, one that becomes fast is", { skip }, async () => {
   const poll = new BusyPoll(0.5);
