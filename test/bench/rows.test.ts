@@ -76,3 +76,19 @@ test("A note stands once, with its rows", () => {
     row({ scenario, peer: "p", unit: "x", better: "larger", ours: [1], notes: ["n"] });
   assert.deepEqual(notes([one("a"), one("b")]), ["a/p, b/p: n"]);
 });
+
+test("CPU per GB is compared turned round: larger is better for us", () => {
+  const cost = (both: number) => ({ client: both / 2, server: both / 2, both });
+  const made = row({
+    scenario: "download",
+    peer: "p",
+    unit: "MB/s",
+    better: "larger",
+    ours: [1],
+    theirs: [1],
+    cpuPerGB: { ours: cost(2), theirs: cost(3) },
+  });
+  assert.equal(made.cpuRatio, 1.5);
+  assert.match(table([made]), /\| 1\.50 +\|/);
+  assert.equal(row({ scenario: "s", unit: "x", better: "larger", ours: [1] }).cpuRatio, null);
+});

@@ -44,6 +44,8 @@ export interface Row {
   /** 95 % confidence interval of the ratio over the runs' pairs, where there are at least two. */
   readonly ratioInterval: { readonly low: number; readonly high: number } | null;
   readonly cpuPerGB: Side<CpuPerGB>;
+  /** Theirs / ours of both roles' CPU per GB: LARGER IS BETTER for us, as in `ratio`. */
+  readonly cpuRatio: number | null;
   readonly rss: Side<Rss>;
   readonly runs: number;
   /** What else is to be known: fast paths in use, ciphers that could not be chosen. */
@@ -79,6 +81,7 @@ export function row(input: RowInput): Row {
   const over = (a: number, b: number): number => (better === "larger" ? a / b : b / a);
   const pairs =
     input.pairs ?? (both ? ours.slice(0, theirs.length).map((value, i) => over(value, theirs[i]!)) : []);
+  const cpu = input.cpuPerGB ?? nothing;
   const interval = pairs.length < 2 ? null : ratioInterval(pairs);
   return {
     scenario: input.scenario,
@@ -93,7 +96,8 @@ export function row(input: RowInput): Row {
         ? over(median(ours), median(theirs))
         : ratioInterval(pairs).mean,
     ratioInterval: interval === null ? null : { low: interval.low, high: interval.high },
-    cpuPerGB: input.cpuPerGB ?? nothing,
+    cpuPerGB: cpu,
+    cpuRatio: cpu.ours === null || cpu.theirs === null ? null : cpu.theirs.both / cpu.ours.both,
     rss: input.rss ?? nothing,
     runs: ours.length,
     notes: input.notes ?? [],

@@ -1,67 +1,89 @@
-// npm run bench -- [--scenario a,b] [--peers a,b] [--runs N] [--quick] [--json FILE] [--svg FILE] [--list]
-// Peers: quic-go, deno, currentspace, http2; ours:KEY=VALUE+KEY=VALUE is ours in another mode (QUIC_TS_UDP=dgram,
-// QUIC_TS_CRYPTO=node, QUIC_TS_GSO=0, QUIC_TS_GRO=0), ours:null ours without packet encryption.
+// npm run bench -- --help
 // Every scenario takes turns between ours and what it is measured against, within one run, in processes of their own.
 
 import { writeFileSync } from "node:fs";
-import { parseArgs } from "node:util";
-import { notes, table } from "./report.ts";
-import type { Row } from "./rows.ts";
-import type { Scenario } from "./scenario.ts";
 import { chart } from "./chart.ts";
+import { HELP, type Options, parseOptions, UsageError } from "./options.ts";
+import { peer, PEER_NAMES } from "./peers/index.ts";
+import { notes, table } from "./report.ts";
+import { readRows, type Stamped, stamper, writeResults } from "./results.ts";
+import type { Scenario } from "./scenario.ts";
 import { connections } from "./scenarios/connections.ts";
 import { floor } from "./scenarios/floor.ts";
 import { inMemory } from "./scenarios/in-memory.ts";
 import { againstPeers } from "./scenarios/peers.ts";
 import { tracing } from "./scenarios/tracing.ts";
-import { transfer } from "./scenarios/transfer.ts";
+import { portable, transfer } from "./scenarios/transfer.ts";
 
-const SCENARIOS: readonly Scenario[] = [transfer, ...againstPeers, connections, floor, inMemory, tracing];
+const SCENARIOS: readonly Scenario[] = [
+  transfer,
+  portable,
+  ...againstPeers,
+  connections,
+  floor,
+  inMemory,
+  tracing,
+];
 
-const { values } = parseArgs({
-  options: {
-    scenario: { type: "string" },
-    peers: { type: "string" },
-    runs: { type: "string" },
-    quick: { type: "boolean", default: false },
-    json: { type: "string" },
-    svg: { type: "string" },
-    list: { type: "boolean", default: false },
-  },
-});
-
-function stop(message: string): never {
-  console.error(message);
-  process.exit(2);
-}
-
-if (values.list) {
-  for (const { name, about } of SCENARIOS) console.log(`${name.padEnd(12)} ${about}`);
-  process.exit(0);
-}
-const runs = values.runs === undefined ? null : Number(values.runs);
-if (runs !== null && !(Number.isInteger(runs) && runs > 0)) stop("--runs is a whole number from 1");
-const names = values.scenario?.split(",") ?? SCENARIOS.map(({ name }) => name);
-const chosen = names.map(
-  (name) =>
-    SCENARIOS.find((each) => each.name === name) ??
-    stop(`No scenario is called ${name}. There are: ${SCENARIOS.map((each) => each.name).join(", ")}`),
-);
-const peers = values.peers?.split(",") ?? null;
-const rows: Row[] = [];
-for (const scenario of chosen) {
-  console.log(`${scenario.name}: ${scenario.about}`);
-  try {
-    rows.push(
-      ...(await scenario.run({ runs, peers, quick: values.quick, log: (text) => console.log(`  ${text}`) })),
-    );
-  } catch (error) {
-    // What the other scenarios found is not lost with this one.
-    console.error(`${scenario.name} failed:`, error);
-    process.exitCode = 1;
+function chosen({ scenarios, peers }: Options): Scenario[] {
+  for (const name of peers ?? []) {
+    if (peer(name) !== undefined) continue;
+    throw new UsageError(`No peer is called ${name}. There are: ${PEER_NAMES.join(", ")}, ours:KEY=VALUE`);
   }
+  const named = (scenarios ?? SCENARIOS.map(({ name }) => name)).map((name) => {
+    const scenario = SCENARIOS.find((each) => each.name === name || each.also?.includes(name));
+    if (scenario !== undefined) return scenario;
+    const names = SCENARIOS.map((each) => each.name).join(", ");
+    throw new UsageError(`No scenario is called ${name}. There are: ${names}`);
+  });
+  return [...new Set(named)];
 }
-console.log(`\n${table(rows)}\n`);
-for (const note of notes(rows)) console.log(note);
-if (values.svg !== undefined) writeFileSync(values.svg, chart(rows));
-if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(rows, null, 2)}\n`);
+
+/** What is there so far is written after each scenario: measuring everything takes long. */
+function write(options: Options, rows: readonly Stamped[]): void {
+  if (options.json !== null) writeFileSync(options.json, `${JSON.stringify(rows, null, 2)}\n`);
+  if (options.svg !== null) writeFileSync(options.svg, chart(rows));
+  if (options.results !== null) writeResults(options.results, rows);
+}
+
+async function measure(options: Options, scenarios: readonly Scenario[]): Promise<Stamped[]> {
+  // Processes inherit it; `ours:KEY=VALUE` has the last word for its own.
+  Object.assign(process.env, options.environment);
+  const rows: Stamped[] = [];
+  for (const scenario of scenarios) {
+    console.log(`${scenario.name}: ${scenario.about}`);
+    const stamp = stamper();
+    try {
+      rows.push(
+        ...stamp(await scenario.run({ ...options, log: (text: string) => console.log(`  ${text}`) })),
+      );
+      write(options, rows);
+    } catch (error) {
+      console.error(`${scenario.name} failed: ${(error as Error).stack ?? String(error)}`);
+      process.exitCode = 1;
+    }
+  }
+  return rows;
+}
+
+async function main(options: Options): Promise<void> {
+  if (options.help) return console.log(HELP);
+  if (options.list) {
+    for (const { name, about } of SCENARIOS) console.log(`${name.padEnd(18)} ${about}`);
+    return;
+  }
+  const scenarios = chosen(options);
+  const rows = options.from.length > 0 ? options.from.flatMap(readRows) : await measure(options, scenarios);
+  if (options.from.length > 0) write(options, rows);
+  if (rows.length === 0) return console.log("Nothing was measured.");
+  console.log(`\n${table(rows)}\n`);
+  for (const note of notes(rows)) console.log(note);
+}
+
+try {
+  await main(parseOptions(process.argv.slice(2)));
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(error.message);
+  process.exitCode = 2;
+}

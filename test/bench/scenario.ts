@@ -10,13 +10,32 @@ export interface Context {
   readonly peers: readonly string[] | null;
   /** Short runs, for a first look. */
   readonly quick: boolean;
+  /** Bulk transfers: 10^6 bytes; null: as many as the scenario wants. */
+  readonly megabytes: number | null;
+  /** What goes by time; null: as long as the scenario wants. */
+  readonly seconds: number | null;
+  /** What ours has to say of itself, by name in `Result.info`. */
+  readonly expect: Readonly<Record<string, string>>;
   /** One line of progress. */
   log(text: string): void;
 }
 
 export interface Scenario {
   readonly name: string;
+  /** Other names it is known by. */
+  readonly also?: readonly string[];
   /** One line: what is measured and how. */
   readonly about: string;
   run(context: Context): Promise<Row[]>;
+}
+
+/** Throws where ours does not use what was asked for. */
+export function assertExpected(
+  info: { readonly [name: string]: unknown },
+  expect: Readonly<Record<string, string>>,
+): void {
+  for (const [name, value] of Object.entries(expect)) {
+    if (String(info[name]) === value) continue;
+    throw new Error(`ours was to run with ${name} ${value}, but says ${String(info[name])}`);
+  }
 }

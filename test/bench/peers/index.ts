@@ -16,17 +16,31 @@ const NO_CONNECTIONS = "the workload of many connections is ours alone";
 /** A program of the engine's, compiled with our tree. */
 const program = (name: string): string => compiled(plainTree(), join(HERE, name, "main.ts"));
 
+/** Environment variables that change what ours uses. */
+const SETTINGS = [
+  "QUIC_TS_UDP",
+  "QUIC_TS_CRYPTO",
+  "QUIC_TS_GSO",
+  "QUIC_TS_GRO",
+  "QUIC_TS_FFI",
+  "QUIC_TS_BENCH_NULL",
+];
+
 /** Ours, by default or in another mode: environment variables for each process. */
 export class Ours implements Peer {
   readonly name: string;
-  readonly notes: readonly string[];
   readonly #env: Readonly<Record<string, string>>;
 
   constructor(name = "ours", env: Readonly<Record<string, string>> = {}) {
     this.name = name;
     this.#env = env;
-    const settings = Object.entries(env).map(([key, value]) => `${key}=${value}`);
-    this.notes = settings.length === 0 ? [] : [`ours with ${settings.join(" ")}`];
+  }
+
+  /** Its settings, those it inherits too. */
+  get notes(): readonly string[] {
+    const env = { ...process.env, ...this.#env };
+    const settings = SETTINGS.filter((key) => env[key] !== undefined).map((key) => `${key}=${env[key]}`);
+    return settings.length === 0 ? [] : [`${this.name} with ${settings.join(" ")}`];
   }
 
   prepare(): Promise<null> {
@@ -148,9 +162,8 @@ class Http2 implements Peer {
     return `node:http2, Node ${process.version}`;
   }
 
-  lacks({ kind, resumed }: Workload): string | null {
+  lacks({ kind }: Workload): string | null {
     if (kind === "datagrams") return "no datagrams";
-    if (resumed) return NO_RESUMPTION;
     return kind === "connections" ? NO_CONNECTIONS : null;
   }
 
@@ -167,8 +180,9 @@ export const PEER_NAMES = ["quic-go", "deno", "currentspace", "http2"] as const;
  * Undefined where there is none.
  */
 export function peer(name: string): Peer | undefined {
+  if (name === "ours") return new Ours();
   if (name === "ours:null") return new Ours(name, { QUIC_TS_BENCH_NULL: "1" });
-  if (name.startsWith("ours")) {
+  if (name.startsWith("ours:")) {
     const settings = name.slice("ours:".length).split("+").filter(Boolean);
     return new Ours(
       name,
@@ -186,8 +200,10 @@ export function peer(name: string): Peer | undefined {
     case "deno":
       return new Deno();
     case "currentspace":
+    case Currentspace.PACKAGE:
       return new Currentspace();
     case "http2":
+    case "node:http2":
       return new Http2();
     default:
       return undefined;

@@ -6,7 +6,7 @@ import { BURST, type Usage, type Workload } from "../engine/spec.ts";
 import { measure, type Outcome } from "../measure.ts";
 import { Ours } from "../peers/index.ts";
 import { type Row, row } from "../rows.ts";
-import type { Context, Scenario } from "../scenario.ts";
+import { assertExpected, type Context, type Scenario } from "../scenario.ts";
 import { NO_WORK } from "./peers.ts";
 
 const FEW = 10;
@@ -45,9 +45,10 @@ async function run(context: Context): Promise<Row[]> {
           connections: n,
           rate: RATE,
           size: SIZE,
-          seconds: context.quick ? 2 : 5,
+          seconds: context.seconds ?? (context.quick ? 2 : 5),
         };
         const outcome = await measure(ours, workload, { ...certificates, datagram: 1252 });
+        assertExpected(outcome.client.info, context.expect);
         costs.get(n)!.push(perPacket(outcome));
         memory.set(n, inUse(outcome.idle!));
         context.log(`connections ${i + 1}/${runs}: ${n}: ${costs.get(n)!.at(-1)!.toFixed(2)} µs/packet`);

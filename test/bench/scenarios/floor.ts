@@ -8,7 +8,7 @@ import { plainTree } from "../child.ts";
 import { measure } from "../measure.ts";
 import { Ours } from "../peers/index.ts";
 import { type Row, row } from "../rows.ts";
-import type { Context, Scenario } from "../scenario.ts";
+import { assertExpected, type Context, type Scenario } from "../scenario.ts";
 import { NO_WORK } from "./peers.ts";
 
 const PROGRAM = join(import.meta.dirname, "..", "floor.ts");
@@ -45,7 +45,7 @@ async function floorOnce(bytes: number, size: number): Promise<number> {
 
 async function run(context: Context): Promise<Row[]> {
   const runs = context.runs ?? (context.quick ? 1 : 5);
-  const bytes = context.quick ? 300e6 : 1e9;
+  const bytes = (context.megabytes ?? (context.quick ? 300 : 1000)) * 1e6;
   const certificates = writeCertificates();
   const ours = new Ours();
   const rows: Row[] = [];
@@ -56,6 +56,7 @@ async function run(context: Context): Promise<Row[]> {
       for (let i = 0; i < runs; i++) {
         const workload = { ...NO_WORK, kind: "download", bytes } as const;
         const { client } = await measure(ours, workload, { ...certificates, datagram: size });
+        assertExpected(client.info, context.expect);
         here.push(client.bytes / 1e6 / client.seconds);
         there.push(await floorOnce(bytes, size));
         context.log(

@@ -11,11 +11,12 @@ const SIZES = [1452, 8900];
 
 export const inMemory: Scenario = {
   name: "in-memory",
+  also: ["memory"],
   about:
     "protocol cost: CPU µs per packet and side, in memory, no encryption, datagrams of 1,452 and 8,900 bytes",
   async run(context) {
     const runs = context.runs ?? (context.quick ? 2 : 5);
-    const bytes = context.quick ? "200e6" : "500e6";
+    const bytes = String((context.megabytes ?? (context.quick ? 200 : 500)) * 1e6);
     const rows: Row[] = [];
     for (const size of SIZES) {
       const ours: number[] = [];

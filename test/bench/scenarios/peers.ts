@@ -6,7 +6,7 @@ import { measure, type Outcome } from "../measure.ts";
 import { Ours, peer as peerOf, PEER_NAMES } from "../peers/index.ts";
 import type { Peer } from "../peers/peer.ts";
 import { type CpuPerGB, type Row, row, type Rss } from "../rows.ts";
-import type { Context, Scenario } from "../scenario.ts";
+import { assertExpected, type Context, type Scenario } from "../scenario.ts";
 import { median } from "../statistics.ts";
 
 export const DATAGRAM = 1452;
@@ -25,6 +25,7 @@ export const NO_WORK: Omit<Workload, "kind"> = {
 
 interface Plan {
   readonly name: string;
+  readonly also?: readonly string[];
   readonly about: string;
   readonly unit: string;
   readonly workload: Partial<Workload> & { readonly kind: Kind };
@@ -85,7 +86,8 @@ const PLANS: readonly Plan[] = [
     figure: rate,
   },
   {
-    name: "rr-stream",
+    name: "rr-one-stream",
+    also: ["rr-stream"],
     about: "requests per second for 100 bytes, one after the other on one stream",
     unit: "requests/s",
     workload: { kind: "one-stream" },
@@ -99,7 +101,8 @@ const PLANS: readonly Plan[] = [
     figure: rate,
   },
   {
-    name: "messages",
+    name: "messages-64",
+    also: ["messages"],
     about: "64-byte writes per second on one stream",
     unit: "messages/s",
     workload: { kind: "messages", size: 64 },
@@ -142,15 +145,23 @@ async function available(names: readonly string[], context: Context): Promise<Pe
   const peers: Peer[] = [];
   for (const name of names) {
     const peer = peerOf(name);
-    if (peer === undefined) {
-      context.log(`no peer is called ${name}; there are ${PEER_NAMES.join(", ")}, and ours:KEY=VALUE`);
-      continue;
-    }
+    if (peer === undefined) continue;
     const reason = await peer.prepare();
     if (reason === null) peers.push(peer);
     else context.log(`${name} is skipped: ${reason}`);
   }
   return peers;
+}
+
+/** The workload as long as the command line wants it. */
+export function sizedBy({ quick, megabytes, seconds }: Context, workload: Workload): Workload {
+  const part = quick ? 5 : 1;
+  return {
+    ...workload,
+    bytes: megabytes === null ? workload.bytes / part : megabytes * 1e6,
+    seconds: seconds ?? (quick ? 1 : workload.seconds),
+    warmup: Math.min(workload.warmup, seconds === null ? (quick ? 2 : Infinity) : 2 * seconds),
+  };
 }
 
 async function run(plan: Plan, context: Context): Promise<Row[]> {
@@ -167,22 +178,24 @@ async function run(plan: Plan, context: Context): Promise<Row[]> {
     context.log(`skipped: ${lack}`);
     return [];
   }
-  const shortened: Workload = context.quick
-    ? { ...workload, bytes: workload.bytes / 5, seconds: 1, warmup: Math.min(2, workload.warmup) }
-    : workload;
+  const sized = sizedBy(context, workload);
   const certificates = writeCertificates();
   const setting = { ...certificates, datagram: DATAGRAM };
-  const seen = new Map<Peer, Outcome[]>([ours, ...peers].map((each) => [each, []]));
+  const seen = new Map<Peer, (Outcome | null)[]>([ours, ...peers].map((each) => [each, []]));
   try {
     for (let i = 0; i < runs; i++) {
       for (const [each, outcomes] of seen) {
         try {
-          outcomes.push(await measure(each, shortened, setting));
-          context.log(
-            `${plan.name} ${i + 1}/${runs}: ${each.name} ${plan.figure(outcomes.at(-1)!).toFixed(0)}`,
-          );
+          const outcome = await measure(each, sized, setting);
+          if (each === ours) assertExpected(outcome.client.info, context.expect);
+          if (sized.resumed && outcome.client.info["didResume"] !== true) {
+            throw new Error("the session was not resumed");
+          }
+          outcomes.push(outcome);
+          context.log(`${plan.name} ${i + 1}/${runs}: ${each.name} ${plan.figure(outcome).toFixed(0)}`);
         } catch (error) {
           if (each === ours) throw error;
+          outcomes.push(null);
           context.log(`${each.name} failed: ${(error as Error).message.slice(0, 300)}`);
         }
       }
@@ -190,41 +203,69 @@ async function run(plan: Plan, context: Context): Promise<Row[]> {
   } finally {
     certificates.remove();
   }
-  const own = seen.get(ours)!;
-  const rows: Row[] = [];
-  const against = peers.filter((peer) => seen.get(peer)!.length > 0);
-  for (const peer of against.length === 0 ? [null] : against) {
-    const theirs = peer === null ? [] : seen.get(peer)!;
-    const cost = costs(own);
-    const info = own.at(-1)!.client.info;
-    rows.push(
-      row({
-        scenario: plan.name,
-        ...(peer === null ? {} : { peer: peer.name }),
-        unit: plan.unit,
-        better: "larger",
-        ours: own.map(plan.figure),
-        theirs: theirs.map(plan.figure),
-        cpuPerGB: { ours: cost, theirs: theirs.length === 0 || cost === null ? null : costs(theirs) },
-        rss: { ours: memory(own), theirs: theirs.length === 0 ? null : memory(theirs) },
-        notes: [
-          `ours: ${String(info["cipher"])}, ${String(info["group"])}, ${String(info["crypto"])}, ${String(info["kind"])} socket`,
-          ...(peer === null ? [] : [peer.version(), ...peer.notes]),
-          ...(cost !== null
-            ? []
-            : [
-                perOperation("ours", own),
-                ...(peer === null || theirs.length === 0 ? [] : [perOperation(peer.name, theirs)]),
-              ]),
-        ],
-      }),
-    );
-  }
-  return rows;
+  const own = seen.get(ours)! as Outcome[];
+  const rows = peers.flatMap((peer) => compare(plan, own, ours, peer, seen.get(peer)!) ?? []);
+  return rows.length > 0 ? rows : [alone(plan, own, ours)];
+}
+
+/** What was negotiated and is in use, as far as a side tells. */
+function uses(name: string, { client: { info } }: Outcome): string[] {
+  const said = ["cipher", "group", "crypto", "kind"]
+    .map((key) => info[key])
+    .filter((value) => value !== undefined && value !== null);
+  return said.length === 0 ? [] : [`${name}: ${said.join(", ")}`];
+}
+
+function alone(plan: Plan, own: readonly Outcome[], ours: Peer): Row {
+  const cost = costs(own);
+  return row({
+    scenario: plan.name,
+    unit: plan.unit,
+    better: "larger",
+    ours: own.map(plan.figure),
+    cpuPerGB: { ours: cost, theirs: null },
+    rss: { ours: memory(own), theirs: null },
+    notes: [...uses("ours", own[0]!), ...ours.notes, ...(cost === null ? [perOperation("ours", own)] : [])],
+  });
+}
+
+/** Runs that failed at the peer count for neither side: the others are still pairs. */
+function compare(
+  plan: Plan,
+  all: readonly Outcome[],
+  ours: Peer,
+  peer: Peer,
+  outcomes: readonly (Outcome | null)[],
+): Row | null {
+  const theirs = outcomes.filter((outcome) => outcome !== null);
+  if (theirs.length === 0) return null;
+  const own = all.filter((_, i) => outcomes[i] !== null);
+  const failed = outcomes.length - theirs.length;
+  const cost = { ours: costs(own), theirs: costs(theirs) };
+  return row({
+    scenario: plan.name,
+    peer: peer.name,
+    unit: plan.unit,
+    better: "larger",
+    ours: own.map(plan.figure),
+    theirs: theirs.map(plan.figure),
+    cpuPerGB: cost,
+    rss: { ours: memory(own), theirs: memory(theirs) },
+    notes: [
+      ...uses("ours", own[0]!),
+      ...ours.notes,
+      peer.version(),
+      ...uses(peer.name, theirs[0]!),
+      ...peer.notes,
+      ...(failed > 0 ? [`${peer.name} failed in ${failed} of ${outcomes.length} runs`] : []),
+      ...(cost.ours === null ? [perOperation("ours", own), perOperation(peer.name, theirs)] : []),
+    ],
+  });
 }
 
 export const againstPeers: readonly Scenario[] = PLANS.map((plan) => ({
   name: plan.name,
+  ...(plan.also === undefined ? {} : { also: plan.also }),
   about: plan.about,
   run: (context) => run(plan, context),
 }));

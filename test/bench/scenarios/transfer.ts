@@ -11,8 +11,10 @@ import { median } from "../statistics.ts";
 
 const FOLDER = join(import.meta.dirname, "..");
 
-function start(file: string, ...args: string[]): ChildProcess {
-  return fork(compiled(plainTree(), join(FOLDER, file)), args);
+type Environment = Readonly<Record<string, string>>;
+
+function start(file: string, args: readonly string[], env: Environment = {}): ChildProcess {
+  return fork(compiled(plainTree(), join(FOLDER, file)), args, { env: { ...process.env, ...env } });
 }
 
 function message<T>(child: ChildProcess): Promise<T> {
@@ -24,11 +26,12 @@ function message<T>(child: ChildProcess): Promise<T> {
 
 async function transferOnce(
   bytes: number,
+  env: Environment,
 ): Promise<TransferResult & { serverCpu: number; serverRss: number }> {
-  const server = start("transfer.ts", "server");
+  const server = start("transfer.ts", ["server"], env);
   const { port, cert } = await message<{ port: number; cert: string }>(server);
   server.send("begin");
-  const client = start("transfer.ts", "client", String(port), cert, String(bytes));
+  const client = start("transfer.ts", ["client", String(port), cert, String(bytes)], env);
   const result = await message<TransferResult>(client);
   const answer = message<{ cpu: number; rss: number }>(server);
   server.send("cpu");
@@ -38,9 +41,9 @@ async function transferOnce(
 }
 
 async function loop(bytes: number): Promise<number> {
-  const receiver = start("dgram-loop.ts", "receiver");
+  const receiver = start("dgram-loop.ts", ["receiver"]);
   const { port } = await message<{ port: number }>(receiver);
-  const sender = start("dgram-loop.ts", "sender", String(port), String(bytes));
+  const sender = start("dgram-loop.ts", ["sender", String(port), String(bytes)]);
   await message(sender);
   await new Promise((resolve) => setTimeout(resolve, 200));
   const answer = message<{ bytes: number; seconds: number }>(receiver);
@@ -50,28 +53,28 @@ async function loop(bytes: number): Promise<number> {
   return got / 1e6 / seconds;
 }
 
-async function run(context: Context): Promise<Row[]> {
+async function run(name: string, env: Environment, context: Context): Promise<Row[]> {
   const runs = context.runs ?? (context.quick ? 1 : 3);
-  const bytes = context.quick ? 200e6 : 1000e6;
+  const bytes = (context.megabytes ?? (context.quick ? 200 : 1000)) * 1e6;
   const ours: number[] = [];
   const theirs: number[] = [];
   const client: number[] = [];
   const server: number[] = [];
   const rss: { client: number; server: number }[] = [];
   for (let i = 0; i < runs; i++) {
-    const result = await transferOnce(bytes);
+    const result = await transferOnce(bytes, env);
     ours.push(result.bytes / 1e6 / result.seconds);
     client.push(result.cpu / (result.bytes / 1e9));
     server.push(result.serverCpu / (result.bytes / 1e9));
     rss.push({ client: result.rssEnd, server: result.serverRss });
     theirs.push(await loop(bytes));
     context.log(
-      `transfer ${i + 1}/${runs}: ${ours.at(-1)!.toFixed(0)} MB/s, loop ${theirs.at(-1)!.toFixed(0)}`,
+      `${name} ${i + 1}/${runs}: ${ours.at(-1)!.toFixed(0)} MB/s, loop ${theirs.at(-1)!.toFixed(0)}`,
     );
   }
   return [
     row({
-      scenario: "transfer",
+      scenario: name,
       peer: "dgram-loop",
       unit: "MB/s",
       better: "larger",
@@ -92,7 +95,10 @@ async function run(context: Context): Promise<Row[]> {
         },
         theirs: null,
       },
-      notes: [`datagrams of ${DATAGRAM} bytes; the loop has no protocol and no encryption`],
+      notes: [
+        ...(name === "portable" ? ["ours: node:dgram and node:crypto alone"] : []),
+        `datagrams of ${DATAGRAM} bytes; the loop has no protocol and no encryption`,
+      ],
     }),
   ];
 }
@@ -100,5 +106,12 @@ async function run(context: Context): Promise<Row[]> {
 export const transfer: Scenario = {
   name: "transfer",
   about: "MB/s of one stream over loopback, against a bare dgram loop",
-  run,
+  run: (context) => run("transfer", {}, context),
+};
+
+export const portable: Scenario = {
+  name: "portable",
+  about: "the same without anything native: node:dgram and node:crypto alone",
+  run: (context) =>
+    run("portable", { QUIC_TS_FFI: "0", QUIC_TS_UDP: "dgram", QUIC_TS_CRYPTO: "node" }, context),
 };

@@ -19,7 +19,8 @@ function connectionOf(session: ClientHttp2Session): BenchConnection {
     openStream: async () => duplexStream(session.request({ ":method": "POST" }, { endStream: false })),
     info() {
       const socket = session.socket as TLSSocket;
-      return { cipher: socket.getCipher().standardName, group: "X25519", kind: "tcp" };
+      const { standardName: cipher } = socket.getCipher();
+      return { cipher, group: "X25519", kind: "tcp", didResume: socket.isSessionReused() };
     },
     close: () => new Promise<void>((resolve) => session.close(resolve)),
   };
@@ -47,6 +48,8 @@ const adapter: Adapter = {
   },
   async client(spec) {
     const ca = readFileSync(spec.ca);
+    const { resumed } = spec.workload;
+    let ticket: Buffer | undefined;
     return {
       connect: () =>
         new Promise((resolve, reject) => {
@@ -54,12 +57,14 @@ const adapter: Adapter = {
             ...TLS,
             ca,
             host: "127.0.0.1",
-            // No ticket is given: every handshake is full.
+            // Without a ticket every handshake is full.
+            ...(ticket === undefined ? {} : { session: ticket }),
             settings: { initialWindowSize: WINDOW },
           });
           session.on("error", reject);
           session.on("connect", () => {
             session.setLocalWindowSize(CONNECTION_WINDOW);
+            if (resumed) session.socket.on("session", (bytes: Buffer) => (ticket = bytes));
             resolve(connectionOf(session));
           });
         }),

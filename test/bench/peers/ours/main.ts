@@ -10,7 +10,8 @@ import { main } from "../../engine/main.ts";
 import { ALPN, MAX_STREAMS, type Spec } from "../../engine/spec.ts";
 import { nullProvider } from "../../memory/null-provider.ts";
 
-if (process.env["QUIC_TS_BENCH_NULL"] === "1") {
+const NULL = process.env["QUIC_TS_BENCH_NULL"] === "1";
+if (NULL) {
   const none = nullProvider();
   for (const { prototype } of [NodeProvider, FfiProvider]) {
     prototype.packetAead = none.packetAead.bind(none);
@@ -52,7 +53,7 @@ function connectionOf(connection: Connection): BenchConnection {
     openStream: async () => streamOf(await connection.openStream()),
     info() {
       const { cipher, group, didResume, socket } = connection.connectionState();
-      return { cipher, group, didResume, crypto: defaultProvider().name, ...socket };
+      return { cipher, group, didResume, crypto: NULL ? "null" : defaultProvider().name, ...socket };
     },
     close: () => connection.closeWithError(0, ""),
     ...(sendDatagram === undefined
