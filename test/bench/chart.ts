@@ -9,6 +9,9 @@ const PLOT = WIDTH - LABELS - 80;
 
 const escape = (text: string): string => text.replace(/[&<>"]/g, (letter) => `&#${letter.charCodeAt(0)};`);
 
+/** As much as there is room for. */
+const shortened = (text: string): string => (text.length > 44 ? `${text.slice(0, 43)}…` : text);
+
 /** The chart; larger than 1 is better for us. */
 export function chart(rows: readonly Row[]): string {
   const shown = rows.filter((row): row is Row & { ratio: number } => row.ratio !== null && row.ratio > 0);
@@ -27,7 +30,7 @@ export function chart(rows: readonly Row[]): string {
     const from = Math.min(x(1), x(ratio));
     const width = Math.max(1, Math.abs(x(ratio) - x(1)));
     return (
-      `<text x="${LABELS - 8}" y="${y + 12}" text-anchor="end">${escape(`${scenario} / ${peer}`)}</text>` +
+      `<text x="${LABELS - 8}" y="${y + 12}" text-anchor="end">${escape(shortened(`${scenario} / ${peer}`))}</text>` +
       `<rect x="${from.toFixed(1)}" y="${y}" width="${width.toFixed(1)}" height="${LINE - 8}" fill="${ratio >= 1 ? "#3a7d44" : "#b5533c"}"/>` +
       `<text x="${(ratio >= 1 ? x(ratio) + 5 : x(1) + 5).toFixed(1)}" y="${y + 12}">${ratio.toFixed(2)}</text>`
     );

@@ -32,7 +32,11 @@ const BY_HAND = "<!-- what follows is written by hand and stays -->";
 
 function commit(): string {
   const git = (...args: string[]): string =>
-    execFileSync("git", args, { cwd: FOLDER + "/..", encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    execFileSync("git", args, {
+      cwd: import.meta.dirname,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
   try {
     const changed = git("status", "--porcelain", "--untracked-files=no").trim() !== "";
     return git("rev-parse", "--short", "HEAD").trim() + (changed ? " with changes" : "");

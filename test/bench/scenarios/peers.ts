@@ -117,10 +117,11 @@ const PLANS: readonly Plan[] = [
   },
 ];
 
-function costs(outcomes: readonly Outcome[]): CpuPerGB | null {
+/** Per GB where bytes are what is measured. */
+function costs({ unit }: Plan, outcomes: readonly Outcome[]): CpuPerGB | null {
+  if (unit !== "MB/s") return null;
   const per = (cpu: (outcome: Outcome) => number): number =>
     median(outcomes.map((outcome) => cpu(outcome) / (outcome.client.bytes / 1e9)));
-  if (outcomes.some(({ client }) => client.bytes < 100e6)) return null;
   return {
     client: per(({ client }) => client.cpu),
     server: per(({ serverCpu }) => serverCpu),
@@ -160,7 +161,7 @@ export function sizedBy({ quick, megabytes, seconds }: Context, workload: Worklo
     ...workload,
     bytes: megabytes === null ? workload.bytes / part : megabytes * 1e6,
     seconds: seconds ?? (quick ? 1 : workload.seconds),
-    warmup: Math.min(workload.warmup, seconds === null ? (quick ? 2 : Infinity) : 2 * seconds),
+    warmup: Math.min(workload.warmup, seconds === null ? (quick ? 2 : Infinity) : 3 * seconds),
   };
 }
 
@@ -217,7 +218,7 @@ function uses(name: string, { client: { info } }: Outcome): string[] {
 }
 
 function alone(plan: Plan, own: readonly Outcome[], ours: Peer): Row {
-  const cost = costs(own);
+  const cost = costs(plan, own);
   return row({
     scenario: plan.name,
     unit: plan.unit,
@@ -241,7 +242,7 @@ function compare(
   if (theirs.length === 0) return null;
   const own = all.filter((_, i) => outcomes[i] !== null);
   const failed = outcomes.length - theirs.length;
-  const cost = { ours: costs(own), theirs: costs(theirs) };
+  const cost = { ours: costs(plan, own), theirs: costs(plan, theirs) };
   return row({
     scenario: plan.name,
     peer: peer.name,
