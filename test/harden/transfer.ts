@@ -3,6 +3,8 @@
 
 import { readdirSync } from "node:fs";
 import { loadLibCrypto } from "../../internal/ffi/libcrypto.ts";
+import { loadLibuv } from "../../internal/ffi/libuv.ts";
+import { SPARE_SHARE_TIME } from "../../internal/protocol/limits.ts";
 import { type Connection, type Listener, selfSigned, Transport } from "../../src/index.ts";
 
 const { cert, key } = selfSigned();
@@ -41,20 +43,46 @@ async function roundTrip(connection: Connection, bytes: number): Promise<void> {
   if (got !== bytes) throw new Error(`${got} of ${bytes} bytes came back`);
 }
 
+interface Sample {
+  heap: number;
+  external: number;
+  rss: number;
+  files: number;
+  /** Native cipher contexts that keys have, and keys of key agreement. */
+  contexts: number;
+  /** Handles of ours on libuv's loop. */
+  handles: number;
+  /** Connections so far. */
+  rounds: number;
+}
+
 /** After a collection. */
-function inUse(): { heap: number; external: number; rss: number; files: number; contexts: number } {
+function inUse(rounds: number): Sample {
   const { gc } = globalThis as { gc?: () => void };
   for (let i = 0; i < 4; i++) gc?.();
   const { heapUsed, external, rss } = process.memoryUsage();
   const files = process.platform === "linux" ? readdirSync("/proc/self/fd").length : 0;
-  return { heap: heapUsed, external, rss, files, contexts: loadLibCrypto()?.contexts ?? 0 };
+  return {
+    heap: heapUsed,
+    external,
+    rss,
+    files,
+    contexts: loadLibCrypto()?.contexts ?? 0,
+    handles: loadLibuv()?.handles.size ?? 0,
+    rounds,
+  };
 }
 
 const megabytes = Number(process.argv[2] ?? 10);
 const seconds = Number(process.argv[3] ?? 0);
-const settle = async (): Promise<void> => {
-  for (let i = 0; i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 25));
-};
+const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The key share made ahead for the next handshake is kept for a while. */
+async function settle(): Promise<void> {
+  const end = performance.now() + SPARE_SHARE_TIME + 2000;
+  do await wait(250);
+  while ((loadLibCrypto()?.contexts ?? 0) > 0 && performance.now() < end);
+}
 
 async function round(): Promise<string> {
   const acceptor = new Transport({ address: "127.0.0.1" });
@@ -70,23 +98,23 @@ async function round(): Promise<string> {
   return kind;
 }
 
+const SAMPLES = 20;
 const kind = await round();
-const samples = [];
+const samples: Sample[] = [];
 if (seconds > 0) {
   // What is compiled and cached on the way comes before the first sample.
   for (let i = 0; i < 10; i++) await round();
-  await settle();
-  samples.push(inUse());
-  const end = performance.now() + seconds * 1000;
+  await wait(250);
+  samples.push(inUse(0));
   let rounds = 0;
-  while (performance.now() < end) {
-    await round();
-    rounds++;
+  for (let i = 1; i <= SAMPLES; i++) {
+    const end = performance.now() + (seconds * 1000) / SAMPLES;
+    for (; performance.now() < end; rounds++) await round();
+    if (i < SAMPLES) samples.push(inUse(rounds));
   }
   await settle();
-  samples.push({ ...inUse(), rounds });
+  samples.push(inUse(rounds));
 } else {
-  await settle();
-  samples.push(inUse());
+  samples.push(inUse(1));
 }
 console.log(JSON.stringify({ kind, samples }));
