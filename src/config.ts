@@ -11,6 +11,7 @@ import type { ClientInfo, ConfigAnswer } from "./incoming.ts";
 import { safeTracer } from "./tracing.ts";
 import type { TokenStore } from "./token-store.ts";
 import { random } from "./random.ts";
+import { checkVersions, type QuicVersion } from "./versions.ts";
 
 /** Settings of a connection, quic-go's names. Times in ms, sizes in bytes. */
 export interface Config {
@@ -31,6 +32,20 @@ export interface Config {
   maxIncomingUniStreams?: number;
   /** UDP payload size of what we send, 1,200 to 65,527. Default 1,252; more needs a path that carries it. */
   initialPacketSize?: number;
+  /**
+   * QUIC versions, the preferred one first (rfc9368). Default `[QuicVersion.v1, QuicVersion.v2]`. A client begins with
+   * the first, and tells the others; a server that is given versions moves clients that can to the first of its own,
+   * without a round trip, and one that is not leaves that to the client's order.
+   */
+  versions?: readonly QuicVersion[];
+  /**
+   * Client: the version of the first packets, where it is not the first of `versions`. With `versions: [v2, v1]` and
+   * `originalVersion: v1` every server understands the first packets, and those that can go on with version 2. A reserved
+   * version (`0x1a2a3a4a`, rfc9000#15) provokes Version Negotiation.
+   */
+  originalVersion?: number;
+  /** Let the second bit of packets be unpredictable where the peer does the same (rfc9287). Default true. */
+  greaseQuicBit?: boolean;
   /** Spread packets over time. Default true. */
   pacing?: boolean;
   /** "newreno", or a factory of your own. */
@@ -92,6 +107,7 @@ export function resolveConfig(
   if (config.getConfigForClient !== undefined && typeof config.getConfigForClient !== "function") {
     throw new InvalidOptionError("getConfigForClient", "a function");
   }
+  checkVersions(config.versions, config.originalVersion);
   const controller = config.congestionControl ?? "newreno";
   if (controller !== "newreno" && typeof controller !== "function") {
     throw new InvalidOptionError(
@@ -117,6 +133,9 @@ export function resolveConfig(
     maxIncomingStreams: config.maxIncomingStreams ?? limits.MAX_INCOMING_STREAMS,
     maxIncomingUniStreams: config.maxIncomingUniStreams ?? limits.MAX_INCOMING_UNI_STREAMS,
     datagramSize: config.initialPacketSize ?? limits.INITIAL_DATAGRAM_SIZE,
+    ...(config.versions === undefined ? {} : { versions: [...config.versions], honorVersionOrder: true }),
+    ...(config.originalVersion === undefined ? {} : { originalVersion: config.originalVersion }),
+    greaseQuicBit: config.greaseQuicBit ?? true,
     pacing: config.pacing ?? true,
     congestionControl: controller === "newreno" ? newRenoFactory : controller,
     disableActiveMigration: config.disableActiveMigration ?? false,

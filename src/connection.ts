@@ -67,6 +67,7 @@ export interface CloseInfo {
 
 /** What was negotiated. */
 export interface ConnectionState {
+  /** The QUIC version in use, one of `QuicVersion`. */
   readonly version: number;
   readonly alpnProtocol: string | null;
   readonly servername: string | null;

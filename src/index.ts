@@ -42,6 +42,7 @@ export {
   TransportClosedError,
   type TransportOptions,
 } from "./transport.ts";
+export { QuicVersion } from "./versions.ts";
 export { DeadlineExceededError, type WaitOptions } from "./waiter.ts";
 export {
   ApplicationError,

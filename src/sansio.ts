@@ -11,6 +11,7 @@ import { Endpoint as BaseEndpoint } from "../internal/endpoint/endpoint.ts";
 import { connections } from "../internal/endpoint/factory.ts";
 import type { EndpointOptions } from "../internal/endpoint/types.ts";
 
+export { afterVersionNegotiation } from "../internal/connection/client.ts";
 export { connectionConfig, type ConnectionConfig } from "../internal/connection/config.ts";
 export { Connection } from "../internal/connection/connection.ts";
 export type { ConnectionEvent } from "../internal/connection/events.ts";

@@ -3,6 +3,7 @@
 
 import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
+import { afterVersionNegotiation, type ClientConnectionOptions } from "../internal/connection/client.ts";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
 import type { ConnectionConfig } from "../internal/connection/config.ts";
@@ -75,6 +76,8 @@ export interface TransportOptions extends AdmissionOptions, IncomingOptions {
   socket?: PacketConn;
   /** 32 bytes, kept across restarts: lets peers learn at once that their connection is gone (rfc9000#10.3). */
   statelessResetKey?: Uint8Array;
+  /** Drop packets of versions nobody here speaks instead of answering with Version Negotiation (rfc9000#6). Default false. */
+  disableVersionNegotiationPackets?: boolean;
   /** Resolves names when dialing. Default `dns.lookup`. */
   lookup?: Lookup;
   /** Receives what concerns no connection: stateless answers, dropped datagrams. */
@@ -178,6 +181,7 @@ export class Transport implements AsyncDisposable {
         random,
         statelessResetKey: options.statelessResetKey ?? randomBytes(32),
         ...resolveAdmission(options),
+        disableVersionNegotiation: options.disableVersionNegotiationPackets ?? false,
         tracer: this.#tracer,
       },
       connections,
@@ -367,44 +371,49 @@ export class Transport implements AsyncDisposable {
         if (this.#closed !== null) throw new TransportClosedError(this.#failure);
         signal.throwIfAborted();
         const authorization: Authorization = { authorized: false, error: null };
-        const core = this.#endpoint.dial(
-          {
-            remote: makeAddress(ip, port),
-            config: resolved,
-            tls: {
-              alpn: [...tls.ALPNProtocols!],
-              serverName,
-              identity,
-              verify: verifier(authorization),
-              psk: pskOf(tls),
-              ...(tls.pskModes === undefined ? {} : { pskModes: tls.pskModes }),
-              tickets: tls.sessionCache !== null || tls.onSessionTicket !== undefined,
-              statusRequest: tls.requestOCSP === true,
-              ...algorithmsOf(tls),
-            },
-            session,
-            token,
+        let attempt: ClientConnectionOptions = {
+          remote: makeAddress(ip, port),
+          config: resolved,
+          tls: {
+            alpn: [...tls.ALPNProtocols!],
+            serverName,
+            identity,
+            verify: verifier(authorization),
+            psk: pskOf(tls),
+            ...(tls.pskModes === undefined ? {} : { pskModes: tls.pskModes }),
+            tickets: tls.sessionCache !== null || tls.onSessionTicket !== undefined,
+            statusRequest: tls.requestOCSP === true,
+            ...algorithmsOf(tls),
           },
-          monotonicNow(),
-          Date.now(),
-        );
-        const sessions = new SessionKeeper(tls, key);
-        const connection = this.#adopt(core, effective, provider, authorization, sessions, tokens);
-        this.#driver!.pump();
-        this.#driver!.flushSoon();
-        const onAbort = () => connection.closeWithError(0, "");
-        signal.addEventListener("abort", onAbort, { once: true });
-        try {
-          await connection.handshakeComplete;
-          return connection;
-        } catch (error) {
-          if (signal.aborted) throw signal.reason;
-          if (this.#closed !== null) throw new TransportClosedError(this.#failure);
-          throw authorization.error !== null && error instanceof QuicError && !error.remote
-            ? Object.assign(error, { cause: error.cause ?? authorization.error })
-            : error;
-        } finally {
-          signal.removeEventListener("abort", onAbort);
+          session,
+          token,
+        };
+        for (;;) {
+          const sessions = new SessionKeeper(tls, key);
+          const core = this.#endpoint.dial(attempt, monotonicNow(), Date.now());
+          const connection = this.#adopt(core, effective, provider, authorization, sessions, tokens);
+          this.#driver!.pump();
+          this.#driver!.flushSoon();
+          const onAbort = () => connection.closeWithError(0, "");
+          signal.addEventListener("abort", onAbort, { once: true });
+          try {
+            await connection.handshakeComplete;
+            return connection;
+          } catch (error) {
+            if (signal.aborted) throw signal.reason;
+            if (this.#closed !== null) throw new TransportClosedError(this.#failure);
+            // rfc9368#2.1 the client SHALL select a mutually supported version and send a new first flight with that.
+            const next = afterVersionNegotiation(attempt, error);
+            if (next !== null) {
+              attempt = next;
+              continue;
+            }
+            throw authorization.error !== null && error instanceof QuicError && !error.remote
+              ? Object.assign(error, { cause: error.cause ?? authorization.error })
+              : error;
+          } finally {
+            signal.removeEventListener("abort", onAbort);
+          }
         }
       },
       (late) => late.closeWithError(0, ""),

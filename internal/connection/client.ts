@@ -4,6 +4,7 @@ import { drawBytes, drawInt } from "../protocol/random.ts";
 import type { Address } from "../protocol/address.ts";
 import type { CidGenerator } from "../path/connection-ids.ts";
 import type { ResetTokenSource } from "../path/reset-token.ts";
+import { VersionNegotiationError } from "../protocol/errors.ts";
 import { MAX_CONNECTION_ID_LENGTH, MIN_INITIAL_DCID_LENGTH } from "../protocol/limits.ts";
 import { TlsClient } from "../tls/client.ts";
 import type { ClientSession } from "../tls/session.ts";
@@ -29,6 +30,21 @@ export interface ClientConnectionOptions {
   /** To be resumed where it still can be. */
   readonly session?: ClientSession | null;
   readonly userData?: unknown;
+  /** The version a Version Negotiation packet made us choose, see `afterVersionNegotiation`. */
+  readonly negotiated?: number;
+}
+
+/**
+ * The options of a new attempt with a version that the server speaks, or null where there is none in common (or the
+ * attempt was one of that kind): rfc9368#2.1. Its handshake fails with VERSION_NEGOTIATION_ERROR where the list of
+ * versions turns out to be forged (rfc9368#4).
+ */
+export function afterVersionNegotiation(
+  options: ClientConnectionOptions,
+  error: unknown,
+): ClientConnectionOptions | null {
+  if (!(error instanceof VersionNegotiationError) || error.next === null) return null;
+  return options.negotiated === undefined ? { ...options, negotiated: error.next } : null;
 }
 
 /** Makes a connection and its first flight; `transmit` sends it. */
@@ -46,12 +62,13 @@ export function connectClient(
   // rfc9000#7.2 Until a packet is received from the server, the client MUST use the same Destination Connection ID
   // value on all packets in this connection.
   const dcid = drawBytes(random, MIN_INITIAL_DCID_LENGTH + drawInt(random, spread));
-  const version = config.versions[0]!;
+  const version = options.negotiated ?? config.originalVersion ?? config.versions[0]!;
   const connection = new Connection(
     {
       role: "client",
       config,
       version,
+      reacting: options.negotiated !== undefined,
       remote: options.remote,
       local: options.local ?? null,
       peerCid: dcid,
@@ -70,6 +87,7 @@ export function connectClient(
   if (options.token) connection.sender.setToken(options.token);
   const parameters = localParameters(config);
   parameters.initialSourceConnectionId = connection.localCids.handshakeCid;
+  parameters.versionInformation = connection.versions.local(random);
   connection.tracer?.record({
     name: "parameters_set",
     time: now,

@@ -4,7 +4,7 @@ import type { CongestionControllerFactory } from "../congestion/controller.ts";
 import { newRenoFactory } from "../congestion/newreno.ts";
 import type { CryptoProvider } from "../crypto/provider.ts";
 import * as limits from "../protocol/limits.ts";
-import { VERSION_1 } from "../protocol/constants.ts";
+import { VERSION_1, VERSION_2 } from "../protocol/constants.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import type { TracerSource } from "../protocol/tracer.ts";
 
@@ -14,6 +14,12 @@ export interface ConnectionConfig {
   readonly random: RandomSource;
   /** Versions we speak, the preferred one first. */
   readonly versions: readonly number[];
+  /** Server: that order counts where the client can do several (rfc9368#2.3), not the client's own. */
+  readonly honorVersionOrder: boolean;
+  /** Client: the version of the first flight; the first of `versions` by default. */
+  readonly originalVersion?: number;
+  /** rfc9287: announce that the QUIC bit may be 0, and send it unpredictable to peers that announce the same. */
+  readonly greaseQuicBit: boolean;
   /** 0 switches the idle timeout off (on our side). */
   readonly maxIdleTimeout: number;
   readonly handshakeTimeout: number;
@@ -42,7 +48,11 @@ export function connectionConfig(
   given: Pick<ConnectionConfig, "provider" | "random"> & Partial<ConnectionConfig>,
 ): ConnectionConfig {
   return {
-    versions: [VERSION_1],
+    // Version 1 first: every server knows it, so that no round trip is lost, and version 2 has nothing more to give
+    // than that it keeps paths open for change (rfc9369#1). Who prefers it says so.
+    versions: [VERSION_1, VERSION_2],
+    honorVersionOrder: false,
+    greaseQuicBit: true,
     maxIdleTimeout: limits.IDLE_TIMEOUT,
     handshakeTimeout: limits.HANDSHAKE_TIMEOUT,
     keepAlivePeriod: 0,

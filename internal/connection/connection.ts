@@ -46,12 +46,16 @@ import { ConnectionStats, type StatisticsSnapshot, snapshot } from "./stats.ts";
 import { onTimers } from "./timeouts.ts";
 import { traceStart } from "./trace-start.ts";
 import { TIMER_ACK, TIMER_CLOSE, TIMER_HANDSHAKE, TIMER_LOSS, TIMER_PATH, Timers } from "./timers.ts";
+import { VersionNegotiator } from "./versions.ts";
 
 /** What every connection needs to exist; client.ts and server.ts fill it. */
 export interface ConnectionSetup {
   readonly role: Role;
   readonly config: ConnectionConfig;
+  /** Of the client's first flight. */
   readonly version: number;
+  /** A Version Negotiation packet made us choose it. */
+  readonly reacting?: boolean;
   readonly remote: Address;
   readonly local: Address | null;
   /** The peer's connection ID to send to at first. */
@@ -74,7 +78,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
   readonly role: Role;
   readonly config: ConnectionConfig;
   readonly tracer: Tracer | null;
-  readonly version: number;
+  readonly versions: VersionNegotiator;
   readonly #host: ConnectionHost<Connection>;
   readonly seen: SeenCids;
   now: number;
@@ -120,7 +124,13 @@ export class Connection implements Core, StreamHost, PathSetHost {
     this.config = config;
     const { tracer } = config;
     this.tracer = typeof tracer === "function" ? tracer({ role, odcid: toHex(setup.seen.original) }) : tracer;
-    this.version = setup.version;
+    this.versions = new VersionNegotiator({
+      role,
+      versions: config.versions,
+      honorVersionOrder: config.honorVersionOrder,
+      original: setup.version,
+      reacting: setup.reacting ?? false,
+    });
     this.now = now;
     this.userData = setup.userData;
     this.seen = setup.seen;
@@ -488,6 +498,11 @@ export class Connection implements Core, StreamHost, PathSetHost {
 
   get remote(): Address {
     return this.paths.active.remote;
+  }
+
+  /** The Negotiated Version, rfc9368#1.2; the client's until that is known. */
+  get version(): number {
+    return this.versions.current;
   }
 
   statistics(): StatisticsSnapshot {

@@ -22,6 +22,7 @@ import type { PathSet } from "../path/path-set.ts";
 import type { IdleTimer } from "./idle.ts";
 import type { ConnectionStats } from "./stats.ts";
 import type { Timers } from "./timers.ts";
+import type { VersionNegotiator } from "./versions.ts";
 
 /** What a connection asks of its owner, the endpoint. `C` is the connection's own type. */
 export interface ConnectionHost<C> {
@@ -44,6 +45,8 @@ export interface Core {
   readonly role: Role;
   readonly config: ConnectionConfig;
   readonly tracer: Tracer | null;
+  /** Which version the connection uses; `version` is the negotiated one as far as it is known. */
+  readonly versions: VersionNegotiator;
   readonly version: number;
   /** Monotonic ms of the verb in progress, for parts that are called back without it. */
   now: number;

@@ -120,6 +120,9 @@ export class HandshakeDriver implements TlsSink {
     const core = this.#core;
     const peer = decodeTransportParameters(bytes, core.role === "client" ? "server" : "client");
     this.#checkCids(peer);
+    // rfc9368#4 Both endpoints MUST parse their peer's Version Information during the handshake.
+    const { versions } = core;
+    if (versions.onPeer(peer.versionInformation)) core.protection.switchVersion(versions.current);
     core.peerParameters = peer;
     if (core.tracer !== null) {
       core.tracer.record({
@@ -127,6 +130,13 @@ export class HandshakeDriver implements TlsSink {
         time: core.now,
         owner: "remote",
         parameters: traceParameters(peer),
+      });
+      core.tracer.record({
+        name: "version_information",
+        time: core.now,
+        ours: versions.available,
+        theirs: peer.versionInformation?.available ?? [],
+        chosen: versions.current,
       });
     }
     applyPeerParameters(core, peer);

@@ -1,4 +1,5 @@
-import { ACK_DELAY_EXPONENT, MAX_ACK_DELAY } from "../protocol/limits.ts";
+import { ACK_DELAY_EXPONENT, MAX_ACK_DELAY, MAX_GREASED_PARAMETER } from "../protocol/limits.ts";
+import { drawBytes, drawInt, type RandomSource } from "../protocol/random.ts";
 import { defaultTransportParameters, type TransportParameters } from "../wire/transport-parameters.ts";
 import type { ConnectionConfig } from "./config.ts";
 
@@ -18,5 +19,18 @@ export function localParameters(config: ConnectionConfig): TransportParameters {
     maxAckDelay: MAX_ACK_DELAY,
     disableActiveMigration: config.disableActiveMigration,
     activeConnectionIdLimit: config.activeConnectionIdLimit,
+    greaseQuicBit: config.greaseQuicBit,
+    extra: [greasedParameter(config.random)],
+  };
+}
+
+/**
+ * rfc9000#18.1 Transport parameters with an identifier of the form 31 * N + 27 for integer values of N are reserved to
+ * exercise the requirement that unknown transport parameters be ignored.
+ */
+function greasedParameter(random: RandomSource): { id: number; value: Uint8Array } {
+  return {
+    id: 31 * drawInt(random, 2 ** 32) + 27,
+    value: drawBytes(random, drawInt(random, MAX_GREASED_PARAMETER + 1)),
   };
 }

@@ -7,6 +7,7 @@ import {
   APPLICATION,
   HANDSHAKE,
   INITIAL,
+  PACKET_INITIAL,
   PACKET_ONE_RTT,
   PACKET_RETRY,
   PACKET_VERSION_NEGOTIATION,
@@ -212,7 +213,8 @@ export class Receiver {
       }
       // rfc9000#5.2.1 If a client receives a packet that uses a different version than it initially selected, it MUST
       // discard that packet.
-      if (header.version !== core.version) {
+      // Compatible version negotiation has another one as well for a while: rfc9369#4.1.
+      if (!core.versions.accepts(type, header.version)) {
         this.drop("unexpected_version", null, end - pos);
         return;
       }
@@ -260,6 +262,7 @@ export class Receiver {
       else this.#wait(buf, start, end, type);
       return;
     }
+    if (type === PACKET_INITIAL) protection.readInitialsOf(header!.version);
     if (!protection.unprotectHeader(space, buf, start, pnOffset, end, received[space]!.largest)) {
       this.drop("invalid_header", type, end - start);
       return;
@@ -290,13 +293,16 @@ export class Receiver {
     let length = -1;
     // rfc9000#17.3.1 Packets containing a zero value for this bit are not valid packets in this version and MUST be
     // discarded.
-    if ((buf[start]! & FIXED_BIT) !== 0) {
+    // rfc9287#3 An endpoint that advertises the grease_quic_bit transport parameter MUST accept packets with the QUIC Bit
+    // set to a value of 0.
+    const wellFormed = (buf[start]! & FIXED_BIT) !== 0 || core.config.greaseQuicBit;
+    if (wellFormed) {
       protection.readPacketNumber(space, buf, start, pnOffset, received.largest);
       length = protection.open(space, buf, start, pnOffset, end);
     }
     if (length < 0) {
       if (isReset) core.onStatelessReset(now);
-      else this.drop((buf[start]! & FIXED_BIT) === 0 ? "invalid_header" : "decryption_failed", type, size);
+      else this.drop(wellFormed ? "decryption_failed" : "invalid_header", type, size);
       return;
     }
     // rfc9000#17.2 an endpoint MUST treat receipt of a packet that has a non-zero value for the reserved bits, after
@@ -341,7 +347,10 @@ export class Receiver {
     core.idle.onReceived(now, core.recovery.pto(APPLICATION));
     if (space === APPLICATION)
       core.paths.onPacket(path, number === received.largest, (flags & PROBING_ONLY) !== 0, now);
-    if (handler.cryptoArrived) this.#handshake.onCrypto(space, this.#wallNow);
+    if (handler.cryptoArrived) {
+      if (space === INITIAL && core.role === "client") core.versions.settle();
+      this.#handshake.onCrypto(space, this.#wallNow);
+    }
   }
 
   /** rfc9001#6.5 old read keys are kept for no more than three times the PTO after a packet of the new ones came. */

@@ -21,7 +21,7 @@ import { toHex } from "../protocol/bytes.ts";
 import { REC_ACK, REC_PING } from "../recovery/sent-packets.ts";
 import { describeFrames } from "../wire/frame-objects.ts";
 import { writeAck } from "../wire/frame-writers.ts";
-import { patchLength, writeLongHeader, writeShortHeader } from "../wire/header.ts";
+import { FIXED_BIT, patchLength, writeLongHeader, writeShortHeader } from "../wire/header.ts";
 import { encodePacketNumberLength } from "../wire/packet-number.ts";
 import type { Core } from "./core.ts";
 import type { HandshakeDriver } from "./handshake.ts";
@@ -63,6 +63,9 @@ export class Sender {
   #quiet = 0;
   /** Least size of the datagram being written. */
   #padTo = 0;
+  /** Unpredictable bits for headers, and how many are left of them. */
+  readonly #bits = new Uint8Array(16);
+  #bitsLeft = 0;
 
   constructor(core: Core, handshake: HandshakeDriver) {
     this.#core = core;
@@ -331,6 +334,7 @@ export class Sender {
         number,
       );
     }
+    if (core.config.greaseQuicBit && core.handshakeComplete) this.#greaseQuicBit(buf, start);
     const payload = pnOffset + pnLength;
     const end = limit - TAG;
     if (payload + 4 > end) return false;
@@ -432,6 +436,22 @@ export class Sender {
     );
     if (after > pos) received.onAckSent();
     return after;
+  }
+
+  /**
+   * rfc9287#3.1 Endpoints that receive the grease_quic_bit transport parameter from a peer SHOULD set the QUIC Bit to an
+   * unpredictable value. An endpoint MUST NOT set the QUIC Bit to 0 without knowing whether the peer supports the
+   * extension: not before the handshake has authenticated the parameter.
+   */
+  #greaseQuicBit(buf: Uint8Array, start: number): void {
+    const core = this.#core;
+    if (core.peerParameters?.greaseQuicBit !== true) return;
+    if (this.#bitsLeft === 0) {
+      core.config.random(this.#bits);
+      this.#bitsLeft = 8 * this.#bits.length;
+    }
+    const at = --this.#bitsLeft;
+    if ((this.#bits[at >> 3]! & (1 << (at & 7))) === 0) buf[start]! &= ~FIXED_BIT;
   }
 
   /** Patches the length, seals, and tells recovery. `end` is the end of the payload with padding. */

@@ -98,7 +98,11 @@ export function acceptServer(
         provider: config.provider,
         random: config.random,
         keyLog: config.keyLog,
-        transportParameters: encodeTransportParameters(parameters, "server"),
+        // TLS asks when it has given us the client's: only then is the Negotiated Version known.
+        transportParameters: () => {
+          parameters.versionInformation = connection.versions.local(config.random);
+          return encodeTransportParameters(parameters, "server");
+        },
         tickets: tickets === null ? null : { ...tickets, quicVersion: () => connection.version },
       },
       connection.handshake,

@@ -11,12 +11,14 @@ import {
   type PacketType,
   type Space,
 } from "../protocol/constants.ts";
-import { VersionNegotiationError } from "../protocol/errors.ts";
+import { VERSION_NEGOTIATION_PATIENCE } from "../protocol/limits.ts";
 import type { DropReason } from "../protocol/tracer.ts";
 import { LongHeader, parseInvariants, parseVersionNegotiation } from "../wire/header.ts";
 import type { Connection } from "./connection.ts";
 import type { HandshakeDriver, SeenCids } from "./handshake.ts";
 import type { Sender } from "./send.ts";
+import { TIMER_VERSION } from "./timers.ts";
+import { chooseVersion } from "./versions.ts";
 
 export class SpecialPackets {
   readonly #connection: Connection;
@@ -56,6 +58,17 @@ export class SpecialPackets {
         this.#traceCid(scid);
         connection.remoteCids.setInitial(scid);
       }
+      // rfc9000#6.2 what a Version Negotiation packet said is void once any other packet was processed.
+      if (connection.versions.offered !== null) {
+        connection.versions.offered = null;
+        connection.timers.clear(TIMER_VERSION);
+      }
+    }
+    if (space === INITIAL && connection.role === "client") {
+      const { versions, protection } = connection;
+      // rfc9369#4.1 Once the client has learned the negotiated version, it SHOULD send subsequent Initial packets using
+      // that version.
+      if (versions.onServerInitial(header!.version)) protection.switchVersion(versions.current);
     }
     if (connection.role === "server" && space === HANDSHAKE) {
       // rfc9000#8.1 once a server has successfully processed a Handshake packet from the client, it can consider the
@@ -69,6 +82,7 @@ export class SpecialPackets {
   /** rfc9000#6.2 */
   onVersionNegotiation(buf: Uint8Array, start: number, end: number): void {
     const connection = this.#connection;
+    const { versions: negotiation, config, now } = connection;
     const versions = parseVersionNegotiation(buf, start, end);
     const header = new LongHeader();
     parseInvariants(buf, start, end, header);
@@ -80,7 +94,13 @@ export class SpecialPackets {
       this.#heard ||
       this.#seen.retryScid !== null ||
       // rfc9000#6.2 … or one that lists the version selected by the client.
-      versions.includes(connection.version) ||
+      // rfc9368#4 Clients MUST ignore any received Version Negotiation packets that contain the Original Version.
+      versions.includes(negotiation.original) ||
+      // rfc9368#4 A client that makes a connection attempt based on information received from a Version Negotiation
+      // packet MUST ignore any Version Negotiation packets it receives in response to that connection attempt.
+      negotiation.reacting ||
+      // One is enough, unless it offers nothing.
+      (negotiation.offered !== null && chooseVersion(config.versions, negotiation.offered) !== null) ||
       !this.#answersUs(header, buf)
     ) {
       this.#drop("invalid_version_negotiation", PACKET_VERSION_NEGOTIATION, end - start);
@@ -89,14 +109,18 @@ export class SpecialPackets {
     if (connection.tracer !== null) {
       connection.tracer.record({
         name: "version_information",
-        time: connection.now,
-        ours: connection.config.versions,
+        time: now,
+        ours: config.versions,
         theirs: versions,
         chosen: null,
       });
     }
-    // rfc9000#6.2 a client that supports only this version of QUIC MUST abandon the current connection attempt.
-    connection.closeSilently(new VersionNegotiationError(connection.config.versions, versions));
+    // rfc9000#6.2 a client that supports only this version of QUIC MUST abandon the current connection attempt if it
+    // receives a Version Negotiation packet; another one starts anew (rfc9368#2.1). Anybody on the path can forge one, but
+    // a server that answers in the version asked for refutes it: its answer may be on the way, and is waited for.
+    if (negotiation.offered === null)
+      connection.timers.set(TIMER_VERSION, now + VERSION_NEGOTIATION_PATIENCE);
+    negotiation.offered = versions;
   }
 
   /** Both connection IDs echo ours: what an attacker off the path cannot know. rfc9000#17.2.1 */

@@ -1,6 +1,6 @@
 // What happens when a timer of a connection fires.
 
-import { HandshakeTimeoutError, IdleTimeoutError } from "../protocol/errors.ts";
+import { HandshakeTimeoutError, IdleTimeoutError, VersionNegotiationError } from "../protocol/errors.ts";
 import type { Connection } from "./connection.ts";
 import {
   TIMER_CLOSE,
@@ -11,7 +11,9 @@ import {
   TIMER_LOSS,
   TIMER_PACING,
   TIMER_PATH,
+  TIMER_VERSION,
 } from "./timers.ts";
+import { chooseVersion } from "./versions.ts";
 
 /** Fires what is due. ACK and pacing need nothing but a transmit. */
 export function onTimers(connection: Connection, now: number): void {
@@ -28,6 +30,16 @@ export function onTimers(connection: Connection, now: number): void {
   if (timers.isDue(TIMER_HANDSHAKE, now)) {
     const heard = connection.stats.packetsReceived > 0;
     connection.closeSilently(new HandshakeTimeoutError(connection.config.handshakeTimeout, heard));
+    return;
+  }
+  if (timers.isDue(TIMER_VERSION, now)) {
+    const { config, versions } = connection;
+    // rfc9368#2.1 the client SHALL search for a version it supports in the list. If it doesn't find one, it SHALL abort
+    // the connection attempt: this one is over in any case, and the error says what a new one would use.
+    const offered = versions.offered!;
+    connection.closeSilently(
+      new VersionNegotiationError(config.versions, offered, chooseVersion(config.versions, offered)),
+    );
     return;
   }
   if (timers.isDue(TIMER_LOSS, now)) recovery.onTimeout(now);

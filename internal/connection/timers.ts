@@ -11,7 +11,9 @@ export const TIMER_CLOSE = 6;
 /** The previous 1-RTT read keys go. */
 export const TIMER_KEY_DISCARD = 7;
 export const TIMER_PATH = 8;
-const TIMER_COUNT = 9;
+/** A Version Negotiation packet is believed. */
+export const TIMER_VERSION = 9;
+const TIMER_COUNT = 10;
 
 export const TIMER_NAMES = [
   "idle",
@@ -23,6 +25,7 @@ export const TIMER_NAMES = [
   "close",
   "key_discard",
   "path_validation",
+  "version_negotiation",
 ] as const;
 
 /** Deadlines in monotonic ms; Infinity is "not set". */

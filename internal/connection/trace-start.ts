@@ -8,7 +8,7 @@ export function traceStart(core: Core, tracer: Tracer): void {
   const time = core.now;
   const { versions, datagramSize } = core.config;
   tracer.record({ name: "connection_state_updated", time, state: "attempted" });
-  tracer.record({ name: "version_information", time, ours: versions, theirs: [], chosen: core.version });
+  tracer.record({ name: "version_information", time, ours: versions, theirs: [], chosen: null });
   tracer.record({
     name: "recovery_parameters_set",
     time,

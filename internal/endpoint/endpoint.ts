@@ -14,7 +14,6 @@ import {
   CONNECTION_REFUSED,
   PACKET_INITIAL,
   PACKET_ONE_RTT,
-  VERSION_1,
   type PacketType,
 } from "../protocol/constants.ts";
 import { InvalidOptionError, QuicError, TransportError } from "../protocol/errors.ts";
@@ -56,6 +55,7 @@ import {
   type EndpointEvent,
   type EndpointOptions,
   type ListenPolicy,
+  type ServerPolicy,
 } from "./types.ts";
 
 export { EndpointStats };
@@ -88,7 +88,7 @@ export class Endpoint<
   readonly #header = new LongHeader();
   readonly #owner: SlotOwner<C>;
   readonly #parking: Parking;
-  #server: { readonly options: S; readonly ask: number | null } | null = null;
+  #server: { readonly options: S; readonly policy: ServerPolicy; readonly ask: number | null } | null = null;
   #now = 0;
   #wallNow = 0;
 
@@ -130,7 +130,6 @@ export class Endpoint<
     this.#answers = new StatelessAnswers({
       provider,
       random,
-      versions: options.versions ?? [VERSION_1],
       cidLength: generator.length,
       resetKey,
       tracer: this.#tracer,
@@ -139,7 +138,7 @@ export class Endpoint<
     });
     this.#drops = new Drops(this.stats, this.#tracer);
     this.#unrouted = new Unrouted({
-      versions: options.versions ?? [VERSION_1],
+      disableVersionNegotiation: options.disableVersionNegotiation ?? false,
       admission: this.#admission,
       answers: this.#answers,
       tokens,
@@ -234,7 +233,7 @@ export class Endpoint<
         "This transport listens already; close that listener first.",
       );
     }
-    this.#server = { options, ask: policy.ask ?? null };
+    this.#server = { options, policy: this.#factory.policy(options), ask: policy.ask ?? null };
     // What waited for another listener was that one's to end.
     this.#admission.waiting = 0;
   }
@@ -465,7 +464,7 @@ export class Endpoint<
     const initial = this.#unrouted.long(
       { buf, start, length, remote, local },
       header,
-      this.#server !== null,
+      this.#server?.policy ?? null,
       this.#slots.size + this.#parking.size,
       this.#now,
       this.#wallNow,

@@ -7,4 +7,5 @@ import type { ConnectionFactory } from "./types.ts";
 export const connections: ConnectionFactory<Connection, ClientConnectionOptions, ServerConnectionOptions> = {
   connect: connectClient,
   accept: acceptServer,
+  policy: ({ config }) => config,
 };

@@ -3,6 +3,7 @@
 
 import { phrase } from "../connection/close.ts";
 import type { CryptoProvider } from "../crypto/provider.ts";
+import { drawReservedVersion } from "../connection/versions.ts";
 import { PacketProtection } from "../handshake/protection.ts";
 import { retryIntegrityTag } from "../handshake/retry.ts";
 import { deriveResetToken } from "../path/reset-token.ts";
@@ -16,7 +17,7 @@ import {
   MIN_STATELESS_RESET,
   TYPICAL_STATELESS_RESET,
 } from "../protocol/limits.ts";
-import type { RandomSource } from "../protocol/random.ts";
+import { drawInt, type RandomSource } from "../protocol/random.ts";
 import type { Tracer } from "../protocol/tracer.ts";
 import { writeConnectionClose } from "../wire/frame-writers.ts";
 import {
@@ -53,7 +54,6 @@ export type AnswerResult = "queued" | "rate_limited" | "invalid_source" | "none"
 export interface StatelessOptions {
   readonly provider: CryptoProvider;
   readonly random: RandomSource;
-  readonly versions: readonly number[];
   readonly cidLength: number;
   readonly resetKey: Uint8Array | null;
   readonly tracer: Tracer | null;
@@ -90,6 +90,7 @@ export class StatelessAnswers {
    * packets that specify unsupported versions.
    */
   negotiateVersion(
+    versionsSpoken: readonly number[],
     buf: Uint8Array,
     header: LongHeader,
     remote: Address,
@@ -98,23 +99,19 @@ export class StatelessAnswers {
   ): AnswerResult {
     const denied = this.denied("version_negotiation", remote, local, now);
     if (denied !== null) return denied;
-    const versions = [...this.#options.versions];
-    const bits = new Uint8Array(6);
-    this.#options.random(bits);
+    const { random } = this.#options;
+    const versions = [...versionsSpoken];
     // rfc9000#6.3 endpoints MAY add reserved versions to any field where unknown or unsupported versions are ignored,
     // to test that a peer correctly ignores the value; rfc9000#15 0x?a?a?a?a. Never the client's own: it would take the
     // packet for a forgery (rfc9000#6.2).
-    let reserved = 0;
-    for (let i = 0; i < 4; i++) reserved = ((reserved << 8) | (bits[i]! & 0xf0) | 0x0a) >>> 0;
-    if (reserved === header.version) reserved = (reserved ^ 0x10000000) >>> 0;
-    versions.splice(bits[4]! % (versions.length + 1), 0, reserved);
+    versions.splice(drawInt(random, versions.length + 1), 0, drawReservedVersion(random, header.version));
     // rfc9000#17.2.1 the server MUST include the value from the Source Connection ID field of the packet it receives in
     // the Destination Connection ID field, and the other way round.
     const bytes = encodeVersionNegotiation(
       buf.subarray(header.scidOffset, header.scidOffset + header.scidLength),
       buf.subarray(header.dcidOffset, header.dcidOffset + header.dcidLength),
       versions,
-      bits[5]!,
+      drawInt(random, 64),
     );
     return this.#push("version_negotiation", bytes, remote, local, now);
   }

@@ -84,14 +84,23 @@ export interface ConnectionFactory<C extends EndpointConnection, D extends DialT
     now: number,
     wallNow: number,
   ): C;
+  /** What a server with these options takes of first Initials. */
+  policy(options: S): ServerPolicy;
+}
+
+export interface ServerPolicy {
+  /** The preferred one first. */
+  readonly versions: readonly number[];
+  /** Packets with a QUIC bit of 0 are taken, rfc9287. */
+  readonly greaseQuicBit: boolean;
 }
 
 export interface EndpointOptions {
   /** For reset tokens and refusals; node:crypto by default. */
   readonly provider?: CryptoProvider;
   readonly random: RandomSource;
-  /** Versions we accept, the preferred one first. */
-  readonly versions?: readonly number[];
+  /** Packets of versions nobody here speaks are dropped without an answer. */
+  readonly disableVersionNegotiation?: boolean;
   /** Our connection IDs; 8 random bytes by default. Of length 0 an endpoint can only dial. */
   readonly cids?: CidGenerator;
   /** Makes reset tokens that survive the loss of all state, and answers packets of unknown connections with them. */

@@ -18,7 +18,7 @@ import { FIXED_BIT, parseLongHeader, type LongHeader } from "../wire/header.ts";
 import type { Admission } from "./admission.ts";
 import type { Drops } from "./drops.ts";
 import type { AnswerResult, StatelessAnswers } from "./stateless.ts";
-import type { ClientInitial, EndpointStats } from "./types.ts";
+import type { ClientInitial, EndpointStats, ServerPolicy } from "./types.ts";
 
 /** One datagram. */
 export interface Datagram {
@@ -30,7 +30,8 @@ export interface Datagram {
 }
 
 export interface UnroutedOptions {
-  readonly versions: readonly number[];
+  /** Packets of versions nobody here speaks are dropped without an answer. */
+  readonly disableVersionNegotiation: boolean;
   readonly admission: Admission;
   readonly answers: StatelessAnswers;
   readonly tokens: AddressTokens;
@@ -61,25 +62,30 @@ export class Unrouted {
   long(
     datagram: Datagram,
     header: LongHeader,
-    listening: boolean,
+    server: ServerPolicy | null,
     connections: number,
     now: number,
     wallNow: number,
   ): ClientInitial | null {
     const { buf, start, length, remote, local } = datagram;
-    const { versions, answers } = this.#options;
+    const { answers, disableVersionNegotiation } = this.#options;
     // rfc9000#6.1 an endpoint MUST NOT send a Version Negotiation packet in response to a Version Negotiation packet.
     if (header.version === VERSION_NEGOTIATION) {
       return this.#drop("unknown_connection_id", PACKET_VERSION_NEGOTIATION, length, now);
     }
-    if (!listening) return this.#drop("not_listening", null, length, now);
+    if (server === null) return this.#drop("not_listening", null, length, now);
+    const { versions, greaseQuicBit } = server;
     if (!versions.includes(header.version)) {
       // rfc9000#5.2.2 servers MUST drop smaller packets that specify unsupported versions.
-      if (length < MIN_DATAGRAM_SIZE) return this.#drop("unsupported_version", null, length, now);
-      const result = answers.negotiateVersion(buf, header, remote, local, now);
+      if (length < MIN_DATAGRAM_SIZE || disableVersionNegotiation) {
+        return this.#drop("unsupported_version", null, length, now);
+      }
+      const result = answers.negotiateVersion(versions, buf, header, remote, local, now);
       return this.#drop(reasonOf(result, "unsupported_version"), null, length, now);
     }
-    if (!parseLongHeader(buf, start, start + length, header) || (buf[start]! & FIXED_BIT) === 0) {
+    // rfc9287#3 a client with a token of ours may clear the QUIC bit of its first packet already.
+    const fixed = greaseQuicBit || (buf[start]! & FIXED_BIT) !== 0;
+    if (!parseLongHeader(buf, start, start + length, header) || !fixed) {
       return this.#drop("invalid_header", null, length, now);
     }
     // rfc9000#5.2.2 clients are not able to send Handshake packets prior to receiving a server response, so servers

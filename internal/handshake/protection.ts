@@ -3,7 +3,14 @@
 
 import type { CryptoProvider, HeaderProtector, PacketAead } from "../crypto/provider.ts";
 import { AES_128_GCM_SHA256, type CipherSuite } from "../crypto/suites.ts";
-import { AEAD_LIMIT_REACHED, APPLICATION, INITIAL, type Level, type Role } from "../protocol/constants.ts";
+import {
+  AEAD_LIMIT_REACHED,
+  APPLICATION,
+  INITIAL,
+  ZERO_RTT,
+  type Level,
+  type Role,
+} from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
 import {
   CONFIDENTIALITY_LIMIT_AES_GCM,
@@ -71,6 +78,17 @@ export class PacketProtection {
   readonly #role: Role;
   /** Key labels and Initial salts depend on it; compatible version negotiation changes it, rfc9369#4.1. */
   version: number;
+  /** Of the client's first flight: 0-RTT stays with it. */
+  readonly #original: number;
+  /** What Initial keys come from. */
+  #initialDcid: Uint8Array = new Uint8Array(0);
+  /** The version of the Initial read keys in use, and those of another version that may come as well. */
+  #initialVersion: number;
+  #otherInitial: {
+    readonly version: number;
+    readonly aead: PacketAead | null;
+    readonly hp: HeaderProtector | null;
+  } | null = null;
   readonly #levels: readonly LevelKeys[] = [noKeys(), noKeys(), noKeys(), noKeys()];
   #oneRtt: OneRttKeys | null = null;
   #integrityLimit = INTEGRITY_LIMIT_AES_GCM;
@@ -94,12 +112,13 @@ export class PacketProtection {
   constructor(provider: CryptoProvider, role: Role, version: number) {
     this.#provider = provider;
     this.#role = role;
-    this.version = version;
+    this.version = this.#original = this.#initialVersion = version;
   }
 
   /** Initial keys from the client's first DCID, or again from a Retry's SCID: rfc9001#5.2. */
   installInitial(version: number, dcid: Uint8Array): void {
-    this.version = version;
+    this.version = this.#initialVersion = version;
+    this.#initialDcid = new Uint8Array(dcid);
     const { client, server } = initialSecrets(this.#provider, version, dcid);
     const [read, write] = this.#role === "client" ? [server, client] : [client, server];
     if (this.#pendingCount > 0) this.maskPending();
@@ -109,11 +128,57 @@ export class PacketProtection {
     write.fill(0);
   }
 
+  /**
+   * Initial packets of `version` are opened next: during compatible version negotiation there may be two, rfc9369#4.1.
+   * The keys of both stay until all Initial keys are discarded.
+   */
+  readInitialsOf(version: number): void {
+    const keys = this.#levels[INITIAL]!;
+    if (version === this.#initialVersion || keys.readHp === null) return;
+    const other = this.#otherInitial;
+    this.#otherInitial = { version: this.#initialVersion, aead: keys.readAead, hp: keys.readHp };
+    this.#initialVersion = version;
+    if (other?.version === version) {
+      keys.readAead = other.aead;
+      keys.readHp = other.hp;
+      return;
+    }
+    other?.aead?.dispose();
+    other?.hp?.dispose();
+    const secret = this.#initialSecret(version, this.#role === "client" ? "server" : "client");
+    keys.readAead = deriveAead(this.#provider, AES_128_GCM_SHA256, version, secret);
+    keys.readHp = deriveHeaderProtector(this.#provider, AES_128_GCM_SHA256, version, secret);
+    secret.fill(0);
+  }
+
+  /** The Negotiated Version is known: Initials leave in it, and all later keys are its. rfc9369#4.1 */
+  switchVersion(version: number): void {
+    this.version = version;
+    const keys = this.#levels[INITIAL]!;
+    if (keys.writeHp === null) return;
+    if (this.#pendingCount > 0) this.maskPending();
+    keys.writeAead?.dispose();
+    keys.writeHp.dispose();
+    const secret = this.#initialSecret(version, this.#role);
+    keys.writeAead = deriveAead(this.#provider, AES_128_GCM_SHA256, version, secret);
+    keys.writeHp = deriveHeaderProtector(this.#provider, AES_128_GCM_SHA256, version, secret);
+    keys.sealed = 0;
+    secret.fill(0);
+  }
+
+  #initialSecret(version: number, sender: Role): Uint8Array {
+    const { client, server } = initialSecrets(this.#provider, version, this.#initialDcid);
+    const [wanted, unwanted] = sender === "client" ? [client, server] : [server, client];
+    unwanted.fill(0);
+    return wanted;
+  }
+
   /** Keys of `level` from TLS's secrets, which are not kept. */
   install(level: Level, suite: CipherSuite, read: Uint8Array | null, write: Uint8Array | null): void {
     const keys = this.#levels[level]!;
     const provider = this.#provider;
-    const version = this.version;
+    // rfc9369#4.1 The client MUST NOT send 0-RTT packets using the negotiated version.
+    const version = level === ZERO_RTT ? this.#original : this.version;
     if (level === APPLICATION) {
       const oneRtt = (this.#oneRtt ??= new OneRttKeys(provider, suite, version));
       if (read !== null) oneRtt.setRead(read);
@@ -157,6 +222,11 @@ export class PacketProtection {
     keys.writeHp?.dispose();
     keys.readAead = keys.writeAead = keys.readHp = keys.writeHp = null;
     keys.sealed = 0;
+    if (level === INITIAL) {
+      this.#otherInitial?.aead?.dispose();
+      this.#otherInitial?.hp?.dispose();
+      this.#otherInitial = null;
+    }
     if (level === APPLICATION) {
       this.#oneRtt?.dispose();
       this.#oneRtt = null;

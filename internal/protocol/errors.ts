@@ -250,15 +250,20 @@ export class VersionNegotiationError extends QuicError {
   override readonly remote: boolean = true;
   readonly ours: readonly number[];
   readonly theirs: readonly number[];
-  constructor(ours: readonly number[], theirs: readonly number[]) {
+  /** What a new attempt should use, null where there is nothing in common. `dial` makes that attempt by itself. */
+  readonly next: number | null;
+  constructor(ours: readonly number[], theirs: readonly number[], next: number | null = null) {
     const show = (list: readonly number[]) =>
       list.map((version) => `0x${version.toString(16)}`).join(", ") || "none";
     super(
       "ERR_QUIC_VERSION_NEGOTIATION",
-      `No QUIC version in common: we speak ${show(ours)}, the peer speaks ${show(theirs)}.`,
+      next === null
+        ? `No QUIC version in common: we speak ${show(ours)}, the peer speaks ${show(theirs)}.`
+        : `The server speaks ${show(theirs)}: dial again with ${show([next])}.`,
     );
     this.ours = ours;
     this.theirs = theirs;
+    this.next = next;
   }
 }
 

@@ -195,6 +195,15 @@ export const MAX_TOKEN_LENGTH = 1024;
 export const TOKEN_STORE_SERVERS = 256;
 export const TOKENS_PER_SERVER = 4;
 
+/**
+ * A Version Negotiation packet is believed so late (ms): nothing authenticates it, and an answer of the server's that is
+ * on its way proves it forged (rfc9000#6.2). Covers the round trips on Earth; an honest one costs that much, once.
+ */
+export const VERSION_NEGOTIATION_PATIENCE = 250;
+
+/** Bytes of the greased transport parameter's value, at most. */
+export const MAX_GREASED_PARAMETER = 16;
+
 /** rfc9000#10.3: shorter datagrams cannot be told from valid packets. */
 export const MIN_STATELESS_RESET = 21;
 

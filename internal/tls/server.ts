@@ -152,6 +152,9 @@ export class TlsServer extends TlsMachine {
     const retried = this.#retried;
     const group = psk?.mode === "psk_ke" ? null : chooseGroup(this.capabilities, hello);
     this.transcript.start(suite.hash);
+    // rfc9369#4.1 The server MUST send all CRYPTO frames using the negotiated version: a HelloRetryRequest too, so that
+    // the parameters that decide about it count from the first ClientHello (the second repeats them).
+    if (retried === null) this.sink.peerTransportParameters(hello.transportParameters);
     const shared = group === null || hello.keyShares.some((share) => share.group === GROUP[group]);
     if (retried === null && !shared) {
       this.#retried = { hello, group, suite };
@@ -178,7 +181,6 @@ export class TlsServer extends TlsMachine {
     this.clientRandom = hello.random;
     this.#ticketsWanted = hello.pskModes.includes("psk_dhe_ke");
     this.#state = "sending";
-    this.sink.peerTransportParameters(hello.transportParameters);
     // rfc8446#4.2.10 a server which receives an "early_data" extension MUST behave in one of three ways: take it, or
     // here as if it were not there; the retry is above.
     if (!hello.earlyData && retried?.hello.earlyData !== true) return this.#identify(hello);

@@ -18,7 +18,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 /** An echo server on `port`, for examples that dial; what an example names and does not make. */
 const SURROUNDINGS = `
 import * as all from ${JSON.stringify(entry)};
-const { Transport, acceptFrom, memorySessionCache, memoryTokenStore, refuse, selfSigned, listenAddr: realListen, dialAddr: realDial } = all;
+const { QuicVersion, Transport, acceptFrom, memorySessionCache, memoryTokenStore, refuse, selfSigned, listenAddr: realListen, dialAddr: realDial } = all;
 const made = selfSigned();
 const echo = await new Transport({ address: "127.0.0.1" }).listen({ ...made, ALPNProtocols: ["echo"] });
 void (async () => {

@@ -11,7 +11,7 @@ import type {
 } from "../../internal/endpoint/types.ts";
 import { makeAddress, type Address } from "../../internal/protocol/address.ts";
 import { RxBatch, TxBatch } from "../../internal/protocol/batch.ts";
-import { PACKET_INITIAL, VERSION_1 } from "../../internal/protocol/constants.ts";
+import { PACKET_INITIAL, VERSION_1, VERSION_2 } from "../../internal/protocol/constants.ts";
 import type { QuicError } from "../../internal/protocol/errors.ts";
 import type { TraceEvent } from "../../internal/protocol/tracer.ts";
 import { patchLength, writeLongHeader, writeShortHeader } from "../../internal/wire/header.ts";
@@ -127,6 +127,7 @@ export class Bench {
       },
       {
         connect: (options, context, host) => this.#make(host, context, options.remote, null),
+        policy: () => ({ versions: [VERSION_1, VERSION_2], greaseQuicBit: false }),
         accept: (_options, initial, context, host) => {
           if (this.throwOnAccept) throw new Error("defect");
           return this.#make(host, context, initial.remote, initial);

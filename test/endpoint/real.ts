@@ -1,11 +1,12 @@
 // Endpoints with real connections, and a network between them that is a loop over batches: no delay, a clock that is a
 // number, faults by hooks.
-import { acceptServer, type ServerConnectionOptions } from "../../internal/connection/server.ts";
-import { connectClient, type ClientConnectionOptions } from "../../internal/connection/client.ts";
+import type { ServerConnectionOptions } from "../../internal/connection/server.ts";
+import type { ClientConnectionOptions } from "../../internal/connection/client.ts";
 import { connectionConfig, type ConnectionConfig } from "../../internal/connection/config.ts";
 import type { Connection } from "../../internal/connection/connection.ts";
 import { simProvider } from "../../internal/crypto/sim.ts";
 import { Endpoint } from "../../internal/endpoint/endpoint.ts";
+import { connections } from "../../internal/endpoint/factory.ts";
 import type { EndpointEvent, EndpointOptions, ListenPolicy } from "../../internal/endpoint/types.ts";
 import type { Address } from "../../internal/protocol/address.ts";
 import { RxBatch, TxBatch } from "../../internal/protocol/batch.ts";
@@ -47,7 +48,7 @@ export class Node {
         tracer: { record: (event) => void this.trace.push(event) },
         ...options,
       },
-      { connect: connectClient, accept: acceptServer },
+      connections,
     );
   }
 

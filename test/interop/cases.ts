@@ -37,6 +37,8 @@ export const USUAL_PATH = { delayMs: 15, bandwidthMbps: 10, queuePackets: 25, mt
 const BURST = 3;
 const CHACHA20 = 0x1303;
 const INITIAL_MAX_STREAMS_BIDI = 0x08;
+const VERSION_1 = 0x00000001;
+const VERSION_2 = 0x6b3343cf;
 
 const needs = (truth: boolean, otherwise: string): string | null => (truth ? null : otherwise);
 const connections = (full: boolean): number[] => Array<number>(full ? 50 : 10).fill(KB);
@@ -73,6 +75,42 @@ export const CASES: readonly Case[] = [
     testcase: "retry",
     files: () => [KB],
     check: ({ stats }) => needs(stats.retries > 0, "no Retry packet was sent"),
+  },
+  {
+    name: "keyupdate",
+    testcase: "keyupdate",
+    files: () => [3 * MB],
+    check: ({ handshake }) =>
+      handshake === null
+        ? "the relay saw no ClientHello"
+        : needs(
+            handshake.keyPhases.client.includes(1) && handshake.keyPhases.server.includes(1),
+            `key phases of the client ${handshake.keyPhases.client.join()}, of the server ${handshake.keyPhases.server.join()}`,
+          ),
+  },
+  {
+    name: "v2",
+    testcase: "v2",
+    files: () => [KB],
+    check: ({ handshake }) =>
+      handshake === null
+        ? "the relay saw no ClientHello"
+        : (needs(
+            handshake.originalVersion === VERSION_1,
+            `began with version ${handshake.originalVersion.toString(16)}`,
+          ) ??
+          needs(
+            handshake.negotiatedVersion === VERSION_2,
+            `ended with version ${handshake.negotiatedVersion?.toString(16)}`,
+          )),
+  },
+  {
+    name: "versionnegotiation",
+    testcase: "versionnegotiation",
+    files: () => [KB],
+    check: ({ stats, handshake }) =>
+      needs(stats.versionNegotiations > 0, "no Version Negotiation packet was sent") ??
+      needs(handshake?.negotiatedVersion === VERSION_1, "it did not end with version 1"),
   },
   {
     name: "multiplexing",

@@ -10,12 +10,14 @@ import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fetchHq, HQ_ALPN } from "../../examples/hq/client.ts";
 import { serveHq } from "../../examples/hq/server.ts";
-import { type Config, type Connection, type TlsOptions, Transport } from "../../src/index.ts";
+import { type Config, type Connection, QuicVersion, type TlsOptions, Transport } from "../../src/index.ts";
 
 /** What the runner takes for "this implementation does not do that". */
 const UNSUPPORTED = 127;
 /** A third of all packets is lost in some cases. */
 const CONFIG: Config = { handshakeTimeout: 60_000, maxIdleTimeout: 30_000 };
+/** rfc9000#15: a version nobody speaks. */
+const RESERVED = 0x1a2a3a4a;
 
 const BOTH = [
   "handshake",
@@ -23,6 +25,9 @@ const BOTH = [
   "longrtt",
   "chacha20",
   "retry",
+  "keyupdate",
+  "v2",
+  "versionnegotiation",
   "multiplexing",
   "blackhole",
   "amplificationlimit",
@@ -47,6 +52,15 @@ const certs = folder("CERTS", "/certs");
 
 const tls: TlsOptions = { ALPNProtocols: [HQ_ALPN] };
 if (testcase === "chacha20") tls.ciphers = ["chacha20-poly1305"];
+// The client begins with version 1, and the server moves it to version 2 (rfc9369#4).
+if (testcase === "v2") {
+  CONFIG.versions = [QuicVersion.v2, QuicVersion.v1];
+  if (role === "client") CONFIG.originalVersion = QuicVersion.v1;
+}
+if (testcase === "versionnegotiation") {
+  CONFIG.versions = [QuicVersion.v1];
+  if (role === "client") CONFIG.originalVersion = RESERVED;
+}
 
 async function serve(): Promise<void> {
   tls.cert = readFileSync(join(certs, "cert.pem"));

@@ -12,6 +12,12 @@ export interface Handshake {
   suite: number | null;
   /** Key agreement group of the server's share; 0x11ec is X25519MLKEM768. */
   group: number | null;
+  /** Of the client's first Initial. */
+  originalVersion: number;
+  /** Of the server's Handshake packets. */
+  negotiatedVersion: number | null;
+  /** Key phase bits of the 1-RTT packets from each side, in order, repetitions left out. Empty without a key log. */
+  keyPhases: { client: number[]; server: number[] };
   /** The server's transport parameters by number, integers only (rfc9000#18.2). Empty without a key log. */
   serverParameters: Map<number, number>;
 }
@@ -168,7 +174,11 @@ function* extensions(cursor: Cursor): Generator<{ type: number; body: Cursor }> 
 }
 
 /** Reads the first connection in `captured`; `keyLog` is the text of an SSLKEYLOGFILE. Null without a whole ClientHello. */
-export function inspectHandshake(captured: readonly Captured[], keyLog = ""): Handshake | null {
+export function inspectHandshake(
+  captured: readonly Captured[],
+  keyLog = "",
+  shorts: readonly Captured[] = [],
+): Handshake | null {
   const packets = captured.flatMap(({ toServer, data }) =>
     longPackets(data).map((packet) => ({ toServer, data, packet })),
   );
@@ -193,7 +203,17 @@ export function inspectHandshake(captured: readonly Captured[], keyLog = ""): Ha
   }
   const clientHello = fromClient.messages().find(({ type }) => type === 1)?.body;
   if (clientHello === undefined) return null;
-  const found: Handshake = { offeredSuites: [], suite: null, group: null, serverParameters: new Map() };
+  const version = (server: boolean, type: number): number | null =>
+    packets.find((each) => each.toServer !== server && each.packet.type === type)?.packet.version ?? null;
+  const found: Handshake = {
+    offeredSuites: [],
+    suite: null,
+    group: null,
+    originalVersion: version(false, INITIAL)!,
+    negotiatedVersion: version(true, HANDSHAKE),
+    keyPhases: { client: [], server: [] },
+    serverParameters: new Map(),
+  };
   clientHello.take(2);
   const random = clientHello.take(32).toString("hex");
   clientHello.take(clientHello.uint(1));
@@ -209,8 +229,28 @@ export function inspectHandshake(captured: readonly Captured[], keyLog = ""): Ha
   serverHello.take(1);
   for (const { type, body } of extensions(serverHello)) if (type === 51) found.group = body.uint(2);
 
-  const secret = new RegExp(`^SERVER_HANDSHAKE_TRAFFIC_SECRET ${random} ([0-9a-f]+)`, "mi").exec(keyLog)?.[1];
+  const logged = (label: string) => new RegExp(`^${label} ${random} ([0-9a-f]+)`, "mi").exec(keyLog)?.[1];
+  const secret = logged("SERVER_HANDSHAKE_TRAFFIC_SECRET");
   if (secret === undefined || !SUITES.has(found.suite as 0x1301)) return found;
+  for (const side of ["client", "server"] as const) {
+    const traffic = logged(`${side.toUpperCase()}_TRAFFIC_SECRET_0`);
+    const label = VERSIONS.get(found.negotiatedVersion ?? 0)?.label;
+    // The receiver's connection ID, whose length a short header does not say.
+    const receiver = packets.find(
+      ({ toServer, packet }) => toServer === (side === "server") && packet.type === HANDSHAKE,
+    );
+    if (traffic === undefined || label === undefined || receiver === undefined) continue;
+    const keys = keysOf(found.suite!, label, Buffer.from(traffic, "hex"));
+    const at = 1 + receiver.packet.scid.length + 4;
+    for (const { toServer, data } of shorts) {
+      if (toServer !== (side === "client") || data.length < at + 16) continue;
+      const first = data[0]! ^ (mask(keys, Buffer.from(data.subarray(at, at + 16)))[0]! & 0x1f);
+      // Reserved bits: what is not 0 was not made with these keys.
+      if ((first & 0x18) !== 0) continue;
+      const phase = (first >> 2) & 1;
+      if (found.keyPhases[side].at(-1) !== phase) found.keyPhases[side].push(phase);
+    }
+  }
   const encrypted = new CryptoStream();
   for (const { toServer, data, packet } of packets) {
     if (toServer || packet.type !== HANDSHAKE) continue;

@@ -196,7 +196,8 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
 
     let handshake: Handshake | null = null;
     if (test.multiconnect !== true) {
-      handshake = inspectHandshake(relay.captured(), existsSync(keyLog) ? readFileSync(keyLog, "utf8") : "");
+      const keys = existsSync(keyLog) ? readFileSync(keyLog, "utf8") : "";
+      handshake = inspectHandshake(relay.captured(), keys, relay.shortHeaders());
     }
     const connections = test.multiconnect === true ? files.length : 1;
     const evidence = { stats, handshake, elapsedMs, connections };

@@ -1,12 +1,12 @@
 // A client and a server on a simulated network, with an application that sends seeded content and checks what arrives.
 import assert from "node:assert/strict";
-import { acceptServer } from "../../internal/connection/server.ts";
-import { connectClient, type ClientConnectionOptions } from "../../internal/connection/client.ts";
+import type { ClientConnectionOptions } from "../../internal/connection/client.ts";
 import { connectionConfig, type ConnectionConfig } from "../../internal/connection/config.ts";
 import type { Connection } from "../../internal/connection/connection.ts";
 import type { GroupName } from "../../internal/crypto/provider.ts";
 import { simProvider } from "../../internal/crypto/sim.ts";
 import { Endpoint } from "../../internal/endpoint/endpoint.ts";
+import { connections } from "../../internal/endpoint/factory.ts";
 import type { EndpointEvent, EndpointOptions } from "../../internal/endpoint/types.ts";
 import { makeAddress } from "../../internal/protocol/address.ts";
 import type { QuicError } from "../../internal/protocol/errors.ts";
@@ -165,7 +165,7 @@ export class Scenario {
           this.options.traced === true ? { record: (event) => void this.trace[role].push(event) } : null,
         ...(role === "client" ? this.options.clientEndpoint : this.options.serverEndpoint),
       },
-      { connect: connectClient, accept: acceptServer },
+      connections,
     );
     const host = new Host(makeAddress(ip, port), endpoint);
     host.onEvent = (event) => this.#onEvent(event);
@@ -217,11 +217,13 @@ export class Scenario {
     };
   }
 
-  dial(): Connection {
+  /** @param negotiated the version that a Version Negotiation packet made the client choose. */
+  dial(negotiated?: number): Connection {
     const options: ClientConnectionOptions = {
       remote: this.server.address,
       config: this.#config("client"),
       tls: this.#clientTls(),
+      ...(negotiated === undefined ? {} : { negotiated }),
     };
     const connection = this.client.endpoint.dial(options, this.net.now, this.net.wallNow);
     this.state(connection);

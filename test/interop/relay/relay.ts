@@ -88,6 +88,8 @@ export interface Relay {
   readonly port: number;
   stats(): RelayStats;
   captured(): readonly Captured[];
+  /** The first bytes of 1-RTT packets, as many as `capture` says times ten: enough to read their headers with the keys. */
+  shortHeaders(): readonly Captured[];
   /** Rebinds all clients now. */
   rebind(): Promise<void>;
   close(): Promise<void>;
@@ -150,6 +152,8 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   const flows = new Map<string, Flow>();
   const retired: Socket[] = [];
   const captured: Captured[] = [];
+  const shorts: Captured[] = [];
+  let shortsLeft = 10 * (options.capture ?? 0);
   const captureLeft = { up: options.capture ?? 0, down: options.capture ?? 0 };
   const serverIds = new Set<string>();
   const counts = {
@@ -246,7 +250,10 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
         flow.amplification = Math.max(flow.amplification, flow.bytesFromServer / flow.bytesToServer);
       }
     }
-    if (!startsLong(data)) return;
+    if (!startsLong(data)) {
+      if (shortsLeft-- > 0) shorts.push({ toServer: up_, client: flow.client, data: data.slice(0, 64) });
+      return;
+    }
     if (captureLeft[up_ ? "up" : "down"] > 0) {
       captureLeft[up_ ? "up" : "down"]--;
       captured.push({ toServer: up_, client: flow.client, data: data.slice() });
@@ -379,6 +386,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
       durationMs: started < 0 ? 0 : last - started,
     }),
     captured: () => captured,
+    shortHeaders: () => shorts,
     rebind,
     close: async () => {
       if (closed) return;

@@ -22,7 +22,7 @@ UNSUPPORTED = 127
 CASES = {
     "handshake", "transfer", "longrtt", "chacha20", "multiplexing", "blackhole", "amplificationlimit", "handshakeloss",
     "handshakecorruption", "transferloss", "transfercorruption", "ipv6", "multiconnect", "retry", "resumption", "zerortt",
-    "keyupdate", "v2", "connectionmigration", "rebind-port", "rebind-addr",
+    "keyupdate", "v2", "versionnegotiation", "connectionmigration", "rebind-port", "rebind-addr",
 }
 TESTCASE = os.environ.get("TESTCASE", "")
 CERTS = Path(os.environ.get("CERTS") or "/certs")
@@ -36,6 +36,10 @@ def configuration(is_client: bool) -> QuicConfiguration:
         made.supported_versions = [QuicProtocolVersion.VERSION_2, QuicProtocolVersion.VERSION_1]
         if is_client:
             made.original_version = QuicProtocolVersion.VERSION_1
+    if TESTCASE == "versionnegotiation":
+        made.supported_versions = [QuicProtocolVersion.VERSION_1]
+        if is_client:  # Begins with a reserved version.
+            made.supported_versions = [0x1A2A3A4A, QuicProtocolVersion.VERSION_1]
     if os.environ.get("QLOGDIR"):
         made.quic_logger = QuicFileLogger(os.environ["QLOGDIR"])
     if os.environ.get("SSLKEYLOGFILE"):

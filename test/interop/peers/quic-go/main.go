@@ -52,7 +52,7 @@ func main() {
 	switch testcase {
 	case "handshake", "transfer", "longrtt", "multiplexing", "blackhole", "amplificationlimit", "handshakeloss",
 		"handshakecorruption", "transferloss", "transfercorruption", "ipv6", "multiconnect", "retry", "resumption",
-		"zerortt", "v2", "connectionmigration", "rebind-port", "rebind-addr":
+		"zerortt", "v2", "versionnegotiation", "connectionmigration", "rebind-port", "rebind-addr":
 	case "keyupdate": // quic-go updates its keys after 100 packets, with or without being asked.
 	case "chacha20":
 		chachaOnly()
@@ -73,6 +73,12 @@ func main() {
 		conf.Versions = []quic.Version{quic.Version2, quic.Version1}
 		if role == "client" { // The runner's client begins with version 1; compatible negotiation is the server's part.
 			conf.Versions = []quic.Version{quic.Version1, quic.Version2}
+		}
+	}
+	if testcase == "versionnegotiation" {
+		conf.Versions = []quic.Version{quic.Version1}
+		if role == "client" { // quic-go dials with versions it knows alone: one that the server does not speak.
+			conf.Versions = []quic.Version{quic.Version2, quic.Version1}
 		}
 	}
 	tlsConf := &tls.Config{NextProtos: []string{alpn}, MinVersion: tls.VersionTLS13}
