@@ -262,7 +262,8 @@ export const SKIPPED_NUMBER_PERIOD = 256;
 /** Native cipher contexts for each cipher, about 1 KB each; keys beyond them take turns. Stops: memory by idle connections. */
 export const MAX_CIPHER_CONTEXTS = 256;
 
-/** Blocks of 64 KiB kept for the next transfer, in the whole process. Stops: memory after a burst of transfers. */
+/** Blocks of stream data of each size (2 to 64 KiB) kept for what comes next, in the whole process: 16 MB at most. Stops:
+ * memory after a burst of transfers. */
 export const MAX_POOLED_BLOCKS = 128;
 
 /** The longest wait for an answer that is spent awake, ms. Stops: CPU spent on peers that are far away. */

@@ -6,7 +6,7 @@
 // received, which flow control counts, and never are more than a few per window: frames of one byte buy nothing.
 
 import { MAX_STREAM_GAPS } from "../protocol/limits.ts";
-import { BLOCK, carve, giveBlock, isCarved, takeBlock } from "./block-pool.ts";
+import { BLOCK, giveBlock, isCarved, takeBlock } from "./block-pool.ts";
 import { copyBytes } from "./copy.ts";
 import { RangeSet } from "./range-set.ts";
 
@@ -109,7 +109,7 @@ export class Reassembly {
     const cell = cellStart(offset);
     const start = Math.max(cell, this.read);
     const end = Math.min(cellEnd(cell), finalSize);
-    return { start, end, bytes: end - start === BLOCK ? takeBlock() : carve(end - start) };
+    return { start, end, bytes: takeBlock(end - start) };
   }
 
   /** Copies up to `target.length` bytes out. */
@@ -176,6 +176,13 @@ export class Reassembly {
       gone++;
     }
     if (gone > 0) blocks.splice(0, gone);
+    // Everything was read: a stream that waits holds no memory, and what comes next lies where the cache is warm.
+    if (blocks.length > 0 && this.read === this.contiguous && this.#beyond.isEmpty) this.#release();
+  }
+
+  #release(): void {
+    for (const { bytes } of this.#blocks) giveBlock(bytes);
+    this.#blocks.length = 0;
   }
 
   /** Bytes of memory held. */
@@ -186,8 +193,7 @@ export class Reassembly {
   }
 
   clear(): void {
-    for (const { bytes } of this.#blocks) giveBlock(bytes);
-    this.#blocks = [];
+    this.#release();
     this.#beyond.clear();
     this.read = this.contiguous;
   }

@@ -1,7 +1,7 @@
 // Bytes written and not acknowledged: kept in blocks, read by range when they are sent or sent again.
 
 import { MIN_OWNED_CHUNK } from "../protocol/limits.ts";
-import { BLOCK, carve, giveBlock, takeBlock } from "./block-pool.ts";
+import { BLOCK, giveBlock, takeBlock } from "./block-pool.ts";
 import { copyBytes } from "./copy.ts";
 import { RangeSet } from "./range-set.ts";
 
@@ -43,8 +43,7 @@ export class SendBuffer {
       if (block === undefined || !block.ours || block.length === block.bytes.length) {
         // Small messages get small blocks; a bulk write fills whole ones.
         const size = left >= BLOCK ? BLOCK : Math.min(BLOCK, Math.max(left, this.size === 0 ? 0 : 4096));
-        const bytes = size === BLOCK ? takeBlock() : carve(size);
-        block = { start: this.end, bytes, length: 0, ours: true };
+        block = { start: this.end, bytes: takeBlock(size), length: 0, ours: true };
         this.#blocks.push(block);
       }
       const n = Math.min(left, block.bytes.length - block.length);

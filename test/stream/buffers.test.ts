@@ -130,6 +130,38 @@ describe("reassembly", () => {
     assert.equal(data.contiguous, 1);
   });
 
+  test("a stream that was read to its end so far holds no memory, and goes on", () => {
+    const data = new Reassembly();
+    const target = new Uint8Array(50_000);
+    for (let at = 0, round = 0; round < 40; round++) {
+      const length = 1 + ((round * 4099) % 50_000);
+      assert.ok(data.insert(at, content(0, at, length), 0, length, Infinity));
+      assert.ok(data.memory > 0);
+      if (round % 3 === 0) {
+        const chunks = data.readChunks(Infinity);
+        assert.deepEqual(Buffer.concat(chunks), Buffer.from(content(0, at, length)));
+        // Nothing of what other streams had in the block is in reach.
+        for (const chunk of chunks) {
+          const behind = new Uint8Array(chunk.buffer).subarray(chunk.byteOffset + chunk.length);
+          assert.ok(behind.every((byte) => byte === 0));
+        }
+      } else {
+        assert.equal(data.readInto(target), length);
+        assert.deepEqual(target.subarray(0, length), content(0, at, length));
+      }
+      assert.equal(data.memory, 0);
+      at += length;
+      // A gap is another matter: what is beyond it waits.
+      if (round % 5 === 0) {
+        assert.ok(data.insert(at + 1, content(0, at + 1, 1), 0, 1, Infinity));
+        assert.ok(data.memory > 0);
+        assert.ok(data.insert(at, content(0, at, 1), 0, 1, Infinity));
+        assert.equal(data.readInto(target), 2);
+        at += 2;
+      }
+    }
+  });
+
   test("what was handed out is sealed: later data goes to memory of its own", () => {
     const data = new Reassembly();
     data.insert(0, content(1, 0, 1200), 0, 1200, Infinity);

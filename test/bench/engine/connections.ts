@@ -8,7 +8,7 @@ import { BURST, OP_UPLOAD, type Result, type Workload } from "./spec.ts";
 
 /** Handshakes in flight while they are opened. */
 const OPENING = 16;
-const WARM_BURSTS = 6;
+const WARM_ROUNDS = 2.2;
 
 export async function openMany(
   client: { connect(): Promise<BenchConnection> },
@@ -28,28 +28,25 @@ export async function openMany(
   // A burst that the one before it still holds up is not sent: there is one writer to a stream.
   const writing = connections.map(() => false);
   const burst = new Uint8Array(BURST * workload.size);
-  // Windows have grown to a burst and more before it counts, on few connections as on many.
-  let warmed = 0;
-  const warmer = async (): Promise<void> => {
-    for (let i = warmed++; i < connections.length; i = warmed++) {
-      const stream = (streams[i] = await connections[i]!.openStream());
-      await stream.write(request(OP_UPLOAD, 0));
-      for (let k = 0; k < WARM_BURSTS; k++) await stream.write(burst);
-    }
-  };
-  await Promise.all(Array.from({ length: OPENING }, warmer));
-  // A whole round is warm-up: first uses cost more, whatever their number.
+  // Whole rounds are warm-up: first uses cost more, whatever their number, and a window has to grow to a burst. At the
+  // measured rate, too: what comes faster than it is read overflows the socket, and its recovery would be measured.
   const round = connections.length / workload.rate;
-  const meter = new Meter(host, { ...workload, warmup: Math.max(workload.warmup, 1.2 * round) });
+  const meter = new Meter(host, { ...workload, warmup: Math.max(workload.warmup, WARM_ROUNDS * round) });
+  const open = async (at: number): Promise<void> => {
+    const stream = await connections[at]!.openStream();
+    await stream.write(request(OP_UPLOAD, 0));
+    await stream.write(burst);
+    streams[at] = stream;
+  };
   const start = performance.now();
   for (let sent = 0; !meter.over;) {
     const due = ((performance.now() - start) / 1000) * workload.rate;
     for (; sent < due; sent++) {
       const at = sent % connections.length;
-      const stream = streams[at]!;
+      const stream = streams[at];
       if (writing[at]) continue;
       writing[at] = true;
-      const done = stream.write(burst);
+      const done = stream === null ? open(at) : stream!.write(burst);
       if (done === undefined) writing[at] = false;
       else void done.then(() => (writing[at] = false));
       meter.operations++;

@@ -32,6 +32,9 @@ async function send(stream: BenchStream, length: number): Promise<void> {
   }
 }
 
+/** What is read is thrown away, whichever stream it is from. */
+const sink = new Uint8Array(CHUNK);
+
 /** Counts what comes until the end. */
 export async function drain(stream: BenchStream, buffer: Uint8Array): Promise<number> {
   let got = 0;
@@ -73,12 +76,12 @@ export async function serve(stream: BenchStream, state: { datagrams: number }): 
         await drain(stream, tiny);
         return;
       case OP_UPLOAD: {
-        const got = rest + (await drain(stream, new Uint8Array(CHUNK)));
+        const got = rest + (await drain(stream, sink));
         void stream.write(eight(got));
         return stream.end();
       }
       case OP_BOTH: {
-        const reading = drain(stream, new Uint8Array(CHUNK));
+        const reading = drain(stream, sink);
         await send(stream, length);
         stream.end();
         await reading;
