@@ -62,7 +62,19 @@ export function meaningOf(code: number): number {
 }
 
 /** Stable strings for `error.code`. */
-export type Http3ErrorCode = "ERR_HTTP3_CONNECTION" | "ERR_HTTP3_STREAM" | "ERR_HTTP3_FIELD";
+export type Http3ErrorCode =
+  | "ERR_HTTP3_CONNECTION"
+  | "ERR_HTTP3_STREAM"
+  | "ERR_HTTP3_FIELD"
+  | "ERR_HTTP3_STATE"
+  | "ERR_HTTP3_GOING_AWAY";
+
+/** Options of the errors of HTTP/3. */
+export interface Http3ErrorOptions {
+  readonly cause?: unknown;
+  /** Whether the peer said so. Default false. */
+  readonly remote?: boolean;
+}
 
 /**
  * The root of the errors of HTTP/3. `code` is stable and meant for programs, `errorCode` is what goes on the wire,
@@ -76,12 +88,16 @@ export class Http3Error extends Error {
   readonly timeout: boolean = false;
   readonly temporary: boolean = false;
   /** True when the peer said so, false when this side did. */
-  readonly remote: boolean = false;
+  readonly remote: boolean;
 
-  constructor(code: Http3ErrorCode, errorCode: number, message: string, options?: { cause?: unknown }) {
-    super(`${h3ErrorName(errorCode)}: ${message}`, options);
+  constructor(code: Http3ErrorCode, errorCode: number, message: string, options?: Http3ErrorOptions) {
+    super(
+      `${h3ErrorName(errorCode)}: ${message}`,
+      options?.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.code = code;
     this.errorCode = errorCode;
+    this.remote = options?.remote ?? false;
   }
 
   override get name(): string {
@@ -89,17 +105,44 @@ export class Http3Error extends Error {
   }
 }
 
-/** The peer broke HTTP/3 so that the connection has to be closed with `errorCode`. rfc9114#8 */
+const codeOf = (error: H3ErrorName | number) => (typeof error === "number" ? error : H3_ERROR[error]);
+
+/** The connection was or has to be closed with `errorCode`: one side broke HTTP/3, or is done. rfc9114#8 */
 export class Http3ConnectionError extends Http3Error {
-  constructor(error: H3ErrorName, message: string, options?: { cause?: unknown }) {
-    super("ERR_HTTP3_CONNECTION", H3_ERROR[error], message, options);
+  constructor(error: H3ErrorName | number, message: string, options?: Http3ErrorOptions) {
+    super("ERR_HTTP3_CONNECTION", codeOf(error), message, options);
   }
 }
 
-/** One stream has to be ended with `errorCode`; the connection lives on. rfc9114#8 */
+/** One stream was or has to be ended with `errorCode`; the connection lives on. rfc9114#8 */
 export class Http3StreamError extends Http3Error {
-  constructor(error: H3ErrorName, message: string, options?: { cause?: unknown }) {
-    super("ERR_HTTP3_STREAM", H3_ERROR[error], message, options);
+  constructor(error: H3ErrorName | number, message: string, options?: Http3ErrorOptions) {
+    super("ERR_HTTP3_STREAM", codeOf(error), message, options);
+  }
+
+  /** Whether the server did nothing with the request: it can be sent again, whatever its method. rfc9114#4.1.1 */
+  get rejected(): boolean {
+    return this.remote && this.errorCode === H3_ERROR.H3_REQUEST_REJECTED;
+  }
+}
+
+/** A call that cannot be made now: the caller's mistake, nothing was sent. */
+export class Http3StateError extends Http3Error {
+  constructor(message: string) {
+    super("ERR_HTTP3_STATE", H3_ERROR.H3_INTERNAL_ERROR, message);
+  }
+}
+
+/** The peer takes no more requests on this connection, or this side sends none: use another one. rfc9114#5.2 */
+export class GoingAwayError extends Http3Error {
+  constructor(remote: boolean) {
+    const who = remote ? "the peer" : "this side";
+    super(
+      "ERR_HTTP3_GOING_AWAY",
+      H3_ERROR.H3_REQUEST_REJECTED,
+      `${who} is shutting the connection down; send the request on another one`,
+      { remote },
+    );
   }
 }
 

@@ -35,3 +35,39 @@ export const IDLE_FRAMES = 1000;
 
 /** A capsule other than those that are passed through: a datagram over a stream can be as large as one in UDP. Stops: memory by capsules that never end. */
 export const CAPSULE_SIZE = 65536;
+
+/** Interim responses before the final one. A few early hints are usual. Stops: memory and time by 1xx without end. */
+export const INTERIM_RESPONSES = 100;
+
+/** Requests that a client may give up before they are answered: so many at once and so many a second, twice that while most are answered. What browsers cancel when a page is left is far below. Stops: rapid resets, CVE-2023-44487: requests that cost the server work and the client nothing, as each reset makes room for the next. */
+export const RESET_BURST = 1000;
+export const RESETS_PER_SECOND = 33;
+
+/** Unidirectional streams that are none of ours, the same way: so many at once and so many a second. Reserved ones are sent to be ignored, one or two a connection. Stops: floods of streams that say nothing. */
+export const UNKNOWN_STREAM_BURST = 200;
+export const UNKNOWN_STREAMS_PER_SECOND = 10;
+
+/** Frames on the control stream after SETTINGS: so many at once and so many a second. A browser sends PRIORITY_UPDATE frames as a page is laid out, some for each image. Stops: PRIORITY_UPDATE, MAX_PUSH_ID and CANCEL_PUSH floods, rfc9114#10.5, rfc9218#13. */
+export const CONTROL_FRAME_BURST = 2000;
+export const CONTROL_FRAMES_PER_SECOND = 200;
+
+/** Priorities kept for requests that have not come yet: as many as may be under way. Stops: memory by PRIORITY_UPDATE for streams that never come, rfc9218#7. */
+export const EARLY_PRIORITIES = 100;
+
+/** Milliseconds from a request stream's first byte to the end of its header section. Node's own default for HTTP/1. Stops: streams that are opened and never say what for. */
+export const HEADERS_TIMEOUT = 60_000;
+
+/** Bytes of encoder instructions that may wait for acknowledgement before fields go out as literals: below any peer's stream window, so that instructions do not wait for credit. rfc9204#2.1.3 */
+export const QPACK_ENCODER_IN_FLIGHT = 16384;
+
+/** Bytes read ahead of a stream whose frames are being read: what an application has not taken. Stops: memory by streams nobody reads; the rest waits in QUIC's windows. */
+export const READ_AHEAD = 65536;
+
+/** Payload that is put into the same buffer as its frame header; larger payloads follow it uncopied. */
+export const SMALL_PAYLOAD = 4096;
+
+/** Largest DATA frame that is sent: others' control frames and trailers can be told apart soon enough, and few headers are written. */
+export const MAX_DATA_FRAME = 1_048_576;
+
+/** Requests of a connection that wait for the application to accept them. QUIC's limit on streams (100 by default) bounds them too, but is freed by a reset. Stops: rapid resets. */
+export const WAITING_REQUESTS = 200;

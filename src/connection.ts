@@ -319,14 +319,15 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Ends the connection when everything written on streams that were closed has been acknowledged, then with code 0.
+   * Ends the connection when everything written on streams that were closed has been acknowledged.
    * @param options.signal stops waiting: the connection is closed all the same.
+   * @param options.code the application's code for that, default 0; `reason` goes with it.
    */
-  async close(options?: WaitOptions): Promise<void> {
+  async close(options?: WaitOptions & { code?: number | bigint; reason?: string }): Promise<void> {
     try {
       await this.#drained(options?.signal);
     } finally {
-      this.closeWithError(0, "");
+      this.closeWithError(options?.code ?? 0, options?.reason ?? "");
     }
   }
 

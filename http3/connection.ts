@@ -1,0 +1,561 @@
+// HTTP/3 on one QUIC connection, rfc9114: its streams, settings, requests, and how it ends.
+
+import { randomBytes, randomInt } from "node:crypto";
+import { ApplicationError, type Connection, QuicError, type Stream, StreamError } from "../src/index.ts";
+import { checkPushId, ControlStreamReader, type ControlEvent } from "./control-stream.ts";
+import {
+  GoingAwayError,
+  H3_ERROR,
+  Http3ConnectionError,
+  Http3Error,
+  Http3StateError,
+  Http3StreamError,
+} from "./errors.ts";
+import {
+  encodeFinalWarning,
+  encodeFrame,
+  encodeIdFrame,
+  encodePriorityUpdate,
+  FRAME,
+  type Role,
+} from "./frames.ts";
+import * as limits from "./limits.ts";
+import type { RequestToSend } from "./message-build.ts";
+import type { Http3Options } from "./options.ts";
+import type { Outlet } from "./outlet.ts";
+import { parsePriority, serializePriority, type Priority, type PriorityParameters } from "./priority.ts";
+import { ClientPushes, ServerPushes } from "./pushes.ts";
+import type { Field } from "./qpack/field.ts";
+import { QpackStreams } from "./qpack-streams.ts";
+import { Queue } from "./queue.ts";
+import { Allowance } from "./rate.ts";
+import { ClientStream, type MessageStream, ServerStream, type StreamHost } from "./request-stream.ts";
+import { DEFAULT_SETTINGS, encodeSettings, type Settings } from "./settings.ts";
+import { StreamSet } from "./stream-set.ts";
+import { checkBidirectional, PeerUniStreams } from "./streams.ts";
+import {
+  openOwnStreams,
+  openReservedStream,
+  reservedNumber,
+  UniStreamReader,
+  type UniStreamOwner,
+} from "./uni-streams.ts";
+
+/** The smallest wait between the two GOAWAYs of a shutdown, ms. */
+const LEAST_WARNING = 10;
+
+/**
+ * HTTP/3 on one QUIC connection, either side. A client makes requests with {@link request}, a server takes them from
+ * {@link acceptRequest} or {@link incomingRequests}. It owns the connection's streams: they are not to be used beside it.
+ */
+export class Http3Connection implements AsyncDisposable {
+  /** The QUIC connection beneath. */
+  readonly quic: Connection;
+  readonly role: Role;
+  readonly #options: Http3Options;
+  readonly #qpack: QpackStreams;
+  readonly #control: ControlStreamReader;
+  readonly #host: StreamHost;
+  readonly #pushes: ClientPushes | ServerPushes;
+  readonly #requests = new Queue<ServerStream>();
+  /** Streams that are not over. */
+  readonly #streams = new StreamSet();
+  #controlOutlet: Outlet | null = null;
+  /** Frames for the control stream before it is open. */
+  #controlPending: Uint8Array[] = [];
+  #peerSettings: Settings | null = null;
+  #resolveSettings: (settings: Settings) => void = () => {};
+  #rejectSettings: (error: unknown) => void = () => {};
+  /** Streams from this one on are rejected: what our GOAWAY said. */
+  #refusing = Infinity;
+  /** What the peer's GOAWAY said; -1 before. */
+  #peerGoaway = -1;
+  #shuttingDown = false;
+  #nextStream = 0;
+  #failure: Error | null = null;
+  readonly #resets = new Allowance(limits.RESET_BURST, limits.RESETS_PER_SECOND);
+  readonly #controlFrames = new Allowance(limits.CONTROL_FRAME_BURST, limits.CONTROL_FRAMES_PER_SECOND);
+  readonly #earlyPriorities = new Map<number, PriorityParameters>();
+
+  /** What the peer said of itself; resolves when its SETTINGS arrive, rejects where the connection ends before. */
+  readonly settings: Promise<Settings>;
+  /** Resolves when the connection has ended, with its error; a normal end has the code H3_NO_ERROR. Never rejects. */
+  readonly closed: Promise<Error>;
+
+  /**
+   * @param quic - a connection whose ALPN is `h3`, whose handshake is complete, and that nobody else uses
+   */
+  constructor(quic: Connection, options: Http3Options = {}) {
+    this.quic = quic;
+    this.role = quic.role;
+    this.#options = options;
+    const maxFieldSectionSize = options.maxHeaderListSize ?? limits.FIELD_SECTION_SIZE;
+    this.#qpack = new QpackStreams(
+      {
+        ...(options.qpackEncoderTableCapacity === undefined
+          ? {}
+          : { maxTableCapacity: options.qpackEncoderTableCapacity }),
+        ...(options.qpackPolicy === undefined ? {} : { policy: options.qpackPolicy }),
+      },
+      {
+        maxTableCapacity: options.qpackMaxTableCapacity ?? limits.QPACK_TABLE_CAPACITY,
+        maxBlockedStreams: options.qpackBlockedStreams ?? limits.QPACK_BLOCKED_STREAMS,
+        maxFieldSectionSize,
+      },
+      (error) => this.#streamFailed(error),
+    );
+    this.#pushes = this.role === "client" ? new ClientPushes() : new ServerPushes();
+    this.#control = new ControlStreamReader(this.role, this.#pushes);
+    this.settings = new Promise((resolve, reject) => {
+      this.#resolveSettings = resolve;
+      this.#rejectSettings = reject;
+    });
+    // Nobody has to look at it.
+    this.settings.catch(() => {});
+    this.closed = quic.closed.then(({ error }) => this.#end(error));
+    // eslint-disable-next-line @typescript-eslint/no-this-alias
+    const connection = this;
+    this.#host = {
+      connection,
+      role: this.role,
+      qpack: this.#qpack,
+      maxFieldSectionSize,
+      takeover: options.bidiStreams === undefined ? null : new Set(options.bidiStreams.keys()),
+      get peerSettings() {
+        return connection.#peerSettings ?? DEFAULT_SETTINGS;
+      },
+      fail: (error) => this.#fail(error),
+      translate: (error) => this.#translate(error),
+      onPeerReset: () => this.#onPeerReset(),
+      onStreamOver: (stream) => this.#remove(stream),
+      onPushPromise: (_stream, pushId, fields) => this.#onPushPromise(pushId, fields),
+      onTakeover: (stream, type, rest) => {
+        this.#remove(stream);
+        options.bidiStreams!.get(type)!(stream.stream, rest, this);
+      },
+    };
+    void this.#openStreams();
+    void this.#readUniStreams();
+    void this.#acceptStreams();
+  }
+
+  // ---- the connection's own streams
+
+  async #openStreams(): Promise<void> {
+    const { quic } = this;
+    const options = this.#options;
+    const grease = options.grease !== false;
+    const settings = encodeSettings(
+      {
+        qpackMaxTableCapacity: options.qpackMaxTableCapacity ?? limits.QPACK_TABLE_CAPACITY,
+        qpackBlockedStreams: options.qpackBlockedStreams ?? limits.QPACK_BLOCKED_STREAMS,
+        maxFieldSectionSize: this.#host.maxFieldSectionSize,
+        enableConnectProtocol: this.role === "server" && options.enableConnectProtocol === true,
+        ...(options.settings === undefined ? {} : { others: options.settings }),
+      },
+      // rfc9114#7.2.4.1 Endpoints SHOULD include at least one such setting in their SETTINGS frame.
+      grease ? { n: randomInt(2 ** 24), value: randomInt(2 ** 24) } : undefined,
+    );
+    try {
+      const own = await openOwnStreams(quic, settings, (kind) => {
+        try {
+          PeerUniStreams.closed(kind);
+        } catch (error) {
+          this.#fail(error as Http3ConnectionError);
+        }
+      });
+      this.#controlOutlet = own.control;
+      if (grease) this.#say(encodeFrame(reservedNumber(), randomBytes(randomInt(16))));
+      for (const frame of this.#controlPending.splice(0)) this.#say(frame);
+      this.#qpack.open(own.encoder, own.decoder.stream);
+      if (grease) openReservedStream(quic);
+    } catch (error) {
+      this.#streamFailed(error);
+    }
+  }
+
+  /** Sends a frame on the control stream. */
+  #say(frame: Uint8Array): void {
+    if (this.#controlOutlet === null) this.#controlPending.push(frame);
+    else this.#controlOutlet.write(frame).catch((error: unknown) => this.#streamFailed(error));
+  }
+
+  async #readUniStreams(): Promise<void> {
+    const owner: UniStreamOwner = {
+      role: this.role,
+      onControl: (bytes) => this.#onControl(bytes),
+      onEncoder: (bytes) => this.#qpack.receiveEncoderStream(bytes),
+      onDecoder: (bytes) => this.#qpack.receiveDecoderStream(bytes),
+      onPushStream: () => this.#onPushStream(),
+      onOtherStream: (type, stream, rest) => {
+        const take = this.#options.uniStreams?.get(type);
+        take?.(stream, rest, this);
+        return take !== undefined;
+      },
+    };
+    const reader = new UniStreamReader(owner);
+    try {
+      for (;;) {
+        const stream = await this.quic.acceptUniStream();
+        reader.read(stream).catch((error: unknown) => this.#streamFailed(error));
+      }
+    } catch {
+      // The connection is over: `closed` has its error.
+    }
+  }
+
+  #onControl(bytes: Uint8Array): void {
+    this.#control.push(bytes);
+    for (let event = this.#control.next(); event !== null; event = this.#control.next()) {
+      if (event.kind !== "settings" && !this.#controlFrames.take()) {
+        throw new Http3ConnectionError("H3_EXCESSIVE_LOAD", "a flood of frames on the control stream");
+      }
+      this.#onControlEvent(event);
+    }
+  }
+
+  #onControlEvent(event: ControlEvent): void {
+    switch (event.kind) {
+      case "settings":
+        this.#peerSettings = event.settings;
+        this.#qpack.setPeerSettings(event.settings);
+        this.#resolveSettings(event.settings);
+        break;
+      case "goaway":
+        this.#onGoaway(event.id);
+        break;
+      case "max-push-id":
+        (this.#pushes as ServerPushes).allowed(event.id);
+        break;
+      case "priority-update":
+        this.#onPriorityUpdate(event.id, event.target, event.value);
+        break;
+      case "cancel-push":
+      case "origin":
+        break;
+    }
+  }
+
+  #onPushPromise(pushId: number, fields: readonly Field[]): void {
+    (this.#pushes as ClientPushes).promise(pushId, fields);
+  }
+
+  /** This client says no MAX_PUSH_ID, so that every push is one too many: rfc9114#4.6. */
+  async #onPushStream(): Promise<void> {
+    checkPushId(FRAME.PUSH_PROMISE, 0, (this.#pushes as ClientPushes).max);
+  }
+
+  #onPriorityUpdate(id: number, target: "request" | "push", value: string): void {
+    const parameters = parsePriority(value);
+    if (parameters === null || target === "push") return;
+    const stream = this.#streams.find(id);
+    if (stream !== undefined) (stream as ServerStream).reprioritize(parameters);
+    // rfc9218#7.2: it may come before its request, and is kept for it; not for requests that are over.
+    else if (id >= this.#nextStream) {
+      if (this.#earlyPriorities.size >= limits.EARLY_PRIORITIES && !this.#earlyPriorities.has(id)) {
+        for (const oldest of this.#earlyPriorities.keys()) {
+          this.#earlyPriorities.delete(oldest);
+          break;
+        }
+      }
+      this.#earlyPriorities.set(id, parameters);
+    }
+  }
+
+  // ---- requests
+
+  async #acceptStreams(): Promise<void> {
+    try {
+      for (;;) {
+        const stream = await this.quic.acceptStream();
+        try {
+          checkBidirectional(this.role, this.#options.bidiStreams !== undefined);
+        } catch (error) {
+          this.#fail(error as Http3ConnectionError);
+          return;
+        }
+        this.#nextStream = Math.max(this.#nextStream, stream.id + 4);
+        if (stream.id >= this.#refusing || this.#requests.length >= limits.WAITING_REQUESTS) {
+          // rfc9114#5.2: requests with the identifier in our GOAWAY or greater are rejected.
+          // rfc9114#4.1.1 the server SHOULD abort its response stream with the error code H3_REQUEST_REJECTED.
+          stream.cancelRead(H3_ERROR.H3_REQUEST_REJECTED);
+          stream.cancelWrite(H3_ERROR.H3_REQUEST_REJECTED);
+          this.#qpack.cancel(stream.id);
+          continue;
+        }
+        void this.#receive(stream);
+      }
+    } catch {
+      // The connection is over.
+    }
+  }
+
+  async #receive(quicStream: Stream): Promise<void> {
+    const stream = new ServerStream(quicStream, this.#host);
+    this.#streams.add(stream);
+    if (this.#earlyPriorities.size > 0) {
+      const priority = this.#earlyPriorities.get(stream.id);
+      this.#earlyPriorities.delete(stream.id);
+      if (priority !== undefined) stream.reprioritize(priority);
+    }
+    this.#streams.watchHeads(this.#options.headersTimeout ?? limits.HEADERS_TIMEOUT);
+    if (!(await stream.receive(this.#options.enableConnectProtocol === true))) return;
+    if (this.role === "server") this.#requests.push(stream);
+    else this.#fail(new Http3ConnectionError("H3_STREAM_CREATION_ERROR", "the server sent a request"));
+  }
+
+  /**
+   * Server: the next request, its head checked; requests that are malformed never get here. Rejects with the connection's
+   * error when that has ended.
+   */
+  acceptRequest(options?: { signal?: AbortSignal }): Promise<ServerStream> {
+    return this.#requests.take(options?.signal);
+  }
+
+  /** Server: the requests, until the connection ends; without an error where it did so normally. */
+  async *incomingRequests(): AsyncGenerator<ServerStream, void, undefined> {
+    for (;;) {
+      let request: ServerStream;
+      try {
+        request = await this.#requests.take();
+      } catch (error) {
+        if (isNormalEnd(error)) return;
+        throw error;
+      }
+      yield request;
+    }
+  }
+
+  /** Client: whether `request` may be called: neither side is going away. It may still have to wait for a stream. */
+  get acceptsRequests(): boolean {
+    return this.#failure === null && this.#peerGoaway < 0 && !this.#shuttingDown && this.role === "client";
+  }
+
+  /** Requests under way. */
+  get activeRequests(): number {
+    return this.#streams.size;
+  }
+
+  /**
+   * Client: sends a request's head; waits where the peer allows no more requests at a time. Content goes out by `write`,
+   * and `end` is due even where there is none.
+   *
+   * @param options.signal - ends the wait; with what was sent, cancel the stream
+   * @throws {GoingAwayError} where the peer takes no more requests on this connection: nothing was sent
+   * @throws {InvalidFieldError} where the request cannot be sent
+   */
+  async request(request: RequestToSend, options?: { signal?: AbortSignal }): Promise<ClientStream> {
+    if (this.role !== "client") throw new Http3StateError("requests are made by clients");
+    if (request.protocol !== undefined) {
+      // rfc9220#3, rfc8441#4: a client may not use :protocol before it has got SETTINGS that allow it.
+      const { enableConnectProtocol } = await this.settings;
+      if (!enableConnectProtocol) throw new Http3StateError("the server takes no extended CONNECT");
+    }
+    this.#mustAcceptRequests();
+    const quicStream = await this.quic.openStream(options).catch((error: unknown) => {
+      throw this.#translate(error);
+    });
+    try {
+      // rfc9114#5.2 Endpoints MUST NOT initiate new requests or promise new pushes on the connection after receipt of a
+      // GOAWAY frame from the peer.
+      this.#mustAcceptRequests();
+      const stream = new ClientStream(quicStream, this.#host, request);
+      this.#streams.add(stream);
+      this.#nextStream = Math.max(this.#nextStream, stream.id + 4);
+      try {
+        await stream.send();
+        return stream;
+      } catch (error) {
+        stream.give(
+          new Http3StreamError("H3_REQUEST_CANCELLED", "the request could not be sent", { cause: error }),
+        );
+        throw error;
+      }
+    } catch (error) {
+      quicStream.cancelWrite(H3_ERROR.H3_REQUEST_CANCELLED);
+      quicStream.cancelRead(H3_ERROR.H3_REQUEST_CANCELLED);
+      throw error;
+    }
+  }
+
+  #mustAcceptRequests(): void {
+    if (this.#failure !== null) throw this.#failure;
+    if (this.#peerGoaway >= 0 || this.#shuttingDown) throw new GoingAwayError(this.#peerGoaway >= 0);
+  }
+
+  /** Client: tells the server another priority of a request's response. rfc9218#7 */
+  updatePriority(stream: ClientStream, priority: Priority): void {
+    const text = serializePriority(priority);
+    this.#say(encodePriorityUpdate(FRAME.PRIORITY_UPDATE, stream.id, text));
+  }
+
+  #remove(stream: MessageStream): void {
+    if (this.#streams.remove(stream) && this.#peerGoaway >= 0 && this.role === "client") this.#closeSoon();
+  }
+
+  // ---- the end
+
+  /** rfc9114#5.2 */
+  #onGoaway(id: number): void {
+    this.#peerGoaway = id;
+    if (this.role === "server") {
+      (this.#pushes as ServerPushes).stop();
+      return;
+    }
+    for (const stream of this.#streams.all()) {
+      if (stream.id < id) continue;
+      const error = new Http3StreamError("H3_REQUEST_REJECTED", "the server is going away", { remote: true });
+      stream.give(error, H3_ERROR.H3_REQUEST_CANCELLED);
+    }
+    if (this.#streams.size === 0) this.#closeSoon();
+  }
+
+  #closeSoon(): void {
+    void this.quic.close({ code: H3_ERROR.H3_NO_ERROR }).catch(() => {});
+  }
+
+  /** Whether the peer said GOAWAY, or this side is shutting down: no new requests. */
+  get goingAway(): boolean {
+    return this.#peerGoaway >= 0 || this.#shuttingDown;
+  }
+
+  /**
+   * Ends the connection when the requests under way are done: GOAWAY tells the peer to make no others; those that come
+   * all the same after it has had time to hear of it are rejected. rfc9114#5.2
+   *
+   * @param options.signal - stops waiting: the connection is closed at once, and the call rejects with the reason
+   */
+  async shutdown(options?: { signal?: AbortSignal }): Promise<void> {
+    const { signal } = options ?? {};
+    signal?.throwIfAborted();
+    if (this.#failure !== null) return;
+    const begun = this.#shuttingDown;
+    this.#shuttingDown = true;
+    let aborted: () => void = () => {};
+    const abort = new Promise<void>((resolve) => (aborted = resolve));
+    signal?.addEventListener("abort", aborted, { once: true });
+    try {
+      if (!begun) {
+        this.#say(encodeFinalWarning(this.role));
+        if (this.role === "server") {
+          // What is on its way gets here before the second GOAWAY says which requests did.
+          const wait = Math.max(LEAST_WARNING, 2 * this.quic.stats().smoothedRtt);
+          await Promise.race([delay(wait), this.closed, abort]);
+          this.#refusing = this.#nextStream;
+          this.#say(encodeIdFrame(FRAME.GOAWAY, this.#refusing));
+        }
+      }
+      if (this.#streams.size > 0) {
+        await Promise.race([this.#streams.idle(), this.closed, abort]);
+      }
+      if (signal?.aborted !== true) {
+        await Promise.race([
+          this.quic.close({ code: H3_ERROR.H3_NO_ERROR }).catch(() => {}),
+          this.closed,
+          abort,
+        ]);
+      }
+      if (signal?.aborted === true) {
+        this.close();
+        throw signal.reason;
+      }
+    } finally {
+      signal?.removeEventListener("abort", aborted);
+    }
+  }
+
+  /**
+   * Ends the connection at once; requests under way are lost.
+   *
+   * @param code - default H3_NO_ERROR
+   */
+  close(code: number = H3_ERROR.H3_NO_ERROR, reason = ""): void {
+    if (this.#failure === null)
+      this.#fail(new Http3ConnectionError(code, reason || "the connection was closed"));
+  }
+
+  /** The peer broke the rules, or this side is done. */
+  #fail(error: Http3ConnectionError): void {
+    if (this.#failure !== null) return;
+    this.#failure = error;
+    this.#over(error);
+    this.quic.closeWithError(error.errorCode, error.message);
+  }
+
+  /** A stream that the connection cannot do without failed. */
+  #streamFailed(error: unknown): void {
+    if (error instanceof Http3ConnectionError) this.#fail(error);
+    // One that was reset is told of by its reader, and a connection that ended by `closed`.
+    else if (error instanceof StreamError) {
+      this.#fail(new Http3ConnectionError("H3_CLOSED_CRITICAL_STREAM", "the peer closed a critical stream"));
+    } else if (this.#failure === null && !(error instanceof QuicError)) {
+      this.#fail(
+        new Http3ConnectionError("H3_INTERNAL_ERROR", "a defect in this endpoint", { cause: error }),
+      );
+    }
+  }
+
+  /** An error of QUIC's as HTTP/3 has it. */
+  #translate(error: unknown): unknown {
+    if (this.#failure !== null && !(error instanceof Http3Error)) return this.#failure;
+    if (error instanceof ApplicationError) {
+      return new Http3ConnectionError(error.errorCode, error.reason || "the peer closed the connection", {
+        remote: error.remote,
+        cause: error,
+      });
+    }
+    return error;
+  }
+
+  #end(error: Error): Error {
+    this.#failure ??= this.#translate(error) as Error;
+    this.#over(this.#failure);
+    return this.#failure;
+  }
+
+  #over(error: Error): void {
+    this.#streams.clear();
+    this.#qpack.end(error);
+    this.#rejectSettings(error);
+    this.#requests.end(error);
+  }
+
+  /** rfc9114#10.5: requests that are given up cost the client nothing. */
+  #onPeerReset(): void {
+    if (this.role === "server" && !this.#resets.take()) {
+      this.#fail(new Http3ConnectionError("H3_EXCESSIVE_LOAD", "a flood of requests that are given up"));
+    }
+  }
+
+  /** Entries in the compression tables so far: ours at the peer, the peer's at us. For tests and traces. */
+  get compression(): QpackStreams["state"] {
+    return this.#qpack.state;
+  }
+
+  /** What the connection has ended with, or null. */
+  get failure(): Error | null {
+    return this.#failure;
+  }
+
+  /** The peer's SETTINGS, or null before they have come. */
+  get peerSettings(): Settings | null {
+    return this.#peerSettings;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    await this.closed;
+  }
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Whether a connection ended because one side was done with it. */
+export function isNormalEnd(error: unknown): boolean {
+  return (
+    error instanceof Http3ConnectionError &&
+    (error.errorCode === H3_ERROR.H3_NO_ERROR || error.errorCode === 0)
+  );
+}

@@ -1,0 +1,204 @@
+// One message as it comes on a stream: frames in order, sections decoded, content counted. rfc9114#4.1
+
+import { type ReceiveStream, StreamError } from "../src/index.ts";
+import { H3_ERROR, Http3Error, Http3StreamError } from "./errors.ts";
+import { FrameReader } from "./frame-reader.ts";
+import { decodePushPromise, FRAME, type Role } from "./frames.ts";
+import { READ_AHEAD } from "./limits.ts";
+import { checkTrailers } from "./message-head.ts";
+import { MessageSequence } from "./message-sequence.ts";
+import type { Field } from "./qpack/field.ts";
+import type { QpackStreams } from "./qpack-streams.ts";
+
+/** What a message's reader needs of its connection and stream. */
+export interface ReaderOwner {
+  readonly role: Role;
+  readonly qpack: QpackStreams;
+  readonly maxFieldSectionSize: number;
+  /** Types of an extension that take a stream over, see FrameReader. */
+  readonly takeover: ReadonlySet<number> | null;
+  /** Reading failed: the stream or the connection has to end. Gives back what to tell the caller. */
+  onReadError(error: unknown): unknown;
+  /** The message was read to its end, or reading was given up. */
+  onReadEnd(): void;
+  /** At a client: a PUSH_PROMISE among the frames. @throws {Http3ConnectionError} */
+  onPushPromise(pushId: number, fields: readonly Field[]): void;
+  /** An extension's type began the stream; `rest` is what was read beyond it. */
+  onTakeover(type: number, rest: Uint8Array): void;
+}
+
+const NONE: Uint8Array[] = [];
+
+/** Reads one message: sections and content, in turn. One call at a time. */
+export class MessageReader {
+  readonly stream: ReceiveStream;
+  readonly sequence = new MessageSequence();
+  readonly #owner: ReaderOwner;
+  readonly #frames: FrameReader;
+  #pieces: Uint8Array[] = NONE;
+  #at = 0;
+  #state: "open" | "ended" | "failed" = "open";
+  #error: unknown = null;
+  #trailers: readonly Field[] | null = null;
+
+  constructor(stream: ReceiveStream, kind: "request" | "push", owner: ReaderOwner) {
+    this.stream = stream;
+    this.#owner = owner;
+    this.#frames = new FrameReader({
+      stream: kind,
+      receiver: owner.role,
+      maxFieldSection: owner.maxFieldSectionSize,
+      ...(owner.takeover === null ? {} : { takeover: owner.takeover }),
+    });
+  }
+
+  /** Whether all of the message was read, or reading was given up. */
+  get over(): boolean {
+    return this.#state !== "open";
+  }
+
+  /** Whether it was read to its end. */
+  get ended(): boolean {
+    return this.#state === "ended";
+  }
+
+  /** The trailer section, once `read` gave null: empty where there was none. */
+  get trailers(): readonly Field[] | null {
+    return this.#trailers;
+  }
+
+  /** Bytes that came before this reader was made. */
+  unread(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.#pieces = [bytes];
+  }
+
+  /**
+   * The next header section.
+   *
+   * @returns its fields; `too-large`; or null where the stream ended before, or was taken over
+   */
+  async section(): Promise<readonly Field[] | "too-large" | null> {
+    try {
+      for (;;) {
+        const event = await this.#next();
+        if (event === "data") this.sequence.data(this.#frames.payload.length);
+        else if (event === "frame") {
+          const fields = await this.#frame();
+          if (fields !== null) return fields;
+        } else {
+          if (event === "end") this.#end();
+          return null;
+        }
+      }
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  /** The next part of the content, not empty; null at its end. The bytes are the caller's. */
+  async read(): Promise<Uint8Array | null> {
+    if (this.#state === "ended") return null;
+    try {
+      for (;;) {
+        const event = await this.#next();
+        if (event === "data") {
+          const { payload } = this.#frames;
+          this.sequence.data(payload.length);
+          if (payload.length > 0) return payload;
+        } else if (event === "frame") {
+          const fields = await this.#frame();
+          // A second section is the trailers: those cannot be too large without harm to the message.
+          if (fields === "too-large")
+            throw new Http3StreamError("H3_EXCESSIVE_LOAD", "the trailers are too large");
+          if (fields !== null) this.#trailers = checkTrailers(fields);
+        } else {
+          this.#end();
+          return null;
+        }
+      }
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  async #next(): Promise<"data" | "frame" | "end" | "takeover"> {
+    if (this.#state === "failed") throw this.#error;
+    for (;;) {
+      const event = this.#frames.next();
+      if (event === "takeover") {
+        this.#state = "ended";
+        let rest = this.#frames.rest();
+        if (this.#at < this.#pieces.length)
+          rest = new Uint8Array(Buffer.concat([rest, ...this.#pieces.slice(this.#at)]));
+        this.#owner.onTakeover(this.#frames.type, rest);
+        return event;
+      }
+      if (event !== null) return event;
+      if (this.#at === this.#pieces.length) {
+        this.#pieces = await this.stream.readMany({ maxBytes: READ_AHEAD });
+        this.#at = 0;
+        if (this.#pieces.length === 0) {
+          this.#frames.end();
+          return "end";
+        }
+      }
+      this.#frames.push(this.#pieces[this.#at++]!);
+    }
+  }
+
+  /** A whole frame: gives the section of a HEADERS frame. */
+  async #frame(): Promise<readonly Field[] | "too-large" | null> {
+    const { type, payload } = this.#frames;
+    const { qpack } = this.#owner;
+    if (type === FRAME.HEADERS) {
+      this.sequence.headers();
+      const section = await qpack.decode(this.stream.id, payload);
+      return section.kind === "fields" ? section.fields : "too-large";
+    }
+    // PUSH_PROMISE: no other type is taken on these streams.
+    this.sequence.pushPromise();
+    const { pushId, section } = decodePushPromise(payload);
+    const promised = await qpack.decode(this.stream.id, section);
+    if (promised.kind === "fields") this.#owner.onPushPromise(pushId, promised.fields);
+    else throw new Http3StreamError("H3_EXCESSIVE_LOAD", "a promised request's header section is too large");
+    return null;
+  }
+
+  #end(): void {
+    this.sequence.end();
+    this.#trailers ??= [];
+    this.#state = "ended";
+    this.#owner.onReadEnd();
+  }
+
+  #fail(error: unknown): unknown {
+    if (this.#state === "failed") return this.#error;
+    const remoteReset = error instanceof StreamError && error.remote;
+    const told = this.#owner.onReadError(error);
+    if (this.#state === "open") {
+      this.#error = told;
+      // A frame that was not understood ends the stream: what is not read of it is not wanted.
+      this.#giveUp(
+        error instanceof Http3Error ? error.errorCode : H3_ERROR.H3_REQUEST_CANCELLED,
+        remoteReset,
+      );
+    }
+    return told;
+  }
+
+  /** Gives up reading: STOP_SENDING with `code`. Later reads reject with `error`. */
+  cancel(code: number, error: unknown): void {
+    if (this.#state !== "open") return;
+    this.#error = error;
+    this.#giveUp(code, false);
+  }
+
+  #giveUp(code: number, reset: boolean): void {
+    this.#state = "failed";
+    this.#pieces = NONE;
+    this.#at = 0;
+    if (!reset) this.stream.cancelRead(code);
+    this.#owner.qpack.cancel(this.stream.id);
+    this.#owner.onReadEnd();
+  }
+}

@@ -1,0 +1,184 @@
+// One message as it goes out on a stream: sections, content in DATA frames, the end. rfc9114#4.1
+
+import type { SendStream } from "../src/index.ts";
+import { H3_ERROR, Http3StateError, InvalidFieldError } from "./errors.ts";
+import { encodeFrame, FRAME, frameHeader } from "./frames.ts";
+import { MAX_DATA_FRAME, SMALL_PAYLOAD } from "./limits.ts";
+import { trailerSection } from "./message-build.ts";
+import { DONE, Outlet } from "./outlet.ts";
+import { fieldSize, type Field } from "./qpack/field.ts";
+import type { QpackStreams } from "./qpack-streams.ts";
+
+/** What a message's writer needs of its connection and stream. */
+export interface WriterOwner {
+  readonly qpack: QpackStreams;
+  /** SETTINGS_MAX_FIELD_SECTION_SIZE of the peer. */
+  readonly peerMaxFieldSectionSize: number;
+  /** Writing failed, the peer stopped reading perhaps. Gives back what to tell the caller. */
+  onWriteError(error: unknown): unknown;
+  /** All was written, or writing was given up. */
+  onWriteEnd(): void;
+}
+
+/** Writes one message. Calls take effect in their order, awaited or not; awaiting them is the backpressure. */
+export class MessageWriter {
+  readonly stream: SendStream;
+  readonly #owner: WriterOwner;
+  readonly #outlet: Outlet;
+  #state: "head" | "content" | "ended" | "failed" = "head";
+  #error: unknown = null;
+  /** Bytes of content that Content-Length still promises, null where it promises nothing. */
+  #left: number | null = null;
+  #contentAllowed = true;
+
+  constructor(stream: SendStream, owner: WriterOwner) {
+    this.stream = stream;
+    this.#owner = owner;
+    this.#outlet = new Outlet(stream);
+  }
+
+  /** Whether the head of the message was sent. */
+  get begun(): boolean {
+    return this.#state !== "head";
+  }
+
+  /** Whether nothing more can be sent. */
+  get over(): boolean {
+    return this.#state === "ended" || this.#state === "failed";
+  }
+
+  /** Whether the message was sent to its end, though it may not have left yet. */
+  get ended(): boolean {
+    return this.#state === "ended";
+  }
+
+  /** Why it was given up, or null. */
+  get error(): unknown {
+    return this.#error;
+  }
+
+  /**
+   * A header section, checked by the caller. Interim ones leave the message at its beginning.
+   *
+   * @param contentLength - how much content it promises, or null
+   * @param contentAllowed - false where it can have no content
+   * @throws {InvalidFieldError} where it is larger than the peer takes
+   */
+  head(
+    section: readonly Field[],
+    final: boolean,
+    contentLength: number | null = null,
+    contentAllowed = true,
+  ): Promise<void> {
+    if (this.#state !== "head") return this.#refuse("a message has one head");
+    try {
+      const bytes = this.#section(section);
+      if (final) {
+        this.#state = "content";
+        this.#left = contentAllowed ? contentLength : null;
+        this.#contentAllowed = contentAllowed;
+      }
+      return this.#write(bytes);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  #section(section: readonly Field[]): Uint8Array {
+    let size = 0;
+    for (const field of section) size += fieldSize(field);
+    // rfc9114#4.2.2 An implementation that has received this parameter SHOULD NOT send an HTTP message header that exceeds
+    // the indicated size.
+    const max = this.#owner.peerMaxFieldSectionSize;
+    if (size > max) {
+      throw new InvalidFieldError(`the section has ${size} bytes, and the peer takes ${max}: send less`);
+    }
+    return encodeFrame(FRAME.HEADERS, this.#owner.qpack.encode(this.stream.id, section));
+  }
+
+  /** A part of the content, as a DATA frame. `bytes` may be used again when the promise resolves. */
+  data(bytes: Uint8Array): Promise<void> {
+    if (this.#state !== "content") {
+      return this.#refuse(this.#state === "head" ? "content comes after the head" : "the message has ended");
+    }
+    if (bytes.length === 0) return Promise.resolve();
+    if (!this.#contentAllowed) return this.#refuse("this message can have no content");
+    if (this.#left !== null) {
+      if (bytes.length > this.#left) return this.#refuse("more content than content-length says");
+      this.#left -= bytes.length;
+    }
+    if (bytes.length <= SMALL_PAYLOAD) return this.#write(encodeFrame(FRAME.DATA, bytes));
+    if (bytes.length > MAX_DATA_FRAME) return this.#inParts(bytes);
+    this.#write(frameHeader(FRAME.DATA, bytes.length)).catch(() => {});
+    return this.#write(bytes);
+  }
+
+  /** Frame by frame, so that a stream of others' bytes is not held up by one of ours. */
+  async #inParts(bytes: Uint8Array): Promise<void> {
+    let last = Promise.resolve();
+    for (let at = 0; at < bytes.length; at += MAX_DATA_FRAME) {
+      const part = bytes.subarray(at, at + MAX_DATA_FRAME);
+      this.#write(frameHeader(FRAME.DATA, part.length)).catch(() => {});
+      last = this.#write(part);
+      last.catch(() => {});
+    }
+    await last;
+  }
+
+  /** Ends the message, after trailers where there are any. */
+  async end(trailers: readonly Field[] = []): Promise<void> {
+    if (this.#state === "ended") return;
+    if (this.#state !== "content") await this.#refuse("a message begins with its head");
+    if (this.#left !== null && this.#left > 0) {
+      const missing = `the message ended ${this.#left} bytes before its content-length: it was reset`;
+      // rfc9114#4.1.2: it would be malformed. A reset says that it is no whole message.
+      this.reset(H3_ERROR.H3_INTERNAL_ERROR, new Http3StateError(missing));
+      throw this.#error;
+    }
+    let written: Promise<void> | null = null;
+    if (trailers.length > 0) written = this.#write(this.#section(trailerSection(trailers)));
+    this.#state = "ended";
+    const closing = this.#outlet.close();
+    if (closing !== null) await closing;
+    if (written !== null) await written;
+    if (!this.#isFailed()) this.#owner.onWriteEnd();
+  }
+
+  /** Bytes of an extension's own, outside any frame. */
+  raw(bytes: Uint8Array): Promise<void> {
+    return this.#write(bytes);
+  }
+
+  #isFailed(): boolean {
+    return this.#state === "failed";
+  }
+
+  #write(bytes: Uint8Array): Promise<void> {
+    const writing = this.#outlet.write(bytes);
+    if (writing === DONE) return writing;
+    return writing.catch((error: unknown) => {
+      throw this.#failed(error);
+    });
+  }
+
+  #failed(error: unknown): unknown {
+    if (this.#state === "failed") return this.#error;
+    this.#state = "failed";
+    this.#error = this.#owner.onWriteError(error);
+    this.#owner.onWriteEnd();
+    return this.#error;
+  }
+
+  #refuse(message: string): Promise<never> {
+    return Promise.reject(this.#state === "failed" ? (this.#error as Error) : new Http3StateError(message));
+  }
+
+  /** Gives the message up: RESET_STREAM with `code`. Later writes reject with `error`. */
+  reset(code: number, error: unknown): void {
+    if (this.#state === "failed") return;
+    this.#state = "failed";
+    this.#error = error;
+    this.stream.cancelWrite(code);
+    this.#owner.onWriteEnd();
+  }
+}

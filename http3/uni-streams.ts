@@ -1,0 +1,188 @@
+// Unidirectional streams: ours opened, the peer's read. rfc9114#6.2, rfc9204#4.2
+
+import { randomBytes, randomInt } from "node:crypto";
+import {
+  type Connection,
+  type ReceiveStream,
+  type SendStream,
+  StreamError,
+  StreamLimitReachedError,
+} from "../src/index.ts";
+import { Http3ConnectionError } from "./errors.ts";
+import { UNKNOWN_STREAM_BURST, UNKNOWN_STREAMS_PER_SECOND } from "./limits.ts";
+import { H3_ERROR } from "./errors.ts";
+import type { Role } from "./frames.ts";
+import { Outlet } from "./outlet.ts";
+import { Allowance } from "./rate.ts";
+import { PeerUniStreams, STREAM_TYPE, type UniStreamKind } from "./streams.ts";
+import { join, NOTHING } from "./tlv.ts";
+import { encodeVarint, VarintReader, varintSize } from "./varint.ts";
+
+/** A number of the form 0x1f * N + 0x21, which means nothing. rfc9114#7.2.8 */
+export const reservedNumber = (): number => 0x1f * randomInt(2 ** 24) + 0x21;
+
+/** Opens a stream of a type: at once where the peer allows it, as it nearly always does. */
+async function open(quic: Connection, type: number): Promise<Outlet> {
+  let stream: SendStream;
+  try {
+    stream = quic.tryOpenUniStream();
+  } catch (error) {
+    if (!(error instanceof StreamLimitReachedError)) throw error;
+    stream = await quic.openUniStream();
+  }
+  const outlet = new Outlet(stream);
+  await outlet.write(encodeVarint(type));
+  return outlet;
+}
+
+/** Our control stream and those of QPACK. */
+export interface OwnStreams {
+  readonly control: Outlet;
+  readonly encoder: Outlet;
+  readonly decoder: Outlet;
+}
+
+/**
+ * Opens our streams; the control stream first, with its SETTINGS.
+ *
+ * rfc9114#6.2.1 Each side MUST initiate a single control stream at the beginning of the connection and send its SETTINGS
+ * frame as the first frame on this stream.
+ * rfc9204#4.2 Each endpoint MUST initiate, at most, one encoder stream and, at most, one decoder stream.
+ *
+ * @param onClosed - the peer stopped reading one of them
+ */
+export async function openOwnStreams(
+  quic: Connection,
+  settings: Uint8Array,
+  onClosed: (kind: UniStreamKind) => void,
+): Promise<OwnStreams> {
+  const opened = async (type: number, kind: UniStreamKind) => {
+    const outlet = await open(quic, type);
+    const { context } = outlet.stream;
+    // rfc9114#6.2.1 The sender MUST NOT close the control stream, and the receiver MUST NOT request that the sender close the
+    // control stream. rfc9204#4.2 The sender MUST NOT close either of these streams, and the receiver MUST NOT request that
+    // the sender close either of these streams.
+    context.addEventListener("abort", () => {
+      if (context.reason instanceof StreamError) onClosed(kind);
+    });
+    return outlet;
+  };
+  const control = opened(STREAM_TYPE.CONTROL, "control").then(async (outlet) => {
+    await outlet.write(settings);
+    return outlet;
+  });
+  const [encoder, decoder] = [
+    opened(STREAM_TYPE.QPACK_ENCODER, "qpack-encoder"),
+    opened(STREAM_TYPE.QPACK_DECODER, "qpack-decoder"),
+  ];
+  const [first, second, third] = await Promise.all([control, encoder, decoder]);
+  return { control: first, encoder: second, decoder: third };
+}
+
+/** Opens a stream of a reserved type, where there is room for it, so that peers learn to ignore them. rfc9114#6.2.3 */
+export function openReservedStream(quic: Connection): void {
+  try {
+    const stream = quic.tryOpenUniStream();
+    // rfc9114#6.2.3 the sender MAY terminate it cleanly, or reset it with H3_NO_ERROR or a reserved code.
+    stream.tryWrite(join(encodeVarint(reservedNumber()), randomBytes(randomInt(16))));
+    stream.close();
+  } catch {
+    // No room for it, or no connection any more.
+  }
+}
+
+/** What takes the bytes of the peer's streams. */
+export interface UniStreamOwner {
+  readonly role: Role;
+  /** Bytes of the peer's control stream. */
+  onControl(bytes: Uint8Array): void;
+  onEncoder(bytes: Uint8Array): void;
+  onDecoder(bytes: Uint8Array): void;
+  /** A push stream; `rest` is what was read beyond its type. */
+  onPushStream(stream: ReceiveStream, rest: Uint8Array): Promise<void>;
+  /** A stream of a type that is none of HTTP/3's: whether an extension takes it. */
+  onOtherStream(type: number, stream: ReceiveStream, rest: Uint8Array): boolean;
+}
+
+/** Reads the peer's unidirectional streams. */
+export class UniStreamReader {
+  readonly #owner: UniStreamOwner;
+  readonly #seen: PeerUniStreams;
+  readonly #unknown = new Allowance(UNKNOWN_STREAM_BURST, UNKNOWN_STREAMS_PER_SECOND);
+
+  constructor(owner: UniStreamOwner) {
+    this.#owner = owner;
+    this.#seen = new PeerUniStreams(owner.role);
+  }
+
+  /**
+   * Reads one stream to its end.
+   *
+   * @throws {Http3ConnectionError} for what the peer did; errors of QUIC where the connection ended
+   */
+  async read(stream: ReceiveStream): Promise<void> {
+    let kind: UniStreamKind = "unknown";
+    try {
+      const begin = await this.#type(stream);
+      if (begin === null) return;
+      kind = this.#seen.opened(begin.type);
+      switch (kind) {
+        case "control":
+          await this.#pump(stream, begin.rest, (bytes) => this.#owner.onControl(bytes));
+          break;
+        case "qpack-encoder":
+          await this.#pump(stream, begin.rest, (bytes) => this.#owner.onEncoder(bytes));
+          break;
+        case "qpack-decoder":
+          await this.#pump(stream, begin.rest, (bytes) => this.#owner.onDecoder(bytes));
+          break;
+        case "push":
+          await this.#owner.onPushStream(stream, begin.rest);
+          return;
+        case "unknown":
+          if (this.#owner.onOtherStream(begin.type, stream, begin.rest)) return;
+          if (!this.#unknown.take()) throw flood("streams of unknown types");
+          // rfc9114#6.2 Recipients of unknown stream types MUST either abort reading of the stream or discard incoming data
+          // without further processing. If reading is aborted, the recipient SHOULD use the H3_STREAM_CREATION_ERROR error
+          // code or a reserved error code.
+          stream.cancelRead(H3_ERROR.H3_STREAM_CREATION_ERROR);
+          return;
+      }
+    } catch (error) {
+      // rfc9114#6.2 A receiver MUST tolerate unidirectional streams being closed or reset prior to the reception of the
+      // unidirectional stream header.
+      if (!(error instanceof StreamError)) throw error;
+    }
+    PeerUniStreams.closed(kind);
+    if (!this.#unknown.take()) throw flood("streams that end before their type");
+  }
+
+  /** The stream's type, and what was read beyond it; null where the stream ended before. */
+  async #type(stream: ReceiveStream): Promise<{ type: number; rest: Uint8Array } | null> {
+    let bytes: Uint8Array = NOTHING;
+    for (;;) {
+      const chunks = await stream.readMany({ maxBytes: 16384 });
+      if (chunks.length === 0) {
+        if (!this.#unknown.take()) throw flood("streams that end before their type");
+        return null;
+      }
+      for (const chunk of chunks) bytes = join(bytes, chunk);
+      if (bytes.length < varintSize(bytes[0]!)) continue;
+      const reader = new VarintReader(bytes);
+      return { type: reader.next(), rest: reader.rest() };
+    }
+  }
+
+  async #pump(stream: ReceiveStream, rest: Uint8Array, take: (bytes: Uint8Array) => void): Promise<void> {
+    if (rest.length > 0) take(rest);
+    for (;;) {
+      const chunks = await stream.readMany({ maxBytes: 16384 });
+      if (chunks.length === 0) return;
+      for (const chunk of chunks) take(chunk);
+    }
+  }
+}
+
+function flood(what: string): Http3ConnectionError {
+  return new Http3ConnectionError("H3_EXCESSIVE_LOAD", `a flood of ${what}`);
+}
