@@ -1,8 +1,13 @@
 // Connection settings as the application gives them, checked, with defaults from the limits file.
 
-import { newRenoFactory } from "../internal/congestion/newreno.ts";
 import { connectionConfig, type ConnectionConfig } from "../internal/connection/config.ts";
 import type { CongestionControllerFactory } from "../internal/congestion/controller.ts";
+import {
+  CONTROLLER_NAMES,
+  controllerFactory,
+  defaultController,
+  type CongestionControllerName,
+} from "../internal/congestion/controllers.ts";
 import type { CryptoProvider } from "../internal/crypto/provider.ts";
 import { InvalidOptionError } from "../internal/protocol/errors.ts";
 import * as limits from "../internal/protocol/limits.ts";
@@ -48,8 +53,12 @@ export interface Config {
   greaseQuicBit?: boolean;
   /** Spread packets over time. Default true. */
   pacing?: boolean;
-  /** "newreno", or a factory of your own. */
-  congestionControl?: "newreno" | CongestionControllerFactory;
+  /**
+   * How much may be in flight and how fast it leaves: "cubic" (the default; RFC 9438 with HyStart++), "newreno"
+   * (RFC 9002), or a factory of your own. One that throws or says nonsense is replaced by NewReno, with a process warning
+   * QUIC_CONGESTION_CONTROL. See also `Connection.setCongestionControl`.
+   */
+  congestionControl?: CongestionControllerName | CongestionControllerFactory;
   /** Tell the peer not to migrate. Default false. */
   disableActiveMigration?: boolean;
   /** Connection IDs of ours the peer may hold, 2 to 8. Default 4. */
@@ -108,13 +117,10 @@ export function resolveConfig(
     throw new InvalidOptionError("getConfigForClient", "a function");
   }
   checkVersions(config.versions, config.originalVersion);
-  const controller = config.congestionControl ?? "newreno";
-  if (controller !== "newreno" && typeof controller !== "function") {
-    throw new InvalidOptionError(
-      "congestionControl",
-      `"newreno" or a factory, not ${JSON.stringify(controller)}`,
-    );
-  }
+  const controller =
+    config.congestionControl === undefined
+      ? defaultController
+      : requireController("congestionControl", config.congestionControl);
   const streamWindow = config.initialStreamReceiveWindow ?? limits.STREAM_WINDOW_INITIAL;
   const connectionWindow = config.initialConnectionReceiveWindow ?? limits.CONNECTION_WINDOW_INITIAL;
   return connectionConfig({
@@ -137,10 +143,18 @@ export function resolveConfig(
     ...(config.originalVersion === undefined ? {} : { originalVersion: config.originalVersion }),
     greaseQuicBit: config.greaseQuicBit ?? true,
     pacing: config.pacing ?? true,
-    congestionControl: controller === "newreno" ? newRenoFactory : controller,
+    congestionControl: controller,
     disableActiveMigration: config.disableActiveMigration ?? false,
     activeConnectionIdLimit: config.activeConnectionIdLimit ?? limits.ACTIVE_CONNECTION_ID_LIMIT,
     keyLog,
     tracer: safeTracer(config.tracer ?? null, qlog),
   });
+}
+
+/** The factory that `choice` names or is. @throws {InvalidOptionError} */
+export function requireController(option: string, choice: unknown): CongestionControllerFactory {
+  const factory = controllerFactory(choice);
+  if (factory !== null) return factory;
+  const names = CONTROLLER_NAMES.map((name) => JSON.stringify(name)).join(", ");
+  throw new InvalidOptionError(option, `${names} or a factory, not ${JSON.stringify(choice)}`);
 }

@@ -1,6 +1,8 @@
 // One QUIC connection as the application sees it.
 
 import type { X509Certificate } from "node:crypto";
+import type { CongestionControllerFactory } from "../internal/congestion/controller.ts";
+import type { CongestionControllerName } from "../internal/congestion/controllers.ts";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
 import type { StatisticsSnapshot } from "../internal/connection/stats.ts";
@@ -16,6 +18,7 @@ import {
 } from "../internal/protocol/errors.ts";
 import type { SocketDescription } from "../internal/udp/packet-conn.ts";
 import { askClientHello } from "./client-hello.ts";
+import { requireController } from "./config.ts";
 import { monotonicNow } from "./driver.ts";
 import { askIdentity, findOcspResponse } from "./identities.ts";
 import { errorCode, ReceiveStream, type StreamOwner } from "./receive-stream.ts";
@@ -360,6 +363,21 @@ export class Connection implements AsyncDisposable {
     this.#owner.flushSoon();
   }
 
+  /**
+   * Another congestion controller for what is sent from now on: a name or a factory, as in the configuration. The window
+   * stays where it is; what is in flight counts for the new controller.
+   *
+   * @example
+   * const conn = await dialAddr("localhost:4433", { ca, ALPNProtocols: ["echo"] });
+   * conn.setCongestionControl("newreno");
+   *
+   * @throws {InvalidOptionError} for a name that there is not
+   */
+  setCongestionControl(controller: CongestionControllerName | CongestionControllerFactory): void {
+    this.#core.setCongestionControl(requireController("controller", controller), monotonicNow());
+    this.#owner.flushSoon();
+  }
+
   /** What was negotiated. */
   connectionState(): ConnectionState {
     const core = this.#core;
@@ -452,6 +470,9 @@ export class Connection implements AsyncDisposable {
         break;
       case "closed":
         this.#end(event.error);
+        break;
+      case "warning":
+        process.emitWarning(event.message, { code: event.code });
         break;
       case "handshake_confirmed":
       case "path_changed":

@@ -64,7 +64,13 @@ export type {
   TracerInfo,
   TracerSource,
 } from "../internal/protocol/tracer.ts";
-export type { CongestionController, CongestionControllerFactory } from "../internal/congestion/controller.ts";
+export type {
+  AckedBatch,
+  CongestionController,
+  CongestionControllerFactory,
+  CongestionControllerOptions,
+} from "../internal/congestion/controller.ts";
+export type { CongestionControllerName } from "../internal/congestion/controllers.ts";
 export { type Address, makeAddress } from "../internal/protocol/address.ts";
 export { RxBatch, TxBatch } from "../internal/protocol/batch.ts";
 export type { PacketConn, PacketSink, SocketDescription } from "../internal/udp/packet-conn.ts";

@@ -2,7 +2,7 @@
 
 import { PACING_TIMER_GRANULARITY } from "../protocol/limits.ts";
 import type { CongestionController } from "./controller.ts";
-import { initialWindow } from "./newreno.ts";
+import { initialWindow } from "./window.ts";
 
 /** What may leave now, and when more may. */
 export class Pacer {
@@ -32,11 +32,12 @@ export class Pacer {
   }
 
   /**
-   * rfc9002#7.7 senders SHOULD limit bursts to the initial congestion window, or what leaves within two ticks of
-   * the timer where that is more: with less a timer of 1 ms would cap the rate.
+   * rfc9002#7.7 senders SHOULD limit bursts to the initial congestion window: the controller's quantum. Or what leaves
+   * within two ticks of the timer where that is more: with less a timer of 1 ms would cap the rate.
    */
   get #burst(): number {
-    return Math.max(initialWindow(this.#maxDatagramSize), 2 * PACING_TIMER_GRANULARITY * this.rate);
+    const quantum = this.#controller.sendQuantum ?? initialWindow(this.#maxDatagramSize);
+    return Math.max(quantum, 2 * PACING_TIMER_GRANULARITY * this.rate);
   }
 
   /** Bytes that may leave now. */

@@ -1,7 +1,7 @@
 // What one connection is told when it is made. src fills it from the public options; every default is a named limit.
 
 import type { CongestionControllerFactory } from "../congestion/controller.ts";
-import { newRenoFactory } from "../congestion/newreno.ts";
+import { defaultController } from "../congestion/controllers.ts";
 import type { CryptoProvider } from "../crypto/provider.ts";
 import * as limits from "../protocol/limits.ts";
 import { VERSION_1, VERSION_2 } from "../protocol/constants.ts";
@@ -64,7 +64,7 @@ export function connectionConfig(
     maxIncomingUniStreams: limits.MAX_INCOMING_UNI_STREAMS,
     datagramSize: limits.INITIAL_DATAGRAM_SIZE,
     maxUdpPayloadSize: limits.MAX_DATAGRAM_SIZE,
-    congestionControl: newRenoFactory,
+    congestionControl: defaultController,
     pacing: true,
     activeConnectionIdLimit: limits.ACTIVE_CONNECTION_ID_LIMIT,
     disableActiveMigration: false,

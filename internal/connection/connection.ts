@@ -1,7 +1,8 @@
 // One QUIC connection: the parts put together, and the verbs its owner calls. What the verbs do lives in the parts:
 // receive.ts, frames.ts, send.ts, send-close.ts, handshake.ts, close.ts, idle.ts, fate.ts, control.ts, timers.ts.
 
-import type { CongestionController } from "../congestion/controller.ts";
+import { CongestionControl } from "../congestion/control.ts";
+import type { CongestionControllerFactory } from "../congestion/controller.ts";
 import { Pacer } from "../congestion/pacer.ts";
 import { PacketProtection } from "../handshake/protection.ts";
 import { LocalCids, RemoteCids, type CidGenerator } from "../path/connection-ids.ts";
@@ -44,7 +45,7 @@ import { Sender } from "./send.ts";
 import { SpecialPackets } from "./special-packets.ts";
 import { ConnectionStats, type StatisticsSnapshot, snapshot } from "./stats.ts";
 import { onTimers } from "./timeouts.ts";
-import { traceStart } from "./trace-start.ts";
+import { traceController, traceStart } from "./trace-start.ts";
 import { TIMER_ACK, TIMER_CLOSE, TIMER_HANDSHAKE, TIMER_LOSS, TIMER_PATH, Timers } from "./timers.ts";
 import { VersionNegotiator } from "./versions.ts";
 
@@ -93,7 +94,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
   readonly stats = new ConnectionStats();
   readonly protection: PacketProtection;
   readonly rtt = new RttEstimator();
-  controller: CongestionController;
+  readonly controller: CongestionControl;
   readonly pacer: Pacer;
   readonly recovery: Recovery;
   readonly received = [
@@ -137,7 +138,11 @@ export class Connection implements Core, StreamHost, PathSetHost {
     this.#host = host;
     const { random } = config;
     this.protection = new PacketProtection(config.provider, role, setup.version);
-    this.controller = config.congestionControl({ maxDatagramSize: config.datagramSize });
+    this.controller = new CongestionControl(
+      config.congestionControl,
+      { maxDatagramSize: config.datagramSize, random, paced: config.pacing },
+      (message) => this.#controllerChanged(message),
+    );
     this.pacer = new Pacer(this.controller, this.rtt, config.datagramSize, config.pacing);
     const fate = new RecordFate();
     fate.attach(this);
@@ -494,6 +499,24 @@ export class Connection implements Core, StreamHost, PathSetHost {
     const updated = this.protection.initiateKeyUpdate();
     if (updated) this.ping();
     return updated;
+  }
+
+  /** Another congestion controller from now on; the window stays where it is. */
+  setCongestionControl(factory: CongestionControllerFactory, now: number): void {
+    this.now = now;
+    this.controller.replace(factory);
+    this.#controllerChanged(null);
+    this.#after();
+    this.wake();
+  }
+
+  #controllerChanged(warning: string | null): void {
+    if (warning !== null) {
+      this.events.push({ type: "warning", code: "QUIC_CONGESTION_CONTROL", message: warning });
+    }
+    // While the connection is being made there is no controller to name, and no trace has begun.
+    if (this.tracer === null || this.controller === undefined) return;
+    traceController(this, this.tracer);
   }
 
   get remote(): Address {

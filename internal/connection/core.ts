@@ -1,6 +1,6 @@
 // The parts of one connection, as they see each other. No logic of its own: each concern lives in its part.
 
-import type { CongestionController } from "../congestion/controller.ts";
+import type { CongestionControl } from "../congestion/control.ts";
 import type { Pacer } from "../congestion/pacer.ts";
 import type { CryptoStreams } from "../stream/crypto-stream.ts";
 import type { PacketProtection } from "../handshake/protection.ts";
@@ -57,7 +57,7 @@ export interface Core {
   readonly stats: ConnectionStats;
   readonly protection: PacketProtection;
   readonly rtt: RttEstimator;
-  readonly controller: CongestionController;
+  readonly controller: CongestionControl;
   readonly pacer: Pacer;
   readonly recovery: Recovery;
   /** By packet number space. */

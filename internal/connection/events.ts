@@ -18,6 +18,8 @@ export type ConnectionEvent =
   /** The peer raised its stream limit. */
   | { readonly type: "streams_available"; readonly bidi: boolean }
   | { readonly type: "path_changed"; readonly remote: string }
+  /** Something of the application's failed, and the connection goes on without it. */
+  | { readonly type: "warning"; readonly code: "QUIC_CONGESTION_CONTROL"; readonly message: string }
   | { readonly type: "key_log"; readonly line: string }
   /** Client: the server gave a token for the next connection, rfc9000#8.1.3. */
   | { readonly type: "new_token"; readonly token: Uint8Array }

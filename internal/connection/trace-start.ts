@@ -6,16 +6,21 @@ import type { Core } from "./core.ts";
 
 export function traceStart(core: Core, tracer: Tracer): void {
   const time = core.now;
-  const { versions, datagramSize } = core.config;
+  const { versions } = core.config;
   tracer.record({ name: "connection_state_updated", time, state: "attempted" });
   tracer.record({ name: "version_information", time, ours: versions, theirs: [], chosen: null });
+  traceController(core, tracer);
+}
+
+/** The controller as it begins; also where one takes another's place. */
+export function traceController(core: Core, tracer: Tracer): void {
   tracer.record({
     name: "recovery_parameters_set",
-    time,
+    time: core.now,
     initialWindow: core.controller.cwnd,
     initialRtt: INITIAL_RTT,
-    maxDatagramSize: datagramSize,
+    maxDatagramSize: core.config.datagramSize,
     controller: core.controller.name,
   });
-  tracer.record({ name: "congestion_state_updated", time, state: core.controller.state });
+  tracer.record({ name: "congestion_state_updated", time: core.now, state: core.controller.state });
 }

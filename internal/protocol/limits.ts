@@ -84,7 +84,12 @@ export const MAX_SENT_PACKETS = 131_072;
 /** Of those, kept for ACKs and probes, which leave when nothing else may. Beyond them the oldest packet counts as lost. */
 export const RESERVED_SENT_PACKETS = 1024;
 /** Lost packets remembered per space, to see that a late ACK shows a loss to be spurious. Stops: work per ACK by losses. */
-export const MAX_REMEMBERED_LOSSES = 64;
+export const MAX_REMEMBERED_LOSSES = 256;
+/** Spurious losses widen the thresholds of loss detection so far, in packets and in round trips. Stops: late ACKs that delay repairs. */
+export const MAX_PACKET_THRESHOLD = 300;
+export const MAX_TIME_THRESHOLD = 2;
+/** They return to their defaults after so many loss episodes without a spurious one: RACK's figure, rfc8985#7.2. */
+export const REORDERING_MEMORY = 16;
 /** Numbers skipped on purpose that are remembered; their distances double, so that these are all of a long connection's. */
 export const MAX_SKIPPED_NUMBERS = 16;
 

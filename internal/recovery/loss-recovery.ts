@@ -13,7 +13,7 @@
 //   resetInitial (Retry), resetZeroRtt (rejected), onNewPath (migration)
 //   ecnFailed                             marks do not arrive as they must: stop marking
 
-import type { AckedBatch, CongestionController } from "../congestion/controller.ts";
+import { emptyBatch, type CongestionController } from "../congestion/controller.ts";
 import { ECT_0, ECT_1 } from "../protocol/batch.ts";
 import {
   APPLICATION,
@@ -25,24 +25,21 @@ import {
   type Space,
 } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
-import { MAX_ACK_DELAY, MAX_HANDSHAKE_SPEED_UPS, MAX_PTO } from "../protocol/limits.ts";
+import { MAX_ACK_DELAY, MAX_HANDSHAKE_SPEED_UPS } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import type { Tracer } from "../protocol/tracer.ts";
 import type { AckFrame } from "../wire/frames.ts";
 import { ECN_CONGESTED, ECN_FAILED, type EcnCounters } from "./ecn-counts.ts";
+import { backedOff, lossSpace, ptoSpace } from "./due.ts";
+import { LossSpan } from "./loss-span.ts";
 import { RecoveryTrace, type LossTrigger } from "./recovery-trace.ts";
+import { Reordering } from "./reordering.ts";
 import { GRANULARITY, type RttEstimator } from "./rtt.ts";
 import { ACK_ELICITING, IN_FLIGHT, OLD_PATH, PROBED, type SentPackets } from "./sent-packets.ts";
 import { DISCARDED_SPACE, SpaceState, type FrameFate } from "./space-state.ts";
 
 export type { FrameFate };
 
-/** rfc9002#6.1.1 kPacketThreshold */
-const PACKET_THRESHOLD = 3;
-/** rfc9002#6.1.2 kTimeThreshold */
-const TIME_THRESHOLD = 9 / 8;
-/** rfc9002#7.6.1 kPersistentCongestionThreshold */
-const PERSISTENT_CONGESTION_THRESHOLD = 3;
 /** rfc9002#6.2.4 a sender MUST send at least one and MAY send up to two probes per PTO. */
 const MAX_PROBES = 2;
 /** Packets that come back within one reading of the clock have a round trip, if a short one. */
@@ -80,16 +77,9 @@ export class Recovery {
   /** ECN validation failed: the connection should stop marking, rfc9000#13.4.2.2. */
   ecnFailed = false;
 
-  readonly #batch: AckedBatch = {
-    now: 0,
-    bytes: 0,
-    bytesAfterRecovery: 0,
-    largestSentTime: 0,
-    priorInFlight: 0,
-    latestRtt: 0,
-    minRtt: 0,
-    smoothedRtt: 0,
-  };
+  readonly #batch = emptyBatch();
+  readonly #reordering = new Reordering();
+  readonly #span = new LossSpan();
   // Which space the record callbacks belong to; bound once so that no closure is made per packet.
   #callbackSpace: Space = INITIAL;
   readonly #acked = (kind: number, a: number, b: number, c: number): void =>
@@ -146,7 +136,7 @@ export class Recovery {
     if (sent.isOverfull) this.#evictOldest(space, now);
     if (!inFlight) return;
     this.bytesInFlight += bytes;
-    this.#controller.onPacketSent(now, bytes);
+    this.#controller.onPacketSent(now, bytes, this.bytesInFlight);
     if (!eliciting) return;
     state.lastElicitingSent = now;
     if (state.probes > 0) state.probes--;
@@ -256,9 +246,7 @@ export class Recovery {
       }
       pn = after;
     }
-    const spurious = state.lost.takeAcked(ranges, rangeCount);
-    this.spuriousLosses += spurious;
-    if (this.#trace !== null && spurious > 0) this.#trace.spurious(now, space, spurious);
+    this.#onLateAck(state, space, ack, now);
     const newLargest = ack.largest > state.largestAcked;
     if (newLargest) state.largestAcked = ack.largest;
     if (newlyAcked === 0) return;
@@ -267,7 +255,8 @@ export class Recovery {
 
     // rfc9002#5.1 an RTT sample only where the largest acknowledged packet number is newly acknowledged and at least
     // one of the newly acknowledged packets was ack-eliciting.
-    if (largestNewly === ack.largest && elicitingAcked) {
+    batch.hasRttSample = largestNewly === ack.largest && elicitingAcked;
+    if (batch.hasRttSample) {
       // rfc9002#5.3 MAY ignore the acknowledgment delay for Initial packets; SHOULD ignore the peer's max_ack_delay
       // until the handshake is confirmed; MUST use the lesser of the two after that.
       let delay = space === INITIAL ? 0 : ackDelay;
@@ -275,17 +264,24 @@ export class Recovery {
       this.#rtt.update(Math.max(now - largestTime, MIN_SAMPLE), delay, now);
     }
     if (!this.ecnFailed) {
+      const ceBefore = state.ecn.ce;
       const verdict = state.ecn.onAck(ack, acked0, acked1, newLargest);
       if (verdict === ECN_FAILED) {
         this.ecnFailed = true;
         if (this.#trace !== null) this.#trace.ecnFailed(now);
       }
       // rfc9002#7.1 a response when the peer-reported ECN-CE count increases.
-      else if (verdict === ECN_CONGESTED) this.#controller.onEcnCe(now, largestTime);
+      else if (verdict === ECN_CONGESTED) {
+        this.#controller.onEcnCe(now, largestTime, state.ecn.ce - ceBefore);
+      }
     }
     this.#detectLost(space, now);
     if (batch.bytes > 0) {
       batch.now = now;
+      batch.inFlight = this.bytesInFlight;
+      batch.space = space;
+      batch.largestAcked = state.largestAcked;
+      batch.nextNumber = sent.next;
       batch.latestRtt = this.#rtt.latest;
       batch.minRtt = this.#rtt.min;
       batch.smoothedRtt = this.#rtt.smoothed;
@@ -299,6 +295,19 @@ export class Recovery {
     this.#traceAll(now);
   }
 
+  /** Packets declared lost that arrived after all: rfc9002#6.1. */
+  #onLateAck(state: SpaceState, space: Space, ack: AckFrame, now: number): void {
+    const reordering = this.#reordering;
+    reordering.begin(state.largestAcked, now, Math.max(this.#rtt.smoothed, this.#rtt.latest));
+    const spurious = state.lost.takeAcked(ack.ranges, ack.rangeCount, reordering);
+    if (spurious === 0) return;
+    this.spuriousLosses += spurious;
+    if (this.#trace !== null) this.#trace.spurious(now, space, spurious);
+    if (!reordering.takeUndo()) return;
+    this.#controller.onSpuriousLoss?.(now);
+    if (this.#trace !== null) this.#trace.state(now, "spurious_loss");
+  }
+
   /** rfc9002#6.1, appendix A.10. */
   #detectLost(space: Space, now: number): void {
     // rfc9002#7.4 Endpoints MUST NOT ignore the loss of packets that were sent after the earliest acknowledged packet
@@ -308,16 +317,16 @@ export class Recovery {
     state.lossTime = Infinity;
     if (largestAcked < 0) return;
     // rfc9002#6.1.2 max(kTimeThreshold * max(smoothed_rtt, latest_rtt), kGranularity)
-    const delay = Math.max(TIME_THRESHOLD * Math.max(this.#rtt.smoothed, this.#rtt.latest), GRANULARITY);
+    const { packetThreshold, timeThreshold } = this.#reordering;
+    const delay = Math.max(timeThreshold * Math.max(this.#rtt.smoothed, this.#rtt.latest), GRANULARITY);
     // rfc9002#7.6.2 a prior RTT sample existed when the two packets were sent, and none of the packets sent between
     // them, across all packet number spaces, are acknowledged.
     let since = this.#rtt.hasSample ? this.#rtt.firstSampleAt : Infinity;
     for (let other = 0; other < 3; other++) {
       if (other !== space) since = Math.max(since, this.#spaces[other]!.newestAckedTime);
     }
-    let runStart = -1;
-    let longest = 0;
-    let previous = -1;
+    this.#span.begin(since);
+    let lostPackets = 0;
     let lostBytes = 0;
     let largestLostTime = 0;
     this.#callbackSpace = space;
@@ -327,7 +336,7 @@ export class Recovery {
       const flags = sent.flags(pn);
       // One more where a number was left out between: nobody can acknowledge that.
       const { lastSkipped } = state.numbers;
-      const threshold = PACKET_THRESHOLD + (lastSkipped > pn && lastSkipped < largestAcked ? 1 : 0);
+      const threshold = packetThreshold + (lastSkipped > pn && lastSkipped < largestAcked ? 1 : 0);
       const byTime = time + delay <= now;
       if (!byTime && largestAcked - pn < threshold) {
         // rfc9002#6.1.2 a timer SHOULD be set for the remaining time. Both thresholds grow with the number: whatever
@@ -335,18 +344,11 @@ export class Recovery {
         state.lossTime = time + delay;
         break;
       }
-      if (previous >= 0 && runStart >= 0 && sent.ackedBetween(previous, pn)) runStart = -1;
-      previous = pn;
-      if ((flags & OLD_PATH) === 0) {
-        if ((flags & IN_FLIGHT) !== 0) {
-          lostBytes += sent.bytes(pn);
-          largestLostTime = time;
-        }
-        // rfc9002#7.6.2 these two packets MUST be ack-eliciting.
-        if ((flags & ACK_ELICITING) !== 0 && time > since) {
-          if (runStart < 0) runStart = time;
-          if (time - runStart > longest) longest = time - runStart;
-        }
+      this.#span.add(sent, pn, (flags & (ACK_ELICITING | OLD_PATH)) === ACK_ELICITING);
+      if ((flags & (IN_FLIGHT | OLD_PATH)) === IN_FLIGHT) {
+        lostPackets++;
+        lostBytes += sent.bytes(pn);
+        largestLostTime = time;
       }
       const after = sent.after(pn);
       this.#lose(space, pn, now, byTime ? "time_threshold" : "reordering_threshold");
@@ -354,12 +356,18 @@ export class Recovery {
     }
     // A late ACK tells of a spurious loss for some round trips.
     state.lost.expire(now - 3 * this.pto(space));
-    if (lostBytes === 0) return;
-    this.#controller.onPacketsLost(now, lostBytes, largestLostTime);
-    // rfc9002#7.6.1 (smoothed_rtt + max(4*rttvar, kGranularity) + max_ack_delay) * kPersistentCongestionThreshold,
-    // with max_ack_delay irrespective of the packet number space.
-    if (longest <= this.pto(APPLICATION) * PERSISTENT_CONGESTION_THRESHOLD) return;
+    if (lostPackets > 0) this.#onLost(lostPackets, lostBytes, largestLostTime, now);
+  }
+
+  #onLost(packets: number, bytes: number, largestSentTime: number, now: number): void {
+    const { recoveryStart } = this.#controller;
+    this.#controller.onPacketsLost(now, bytes, largestSentTime);
+    if (this.#controller.recoveryStart === recoveryStart) this.#reordering.continueEpisode(packets);
+    else this.#reordering.startEpisode(packets, now);
+    // rfc9002#7.6.1 with max_ack_delay irrespective of the packet number space.
+    if (!this.#span.isPersistent(this.pto(APPLICATION))) return;
     this.#controller.onPersistentCongestion(now);
+    this.#reordering.endEpisode();
     // rfc9002#5.2 endpoints SHOULD set the min_rtt to the newest RTT sample after persistent congestion.
     this.#rtt.min = this.#rtt.latest;
     if (this.#trace !== null) this.#trace.state(now, "persistent_congestion");
@@ -374,7 +382,7 @@ export class Recovery {
     // rfc9002#6.1 a packet is declared lost if it is unacknowledged, in flight, …: ACKs alone are just forgotten.
     if ((flags & (IN_FLIGHT | ACK_ELICITING)) !== 0) {
       this.lostPackets++;
-      state.lost.add(pn, now);
+      if ((flags & OLD_PATH) === 0) state.lost.add(pn, now, sent.time(pn), trigger === "time_threshold");
       if (this.#trace !== null) this.#trace.lost(now, space, pn, trigger);
     }
     // What a probe was to carry again is in the writers' hands already: it must not be sent twice more.
@@ -413,36 +421,18 @@ export class Recovery {
   }
 
   #backedOff(pto: number): number {
-    return Math.min(pto * 2 ** this.ptoCount, MAX_PTO);
+    return backedOff(pto, this.ptoCount);
   }
 
-  /** The space whose PTO is the earliest, −1 for none. */
   #ptoSpace(): Space | -1 {
-    // rfc9002#6.2.1 When ack-eliciting packets in multiple packet number spaces are in flight, the timer MUST be set
-    // to the earlier value of the Initial and Handshake packet number spaces.
-    // rfc9000#8.1 Specifically, the client MUST send an Initial packet in a UDP datagram that contains at least 1200
-    // bytes if it does not have Handshake keys, and otherwise send a …
-    let best: Space | -1 = -1;
-    let bestAt = Infinity;
-    for (let space: Space = INITIAL; space <= APPLICATION; space++) {
-      const state = this.#spaces[space as Space];
-      if (state.sent.elicitingInFlight === 0) continue;
-      // rfc9002#6.2.1 an endpoint MUST NOT set its PTO timer for the Application Data packet number space until the
-      // handshake is confirmed.
-      if (space === APPLICATION && !this.#handshakeConfirmed) continue;
-      const at = state.lastElicitingSent + this.#backedOff(this.pto(space as Space));
-      if (at < bestAt) {
-        bestAt = at;
-        best = space as Space;
-      }
-    }
-    return best;
+    const { ptoBase } = this.#rtt;
+    return ptoSpace(this.#spaces, ptoBase, this.#peerMaxAckDelay, this.ptoCount, this.#handshakeConfirmed);
   }
 
   /** Loss by time, or a probe timeout: appendix A.9. Nothing when it is not due. */
   onTimeout(now: number): void {
     if (now < this.#timeout) return;
-    const space = this.#lossSpace();
+    const space = lossSpace(this.#spaces);
     if (space >= 0) {
       if (this.#trace !== null) this.#trace.timerExpired(now, "loss_timeout");
       this.#detectLost(space as Space, now);
@@ -463,19 +453,6 @@ export class Recovery {
     // The probes leave now and set it again; should they not be able to, it must not fire at once.
     if (this.#timeout <= now) this.#timeout = now + this.#backedOff(this.#rtt.ptoBase);
     this.#traceAll(now);
-  }
-
-  #lossSpace(): Space | -1 {
-    let best: Space | -1 = -1;
-    let bestAt = Infinity;
-    for (let space: Space = INITIAL; space <= APPLICATION; space++) {
-      const { lossTime } = this.#spaces[space as Space];
-      if (lossTime < bestAt) {
-        bestAt = lossTime;
-        best = space as Space;
-      }
-    }
-    return best;
   }
 
   /** rfc9002#6.2.4 when a PTO timer expires, a sender MUST send at least one ack-eliciting packet as a probe. */
@@ -535,8 +512,6 @@ export class Recovery {
 
   /** rfc9002#6.4 all recovery state of a space whose keys are gone MUST be discarded, and leaves the bytes in flight. */
   discardSpace(space: Space, now: number): void {
-    // rfc9002#6.4 The sender MUST discard all recovery state associated with those packets and MUST remove them from
-    // the count of bytes in flight.
     // rfc9002#6.4 The sender MUST discard all recovery state associated with those packets and MUST remove them from
     // the count of bytes in flight.
     const state = this.#spaces[space];
@@ -602,6 +577,8 @@ export class Recovery {
     }
     this.#rtt.reset();
     this.#controller.reset();
+    this.#reordering.reset();
+    this.#spaces[APPLICATION].lost.clear();
     this.ptoCount = 0;
     this.ecnFailed = false;
     this.#setTimer(now);

@@ -1,23 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { AckedBatch } from "../../internal/congestion/controller.ts";
-import { initialWindow, newRenoFactory } from "../../internal/congestion/newreno.ts";
+import { newRenoFactory } from "../../internal/congestion/newreno.ts";
+import { initialWindow } from "../../internal/congestion/window.ts";
+import { acked } from "./acked.ts";
 
 const MTU = 1200;
-function acked(bytes: number, sentAt: number, more: Partial<AckedBatch> = {}): AckedBatch {
-  return {
-    now: sentAt + 10,
-    bytes,
-    bytesAfterRecovery: bytes,
-    largestSentTime: sentAt,
-    priorInFlight: bytes,
-    latestRtt: 10,
-    minRtt: 10,
-    smoothedRtt: 10,
-    ...more,
-  };
-}
-
 test("the initial window", () => {
   // rfc9002#7.2 ten times the maximum datagram size, limited to the larger of 14,720 bytes or twice that size.
   assert.equal(initialWindow(1200), 12_000);
@@ -40,7 +27,7 @@ test("slow start, recovery, congestion avoidance", () => {
   assert.deepEqual([cc.cwnd, cc.ssthresh, cc.state], [8400, 8400, "recovery"]);
   // Once per recovery period, and no growth by what was sent before it.
   cc.onPacketsLost(25, MTU, 20);
-  cc.onEcnCe(26, 19);
+  cc.onEcnCe(26, 19, 1);
   cc.onPacketsAcked(acked(2400, 20));
   assert.deepEqual([cc.cwnd, cc.state], [8400, "recovery"]);
   // rfc9002#7.3.2 it ends when a packet sent during the recovery period is acknowledged; only that grows the window.
@@ -51,7 +38,7 @@ test("slow start, recovery, congestion avoidance", () => {
   assert.equal(cc.cwnd, 8400);
   cc.onPacketsAcked(acked(1200, 23));
   assert.equal(cc.cwnd, 9600);
-  cc.onEcnCe(40, 30);
+  cc.onEcnCe(40, 30, 1);
   assert.equal(cc.cwnd, 4800);
 });
 

@@ -119,12 +119,24 @@ test("says when it is full, with a reserve for ACKs", () => {
 
 test("lost packets are remembered in bounds, counted once, and expire", () => {
   const lost = new LostPackets();
-  for (let pn = 0; pn < MAX_REMEMBERED_LOSSES + 10; pn++) lost.add(2 * pn, pn);
+  const seen: string[] = [];
+  const sink = {
+    onSpurious: (...args: unknown[]) => void seen.push(args.join()),
+  };
+  for (let pn = 0; pn < MAX_REMEMBERED_LOSSES + 10; pn++) lost.add(2 * pn, pn, pn - 1, pn % 2 === 0);
   // The first ten are forgotten: 20, 22, … are left.
-  assert.equal(lost.takeAcked(Float64Array.of(40, 44, 0, 23), 2), 2 + 3);
-  assert.equal(lost.takeAcked(Float64Array.of(40, 44, 0, 23), 2), 0);
+  assert.equal(lost.takeAcked(Float64Array.of(40, 44, 0, 23), 2, sink), 2 + 3);
+  assert.equal(lost.takeAcked(Float64Array.of(40, 44, 0, 23), 2, sink), 0);
+  // Number, when it was sent, when it was declared lost, whether by time.
+  assert.deepEqual(seen, [
+    "20,9,10,true",
+    "22,10,11,false",
+    "40,19,20,true",
+    "42,20,21,false",
+    "44,21,22,true",
+  ]);
   lost.expire(14);
-  assert.equal(lost.takeAcked(Float64Array.of(0, 29), 1), 1);
+  assert.equal(lost.takeAcked(Float64Array.of(0, 29), 1, sink), 1);
   lost.clear();
-  assert.equal(lost.takeAcked(Float64Array.of(0, 1e6), 1), 0);
+  assert.equal(lost.takeAcked(Float64Array.of(0, 1e6), 1, sink), 0);
 });

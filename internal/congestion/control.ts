@@ -1,0 +1,253 @@
+// The controller of one connection, whichever it is at the moment: changed on request, and replaced when it fails. What
+// it says is checked here, once after each event, so that those who ask on the hot path read plain fields.
+
+import type {
+  AckedBatch,
+  CongestionController,
+  CongestionControllerFactory,
+  CongestionControllerOptions,
+} from "./controller.ts";
+import { newRenoFactory } from "./newreno.ts";
+import { initialWindow } from "./window.ts";
+
+/** Told when a controller fails: why, in one sentence. */
+export type OnControllerFailure = (reason: string) => void;
+
+export class CongestionControl implements CongestionController {
+  #inner: CongestionController;
+  readonly #options: CongestionControllerOptions;
+  readonly #onFailure: OnControllerFailure;
+  #maxDatagramSize: number;
+  #appLimited = false;
+  cwnd: number;
+  sendQuantum: number;
+
+  constructor(
+    factory: CongestionControllerFactory,
+    options: CongestionControllerOptions,
+    onFailure: OnControllerFailure,
+  ) {
+    this.#options = options;
+    this.#onFailure = onFailure;
+    this.#maxDatagramSize = options.maxDatagramSize;
+    this.cwnd = this.sendQuantum = initialWindow(options.maxDatagramSize);
+    this.#inner = newRenoFactory(options);
+    this.#adopt(factory, options);
+  }
+
+  /** Another controller takes over where this one stands. */
+  replace(factory: CongestionControllerFactory): void {
+    this.#adopt(factory, this.#takeover());
+  }
+
+  /** What a successor starts with: the window as it is, and slow start only where this was in its first. */
+  #takeover(): CongestionControllerOptions {
+    const cwnd = this.cwnd;
+    let ssthresh = cwnd;
+    try {
+      if (this.#inner.ssthresh === Infinity && this.#inner.state.endsWith("slow_start")) ssthresh = Infinity;
+    } catch {
+      // It is being replaced because it throws.
+    }
+    return { ...this.#options, maxDatagramSize: this.#maxDatagramSize, previous: { cwnd, ssthresh } };
+  }
+
+  #adopt(factory: CongestionControllerFactory, options: CongestionControllerOptions): void {
+    let made: CongestionController | null = null;
+    try {
+      this.#inner = made = factory(options);
+      this.#inner.setAppLimited(this.#appLimited);
+      this.#check();
+      checkNumber("pacingRate()", this.#inner.pacingRate(100));
+    } catch (error) {
+      this.#instead(options, made, error);
+    }
+  }
+
+  /** Reads what the controller says after an event. @throws {Error} where that is no window. */
+  #check(): void {
+    const inner = this.#inner;
+    const { cwnd, recoveryStart, sendQuantum } = inner;
+    checkNumber("cwnd", cwnd);
+    if (typeof recoveryStart !== "number" || Number.isNaN(recoveryStart)) {
+      throw new Error(`recoveryStart is ${String(recoveryStart)}`);
+    }
+    // rfc9002#7.2 kMinimumWindow. Below it a connection could stand still for ever.
+    this.cwnd = Math.max(cwnd, 2 * this.#maxDatagramSize);
+    if (sendQuantum === undefined) this.sendQuantum = initialWindow(this.#maxDatagramSize);
+    else {
+      checkNumber("sendQuantum", sendQuantum);
+      this.sendQuantum = Math.max(sendQuantum, this.#maxDatagramSize);
+    }
+  }
+
+  /** NewReno goes on with the last window that made sense. */
+  #fail(error: unknown): void {
+    this.#instead(this.#takeover(), this.#inner, error);
+  }
+
+  #instead(options: CongestionControllerOptions, failed: CongestionController | null, error: unknown): void {
+    const name = describe(() => failed?.name ?? "");
+    this.#inner = newRenoFactory(options);
+    this.#inner.setAppLimited(this.#appLimited);
+    this.#check();
+    const reason = describe(() => (error instanceof Error ? error.message : error));
+    this.#onFailure(
+      `The congestion controller ${JSON.stringify(name)} failed: ${reason}. NewReno took its place.`,
+    );
+  }
+
+  get name(): string {
+    return this.#text("name");
+  }
+
+  get state(): string {
+    return this.#text("state");
+  }
+
+  #text(key: "name" | "state"): string {
+    try {
+      return String(this.#inner[key]);
+    } catch (error) {
+      this.#fail(error);
+      return this.#inner[key];
+    }
+  }
+
+  get ssthresh(): number {
+    try {
+      const { ssthresh } = this.#inner;
+      return ssthresh > 0 ? ssthresh : Infinity;
+    } catch (error) {
+      this.#fail(error);
+      return this.#inner.ssthresh;
+    }
+  }
+
+  get recoveryStart(): number {
+    try {
+      return this.#inner.recoveryStart;
+    } catch (error) {
+      this.#fail(error);
+      return this.#inner.recoveryStart;
+    }
+  }
+
+  pacingRate(smoothedRtt: number): number {
+    try {
+      const rate = this.#inner.pacingRate(smoothedRtt);
+      checkNumber("pacingRate()", rate);
+      return rate;
+    } catch (error) {
+      this.#fail(error);
+      return this.#inner.pacingRate(smoothedRtt);
+    }
+  }
+
+  onPacketSent(now: number, bytes: number, inFlight: number): void {
+    try {
+      this.#inner.onPacketSent(now, bytes, inFlight);
+      this.#check();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  onPacketsAcked(batch: AckedBatch): void {
+    try {
+      this.#inner.onPacketsAcked(batch);
+      this.#check();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  onPacketsLost(now: number, bytes: number, largestSentTime: number): void {
+    try {
+      this.#inner.onPacketsLost(now, bytes, largestSentTime);
+      this.#check();
+    } catch (error) {
+      this.#fail(error);
+      // Losses are not forgotten because somebody's code failed on them.
+      this.#inner.onPacketsLost(now, bytes, largestSentTime);
+      this.#check();
+    }
+  }
+
+  onSpuriousLoss(now: number): void {
+    try {
+      this.#inner.onSpuriousLoss?.(now);
+      this.#check();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  onPersistentCongestion(now: number): void {
+    try {
+      this.#inner.onPersistentCongestion(now);
+      this.#check();
+    } catch (error) {
+      this.#fail(error);
+      this.#inner.onPersistentCongestion(now);
+      this.#check();
+    }
+  }
+
+  onEcnCe(now: number, sentTime: number, count: number): void {
+    try {
+      this.#inner.onEcnCe(now, sentTime, count);
+      this.#check();
+    } catch (error) {
+      this.#fail(error);
+      this.#inner.onEcnCe(now, sentTime, count);
+      this.#check();
+    }
+  }
+
+  setAppLimited(appLimited: boolean): void {
+    this.#appLimited = appLimited;
+    try {
+      this.#inner.setAppLimited(appLimited);
+      this.#check();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  reset(): void {
+    try {
+      this.#inner.reset();
+      this.#check();
+    } catch (error) {
+      this.#fail(error);
+      this.#inner.reset();
+      this.#check();
+    }
+  }
+
+  setMaxDatagramSize(bytes: number): void {
+    this.#maxDatagramSize = bytes;
+    try {
+      this.#inner.setMaxDatagramSize(bytes);
+      this.#check();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+}
+
+function checkNumber(what: string, value: unknown): asserts value is number {
+  if (typeof value !== "number" || !(value > 0 && value < Infinity)) {
+    throw new Error(`${what} is ${String(value)}, which is no positive finite number`);
+  }
+}
+
+/** As text, whatever a stranger's value does about it. */
+function describe(value: () => unknown): string {
+  try {
+    return String(value());
+  } catch {
+    return "?";
+  }
+}

@@ -1,0 +1,164 @@
+// The user's controller: whatever it does, the connection goes on.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { CongestionControl } from "../../internal/congestion/control.ts";
+import type {
+  CongestionController,
+  CongestionControllerFactory,
+} from "../../internal/congestion/controller.ts";
+import { controllerFactory } from "../../internal/congestion/controllers.ts";
+import { cubicFactory } from "../../internal/congestion/cubic.ts";
+import { newRenoFactory } from "../../internal/congestion/newreno.ts";
+import { acked } from "./acked.ts";
+
+const MTU = 1200;
+
+/** A window of 50,000 bytes at 500 bytes per ms, but for `changes`. */
+function own(changes: Partial<CongestionController> = {}): CongestionControllerFactory {
+  const nothing = (): void => {};
+  return () => ({
+    name: "mine",
+    cwnd: 50_000,
+    ssthresh: 40_000,
+    recoveryStart: -Infinity,
+    state: "steady",
+    pacingRate: () => 500,
+    onPacketSent: nothing,
+    onPacketsAcked: nothing,
+    onPacketsLost: nothing,
+    onPersistentCongestion: nothing,
+    onEcnCe: nothing,
+    setAppLimited: nothing,
+    reset: nothing,
+    setMaxDatagramSize: nothing,
+    ...changes,
+  });
+}
+
+function control(factory: CongestionControllerFactory): { cc: CongestionControl; warnings: string[] } {
+  const warnings: string[] = [];
+  const cc = new CongestionControl(factory, { maxDatagramSize: MTU }, (why) => warnings.push(why));
+  return { cc, warnings };
+}
+
+/** One of everything that happens to a connection. */
+function live(cc: CongestionControl): void {
+  cc.setAppLimited(false);
+  cc.onPacketSent(1, MTU, MTU);
+  void cc.pacingRate(10);
+  cc.onPacketsAcked(acked(MTU, 1));
+  cc.onPacketsLost(30, MTU, 25);
+  cc.onSpuriousLoss(31);
+  cc.onEcnCe(40, 35, 1);
+  cc.onPersistentCongestion(50);
+  cc.setMaxDatagramSize(1400);
+  cc.reset();
+}
+
+test("one that works is let alone", () => {
+  const { cc, warnings } = control(own({ sendQuantum: 5000 }));
+  live(cc);
+  assert.deepEqual(
+    [cc.name, cc.cwnd, cc.ssthresh, cc.state, cc.sendQuantum, cc.pacingRate(10)],
+    ["mine", 50_000, 40_000, "steady", 5000, 500],
+  );
+  assert.deepEqual(warnings, []);
+});
+
+describe("replaced by NewReno with one warning", () => {
+  const boom = (): never => {
+    throw new Error("boom");
+  };
+  const cases: Record<string, CongestionControllerFactory> = {
+    "a factory that throws": boom,
+    "a factory that throws what has no text": () => {
+      throw Object.create(null) as Error;
+    },
+    "a factory that gives nothing": () => undefined as unknown as CongestionController,
+    "an object without methods": () => ({ cwnd: 1e6 }) as unknown as CongestionController,
+  };
+  for (const method of [
+    "pacingRate",
+    "onPacketSent",
+    "onPacketsAcked",
+    "onPacketsLost",
+    "onSpuriousLoss",
+    "onPersistentCongestion",
+    "onEcnCe",
+    "setAppLimited",
+    "reset",
+    "setMaxDatagramSize",
+  ] as const) {
+    cases[`${method} throws`] = own({ [method]: boom });
+  }
+  for (const nonsense of [NaN, -1, 0, Infinity, -Infinity, "12000", 12000n, null, undefined]) {
+    cases[`a window of ${typeof nonsense} ${String(nonsense)}`] = own({ cwnd: nonsense as number });
+    cases[`a rate of ${typeof nonsense} ${String(nonsense)}`] = own({ pacingRate: () => nonsense as number });
+  }
+  cases["a recoveryStart of NaN"] = own({ recoveryStart: NaN });
+  cases["a quantum of NaN"] = own({ sendQuantum: NaN });
+  cases["a window that is a getter which throws"] = () =>
+    Object.defineProperty(own()({ maxDatagramSize: MTU }), "cwnd", { get: boom });
+  for (const [name, factory] of Object.entries(cases)) {
+    test(name, () => {
+      const { cc, warnings } = control(factory);
+      live(cc);
+      assert.equal(warnings.length, 1, warnings.join());
+      assert.match(warnings[0]!, /^The congestion controller .* failed: .*NewReno took its place\.$/);
+      assert.equal(cc.name, "newreno");
+      // As NewReno after reset().
+      assert.deepEqual([cc.cwnd, cc.ssthresh, cc.state], [14_000, Infinity, "slow_start"]);
+      live(cc);
+      assert.equal(warnings.length, 1);
+    });
+  }
+});
+
+test("NewReno goes on from the last good window, and does not forget the loss it failed on", () => {
+  let fail = false;
+  const { cc, warnings } = control(
+    own({
+      onPacketsLost: () => {
+        if (fail) throw new Error("division by zero");
+      },
+    }),
+  );
+  cc.onPacketsLost(10, MTU, 9);
+  fail = true;
+  cc.onPacketsLost(20, MTU, 19);
+  assert.deepEqual([cc.name, cc.cwnd, cc.state], ["newreno", 25_000, "recovery"]);
+  assert.deepEqual(warnings, [
+    'The congestion controller "mine" failed: division by zero. NewReno took its place.',
+  ]);
+});
+
+test("a window under two datagrams counts as two: it could stand still for ever", () => {
+  const { cc, warnings } = control(own({ cwnd: 3 }));
+  assert.equal(cc.cwnd, 2 * MTU);
+  assert.deepEqual(warnings, []);
+});
+
+test("another controller takes over the window; slow start only from slow start", () => {
+  const { cc } = control(newRenoFactory);
+  cc.onPacketsAcked(acked(8 * MTU, 1));
+  cc.replace(cubicFactory);
+  assert.deepEqual([cc.name, cc.cwnd, cc.state], ["cubic", 18 * MTU, "slow_start"]);
+  cc.onPacketsLost(20, MTU, 15);
+  const { cwnd } = cc;
+  cc.replace(newRenoFactory);
+  assert.deepEqual([cc.name, cc.cwnd, cc.state], ["newreno", cwnd, "congestion_avoidance"]);
+  cc.replace(own());
+  assert.deepEqual([cc.name, cc.cwnd], ["mine", 50_000]);
+  cc.replace(() => {
+    throw new Error("no");
+  });
+  assert.deepEqual([cc.name, cc.cwnd], ["newreno", 50_000]);
+});
+
+test("names", () => {
+  assert.equal(controllerFactory("cubic"), cubicFactory);
+  assert.equal(controllerFactory("newreno"), newRenoFactory);
+  const factory = own();
+  assert.equal(controllerFactory(factory), factory);
+  for (const wrong of ["reno", "toString", "", 1, null, {}]) assert.equal(controllerFactory(wrong), null);
+});
