@@ -146,6 +146,7 @@ export function resolveConfig(
     congestionControl: controller,
     disableActiveMigration: config.disableActiveMigration ?? false,
     activeConnectionIdLimit: config.activeConnectionIdLimit ?? limits.ACTIVE_CONNECTION_ID_LIMIT,
+    holdStreams: true,
     keyLog,
     tracer: safeTracer(config.tracer ?? null, qlog),
   });

@@ -141,8 +141,8 @@ export class Connection implements AsyncDisposable {
   readonly #authorization: Authorization;
   readonly #sessions: SessionKeeper | null;
   readonly #tokens: TokenKeeper | null;
-  readonly #incoming = new WaitQueue<Stream>();
-  readonly #incomingUni = new WaitQueue<ReceiveStream>();
+  readonly #incoming = new WaitQueue<Stream>(({ id }) => this.#taken(id));
+  readonly #incomingUni = new WaitQueue<ReceiveStream>(({ id }) => this.#taken(id));
   readonly #credit = { bidi: new Set<() => void>(), uni: new Set<() => void>() };
   readonly #streamOwner: StreamOwner;
   #failure: QuicError | null = null;
@@ -275,6 +275,14 @@ export class Connection implements AsyncDisposable {
     return this.#incomingUni.take(options?.signal);
   }
 
+  /** The peer may open another in its place once it is over: streams that nobody accepts use up its limit. */
+  #taken(id: number): void {
+    const stream = this.#core.streams.get(id);
+    if (stream === undefined) return;
+    this.#core.streams.taken(stream);
+    this.#owner.flushSoon();
+  }
+
   /** The peer's bidirectional streams, until the connection ends (without an error where it ended with code 0). */
   incomingStreams(): AsyncGenerator<Stream, void, undefined> {
     return this.#each(this.#incoming);
@@ -376,6 +384,21 @@ export class Connection implements AsyncDisposable {
   setCongestionControl(controller: CongestionControllerName | CongestionControllerFactory): void {
     this.#core.setCongestionControl(requireController("controller", controller), monotonicNow());
     this.#owner.flushSoon();
+  }
+
+  /**
+   * Changes the keys of 1-RTT packets (rfc9001#6), as happens by itself after 100 packets and then every 100,000:
+   * `stats().keyUpdates` counts those that are complete.
+   * @returns false where it is too soon: before the handshake is confirmed, and until three PTO after the last update.
+   *
+   * @example
+   * const conn = await dialAddr("localhost:4433", { ca, ALPNProtocols: ["echo"] });
+   * conn.updateKeys();
+   */
+  updateKeys(): boolean {
+    const updated = this.#core.updateKeys();
+    this.#owner.flushSoon();
+    return updated;
   }
 
   /** What was negotiated. */

@@ -120,6 +120,12 @@ export class WaitQueue<T> {
   #watchers: Set<() => void> | null = null;
   #error: unknown = undefined;
   #ended = false;
+  readonly #taken: ((value: T) => void) | null;
+
+  /** @param taken hears of each value that somebody gets. */
+  constructor(taken: ((value: T) => void) | null = null) {
+    this.#taken = taken;
+  }
 
   get length(): number {
     return this.#values.length;
@@ -133,12 +139,19 @@ export class WaitQueue<T> {
       return;
     }
     first.settled();
+    this.#taken?.(value);
     first.resolve(value);
+  }
+
+  #shift(): T | undefined {
+    const value = this.#values.shift();
+    if (value !== undefined) this.#taken?.(value);
+    return value;
   }
 
   /** A value that is there already, or undefined. */
   tryTake(): T | undefined {
-    return this.#values.shift();
+    return this.#shift();
   }
 
   take(signal?: AbortSignal): Promise<T> {
@@ -148,7 +161,7 @@ export class WaitQueue<T> {
         return;
       }
       if (this.#values.length > 0) {
-        resolve(this.#values.shift()!);
+        resolve(this.#shift()!);
         return;
       }
       if (this.#ended) {

@@ -3,6 +3,7 @@
 import type { CongestionControllerFactory } from "../congestion/controller.ts";
 import { defaultController } from "../congestion/controllers.ts";
 import type { CryptoProvider } from "../crypto/provider.ts";
+import { KEY_USE, type KeyUse } from "../handshake/protection.ts";
 import * as limits from "../protocol/limits.ts";
 import { VERSION_1, VERSION_2 } from "../protocol/constants.ts";
 import type { RandomSource } from "../protocol/random.ts";
@@ -31,6 +32,11 @@ export interface ConnectionConfig {
   readonly maxConnectionWindow: number;
   readonly maxIncomingStreams: number;
   readonly maxIncomingUniStreams: number;
+  /**
+   * The peer's streams count towards its limit until `connection.streams.taken(stream)`, even when they are over: for
+   * owners that queue them. Without it a peer that opens and ends streams fills that queue. Default false.
+   */
+  readonly holdStreams?: boolean;
   /** Largest UDP payload we send from the first packet on, at least 1,200. */
   readonly datagramSize: number;
   /** Largest UDP payload we take, announced as max_udp_payload_size. */
@@ -39,6 +45,8 @@ export interface ConnectionConfig {
   readonly pacing: boolean;
   readonly activeConnectionIdLimit: number;
   readonly disableActiveMigration: boolean;
+  /** When keys are changed, and when they are used up. */
+  readonly keyUse: KeyUse;
   readonly keyLog: boolean;
   readonly tracer: TracerSource | null;
 }
@@ -68,6 +76,7 @@ export function connectionConfig(
     pacing: true,
     activeConnectionIdLimit: limits.ACTIVE_CONNECTION_ID_LIMIT,
     disableActiveMigration: false,
+    keyUse: KEY_USE,
     keyLog: false,
     tracer: null,
     ...given,

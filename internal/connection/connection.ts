@@ -137,7 +137,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
     this.seen = setup.seen;
     this.#host = host;
     const { random } = config;
-    this.protection = new PacketProtection(config.provider, role, setup.version);
+    this.protection = new PacketProtection(config.provider, role, setup.version, config.keyUse);
     this.controller = new CongestionControl(
       config.congestionControl,
       { maxDatagramSize: config.datagramSize, random, paced: config.pacing },
@@ -224,7 +224,9 @@ export class Connection implements Core, StreamHost, PathSetHost {
     try {
       more = this.sender.transmit(tx, now);
     } catch (error) {
-      // AEAD limits, and defects of ours: the connection ends, its owner lives.
+      // AEAD limits, and defects of ours: the connection ends, its owner lives. What was sealed for this batch has its
+      // place in the slab still; the next packet may take it.
+      this.protection.maskPending();
       this.fail(error);
     }
     this.#after();
@@ -496,8 +498,8 @@ export class Connection implements Core, StreamHost, PathSetHost {
 
   /** Updates our 1-RTT keys where rfc9001#6.1 allows it now. */
   updateKeys(): boolean {
-    const updated = this.protection.initiateKeyUpdate();
-    if (updated) this.ping();
+    const updated = this.close.isOpen && this.sender.updateKeys(this.now);
+    if (updated) this.wake();
     return updated;
   }
 

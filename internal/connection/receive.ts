@@ -12,13 +12,16 @@ import {
   PACKET_RETRY,
   PACKET_VERSION_NEGOTIATION,
   PACKET_ZERO_RTT,
+  KEY_UPDATE_ERROR,
   PROTOCOL_VIOLATION,
   type PacketType,
   type Space,
 } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
 import {
+  HASTY_KEY_UPDATE_PACKETS,
   MAX_COALESCED_PACKETS,
+  MAX_HASTY_KEY_UPDATES,
   MAX_UNDECRYPTABLE_BYTES,
   MAX_UNDECRYPTABLE_PACKETS,
 } from "../protocol/limits.ts";
@@ -61,6 +64,9 @@ export class Receiver {
   readonly #header = new LongHeader();
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
+  /** Packets received up to the last key update, and updates that came too soon after one. */
+  #keyUpdateAt = 0;
+  #hastyKeyUpdates = 0;
 
   // The datagram in hand.
   #path: Path;
@@ -357,6 +363,16 @@ export class Receiver {
   #onKeyUpdate(): void {
     const core = this.#core;
     const now = this.#now;
+    const packets = core.stats.packetsReceived;
+    core.stats.keyUpdates++;
+    // rfc9001#6.5 Endpoints SHOULD wait three times the PTO before initiating a key update after the previous one.
+    const hasty =
+      core.timers.get(TIMER_KEY_DISCARD) !== Infinity &&
+      packets - this.#keyUpdateAt < HASTY_KEY_UPDATE_PACKETS;
+    this.#keyUpdateAt = packets;
+    if (hasty && ++this.#hastyKeyUpdates > MAX_HASTY_KEY_UPDATES) {
+      throw new TransportError(KEY_UPDATE_ERROR, "keys updated again and again");
+    }
     core.timers.set(TIMER_KEY_DISCARD, now + 3 * core.recovery.pto(APPLICATION));
     if (core.tracer === null) return;
     const phase = core.protection.keyUpdates;

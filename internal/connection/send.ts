@@ -87,7 +87,7 @@ export class Sender {
     if (core.close.state !== "open") {
       return transmitClose(core, tx, this.#token ?? EMPTY, now);
     }
-    if (core.handshakeConfirmed && core.protection.updateDue) this.#updateKeys(now);
+    if (core.handshakeConfirmed && core.protection.updateDue) this.updateKeys(now);
     this.#transmitPathFrames(tx, now);
     const path = core.paths.active;
     let entryStart = tx.used;
@@ -144,17 +144,18 @@ export class Sender {
   }
 
   /**
+   * Updates our 1-RTT keys, where rfc9001#6.1 allows it now.
    * rfc9001#6.6 Endpoints MUST initiate a key update before sending more protected packets than the confidentiality
    * limit for the selected AEAD permits.
    */
-  #updateKeys(now: number): void {
+  updateKeys(now: number): boolean {
     // rfc9001#5.3 An endpoint MUST initiate a key update (Section 6) prior to exceeding any limit set for the AEAD
     // that is in use.
     const core = this.#core;
-    if (!core.protection.initiateKeyUpdate()) return;
+    if (!core.protection.initiateKeyUpdate()) return false;
     // What is acknowledged confirms the update; ACKs alone would not be.
     core.control.queuePing();
-    if (core.tracer === null) return;
+    if (core.tracer === null) return true;
     core.tracer.record({
       name: "key_updated",
       time: now,
@@ -163,6 +164,7 @@ export class Sender {
       phase: core.protection.keyUpdates + 1,
       trigger: "local_update",
     });
+    return true;
   }
 
   /**
@@ -434,7 +436,10 @@ export class Sender {
       received.ackDelayRaw(now),
       received.ecnCounts,
     );
-    if (after > pos) received.onAckSent();
+    if (after > pos) {
+      received.onAckSent();
+      if (space === APPLICATION) this.#core.protection.onAckSent();
+    }
     return after;
   }
 

@@ -13,6 +13,8 @@ export class ConnectionStats {
   packetsDropped = 0;
   packetsBuffered = 0;
   duplicatePackets = 0;
+  /** Times that the 1-RTT keys changed, by whose wish ever: rfc9001#6. */
+  keyUpdates = 0;
   /** Monotonic ms. */
   handshakeStart = 0;
   /** Ms from the first packet to the completed handshake, 0 until then. */
@@ -31,6 +33,8 @@ export interface StatisticsSnapshot {
   readonly spuriousLosses: number;
   readonly packetsDropped: number;
   readonly duplicatePackets: number;
+  /** Times that the 1-RTT keys changed, by whose wish ever: rfc9001#6. */
+  readonly keyUpdates: number;
   readonly handshakeDuration: number;
   readonly smoothedRtt: number;
   readonly minRtt: number;
@@ -58,6 +62,7 @@ export function snapshot(
     spuriousLosses: recovery.spuriousLosses,
     packetsDropped: stats.packetsDropped,
     duplicatePackets: stats.duplicatePackets,
+    keyUpdates: stats.keyUpdates,
     handshakeDuration: stats.handshakeDuration,
     smoothedRtt: rtt.smoothed,
     minRtt: rtt.min,

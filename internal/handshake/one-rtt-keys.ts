@@ -2,7 +2,7 @@
 
 import type { CryptoProvider, PacketAead } from "../crypto/provider.ts";
 import type { CipherSuite } from "../crypto/suites.ts";
-import { KEY_UPDATE_ERROR } from "../protocol/constants.ts";
+import { KEY_UPDATE_ERROR, type Role } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
 import { deriveAead, nextSecret } from "./packet-keys.ts";
 
@@ -20,6 +20,7 @@ export class OneRttKeys {
   readonly #provider: CryptoProvider;
   readonly #suite: CipherSuite;
   readonly #version: number;
+  readonly #role: Role;
   /** Of the newest read keys that exist. */
   #readSecret: Uint8Array | null = null;
   #writeSecret: Uint8Array | null = null;
@@ -33,21 +34,26 @@ export class OneRttKeys {
   /** Lowest and highest packet number opened with the current keys. */
   #lowestOpened = Infinity;
   #highestOpened = -1;
+  /** Highest packet number opened with older keys than the current ones. */
+  #highestOld = -1;
   /** The last packet opened was protected with the previous keys. */
   #lastWasOld = false;
   /** Lowest packet number sealed with the current keys. */
   #firstSent = Infinity;
   /** A packet of ours with the current write keys was acknowledged. */
   #confirmed = false;
+  /** An ACK left after the first packet with the current read keys came: the peer can know that we have them. */
+  #answered = false;
   /** Packets sealed with the current write key, for the confidentiality limit. */
   sealed = 0;
   /** Generation of the read keys. */
   updates = 0;
 
-  constructor(provider: CryptoProvider, suite: CipherSuite, version: number) {
+  constructor(provider: CryptoProvider, suite: CipherSuite, version: number, role: Role) {
     this.#provider = provider;
     this.#suite = suite;
     this.#version = version;
+    this.#role = role;
   }
 
   setRead(secret: Uint8Array): void {
@@ -87,6 +93,7 @@ export class OneRttKeys {
     // packets in the same packet number space with higher packet numbers …
     if (phase === this.#readPhase) {
       if (!this.#current!.open(buf, start, headerLength, payload, length, pn)) return OPEN_FAILED;
+      if (pn < this.#highestOld) throw oldKeysError();
       if (pn < this.#lowestOpened) this.#lowestOpened = pn;
       if (pn > this.#highestOpened) this.#highestOpened = pn;
       this.#lastWasOld = false;
@@ -96,6 +103,7 @@ export class OneRttKeys {
     // previous packet protection keys; a higher one requires the next ones.
     if (this.#previous !== null && pn < this.#lowestOpened) {
       if (!this.#previous.open(buf, start, headerLength, payload, length, pn)) return OPEN_FAILED;
+      if (pn > this.#highestOld) this.#highestOld = pn;
       this.#lastWasOld = true;
       return OPENED;
     }
@@ -104,13 +112,16 @@ export class OneRttKeys {
     if (!this.#next!.open(buf, start, headerLength, payload, length, pn)) return OPEN_FAILED;
     // rfc9001#6.4 packets with higher packet numbers MUST be protected with either the same or newer keys than
     // packets with lower packet numbers; the contrary MUST be treated as KEY_UPDATE_ERROR.
-    if (pn < this.#highestOpened) {
-      throw new TransportError(KEY_UPDATE_ERROR, "old keys used for a higher packet number than new ones");
-    }
-    // rfc9001#6.2 a second update before this side has sent any packet with updated keys: the peer has not awaited
-    // confirmation. An endpoint MAY treat such consecutive key updates as KEY_UPDATE_ERROR.
-    if (this.updates > 0 && this.writePhase === this.#readPhase && this.#firstSent === Infinity) {
+    if (pn < this.#highestOpened) throw oldKeysError();
+    // rfc9001#6.2 a second update before this side has sent any packets with updated keys containing an acknowledgment:
+    // the peer has not awaited confirmation. An endpoint MAY treat such consecutive key updates as KEY_UPDATE_ERROR.
+    if (this.updates > 0 && this.writePhase === this.#readPhase && !this.#answered) {
       throw new TransportError(KEY_UPDATE_ERROR, "keys updated again before the last update was answered");
+    }
+    // rfc9001#6.1 an endpoint MUST NOT initiate a key update prior to having confirmed the handshake: a client has that
+    // from a 1-RTT packet of ours, HANDSHAKE_DONE or an ACK (rfc9001#4.1.2).
+    if (this.#role === "server" && this.updates === 0 && this.#firstSent === Infinity) {
+      throw new TransportError(KEY_UPDATE_ERROR, "keys updated before the handshake can be confirmed");
     }
     this.#advanceRead(pn);
     // rfc9001#6.2 the endpoint MUST update its send keys to the corresponding key phase in response, before sending an
@@ -137,9 +148,11 @@ export class OneRttKeys {
     // `dropPrevious` makes them.
     this.#next = null;
     this.#readPhase = this.#readPhase === 0 ? 1 : 0;
+    this.#highestOld = this.#highestOpened;
     this.#lowestOpened = pn;
     this.#highestOpened = pn;
     this.#lastWasOld = false;
+    this.#answered = false;
     this.updates++;
   }
 
@@ -176,6 +189,11 @@ export class OneRttKeys {
     if (this.#firstSent === Infinity) this.#firstSent = pn;
   }
 
+  /** An ACK frame is in the packet sealed next. */
+  onAckSent(): void {
+    this.#answered = true;
+  }
+
   /** The packet opened last acknowledges `largest`. */
   onAcked(largest: number): void {
     if (largest < this.#firstSent) return;
@@ -205,4 +223,8 @@ export class OneRttKeys {
     this.#writeSecret?.fill(0);
     this.#readSecret = this.#writeSecret = null;
   }
+}
+
+function oldKeysError(): TransportError {
+  return new TransportError(KEY_UPDATE_ERROR, "old keys used for a higher packet number than new ones");
 }

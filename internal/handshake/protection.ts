@@ -19,6 +19,7 @@ import {
   INTEGRITY_LIMIT_AES_GCM,
   INTEGRITY_LIMIT_CHACHA20,
   KEY_UPDATE_INTERVAL,
+  RESERVED_SEALS,
 } from "../protocol/limits.ts";
 import { decodePacketNumber } from "../wire/packet-number.ts";
 import { initialSecrets } from "./initial.ts";
@@ -36,6 +37,24 @@ const SAMPLE_AT = 4;
 const SAMPLE = 16;
 /** Packets whose masks are made in one call. */
 const BATCH = 64;
+
+/** How much a key is used: rfc9001#6.6. Lower figures than the RFC's are permitted. */
+export interface KeyUse {
+  /** Packets sealed with one key: AES-GCM, and ChaCha20-Poly1305. */
+  readonly confidentiality: readonly [number, number];
+  /** Packets that fail to open, in one connection. */
+  readonly integrity: readonly [number, number];
+  /** 1-RTT packets sealed before our first key update, and between later ones. */
+  readonly firstUpdate: number;
+  readonly updateInterval: number;
+}
+
+export const KEY_USE: KeyUse = {
+  confidentiality: [CONFIDENTIALITY_LIMIT_AES_GCM, CONFIDENTIALITY_LIMIT_CHACHA20],
+  integrity: [INTEGRITY_LIMIT_AES_GCM, INTEGRITY_LIMIT_CHACHA20],
+  firstUpdate: FIRST_KEY_UPDATE,
+  updateInterval: KEY_UPDATE_INTERVAL,
+};
 
 interface LevelKeys {
   readAead: PacketAead | null;
@@ -91,7 +110,10 @@ export class PacketProtection {
   } | null = null;
   readonly #levels: readonly LevelKeys[] = [noKeys(), noKeys(), noKeys(), noKeys()];
   #oneRtt: OneRttKeys | null = null;
-  #integrityLimit = INTEGRITY_LIMIT_AES_GCM;
+  readonly #use: KeyUse;
+  #integrityLimit: number;
+  /** That the 1-RTT keys are used up was said: what is left of them is for CONNECTION_CLOSE. */
+  #usedUp = false;
   /** Packets that did not authenticate, over all keys: rfc9001#6.6. */
   openFailed = 0;
 
@@ -109,9 +131,11 @@ export class PacketProtection {
   #pendingLevel: Level = INITIAL;
   #pendingBuf: Uint8Array | null = null;
 
-  constructor(provider: CryptoProvider, role: Role, version: number) {
+  constructor(provider: CryptoProvider, role: Role, version: number, use: KeyUse = KEY_USE) {
     this.#provider = provider;
     this.#role = role;
+    this.#use = use;
+    this.#integrityLimit = use.integrity[0];
     this.version = this.#original = this.#initialVersion = version;
   }
 
@@ -180,7 +204,7 @@ export class PacketProtection {
     // rfc9369#4.1 The client MUST NOT send 0-RTT packets using the negotiated version.
     const version = level === ZERO_RTT ? this.#original : this.version;
     if (level === APPLICATION) {
-      const oneRtt = (this.#oneRtt ??= new OneRttKeys(provider, suite, version));
+      const oneRtt = (this.#oneRtt ??= new OneRttKeys(provider, suite, version, this.#role));
       if (read !== null) oneRtt.setRead(read);
       if (write !== null) oneRtt.setWrite(write);
     } else {
@@ -190,9 +214,9 @@ export class PacketProtection {
     if (read !== null) keys.readHp = deriveHeaderProtector(provider, suite, version, read);
     if (write !== null) keys.writeHp = deriveHeaderProtector(provider, suite, version, write);
     const chacha = suite.aead === "chacha20-poly1305";
-    keys.confidentialityLimit = chacha ? CONFIDENTIALITY_LIMIT_CHACHA20 : CONFIDENTIALITY_LIMIT_AES_GCM;
+    keys.confidentialityLimit = this.#use.confidentiality[chacha ? 1 : 0];
     // rfc9001#6.6 for the selected AEAD; Initial packets are AES-GCM whatever is selected later.
-    if (level !== INITIAL) this.#integrityLimit = chacha ? INTEGRITY_LIMIT_CHACHA20 : INTEGRITY_LIMIT_AES_GCM;
+    if (level !== INITIAL) this.#integrityLimit = this.#use.integrity[chacha ? 1 : 0];
   }
 
   canOpen(level: Level): boolean {
@@ -396,12 +420,21 @@ export class PacketProtection {
   #writeKey(level: Level, pn: number): PacketAead {
     const keys = this.#levels[level]!;
     const oneRtt = level === APPLICATION ? this.#oneRtt! : null;
-    if ((oneRtt ?? keys).sealed >= keys.confidentialityLimit) {
-      throw new TransportError(AEAD_LIMIT_REACHED, "confidentiality limit reached");
-    }
+    const { sealed } = oneRtt ?? keys;
+    const limit = keys.confidentialityLimit;
     if (oneRtt === null) {
+      if (sealed >= limit) throw new TransportError(AEAD_LIMIT_REACHED, "confidentiality limit reached");
       keys.sealed++;
       return keys.writeAead!;
+    }
+    // rfc9001#6.6 It is RECOMMENDED that endpoints immediately close the connection with AEAD_LIMIT_REACHED before
+    // reaching a state where key updates are not possible: said once, and then the last packets are there to say it.
+    if (sealed >= limit - RESERVED_SEALS && (!this.#usedUp || sealed >= limit)) {
+      this.#usedUp = true;
+      throw new TransportError(
+        AEAD_LIMIT_REACHED,
+        "confidentiality limit reached, the peer took no key update",
+      );
     }
     oneRtt.sealed++;
     oneRtt.onSent(pn);
@@ -450,13 +483,19 @@ export class PacketProtection {
     const oneRtt = this.#oneRtt;
     if (oneRtt === null) return false;
     return (
-      oneRtt.sealed >= (oneRtt.updates === 0 ? FIRST_KEY_UPDATE : KEY_UPDATE_INTERVAL) && oneRtt.mayInitiate
+      oneRtt.sealed >= (oneRtt.updates === 0 ? this.#use.firstUpdate : this.#use.updateInterval) &&
+      oneRtt.mayInitiate
     );
   }
 
   /** Key updates that are complete. */
   get keyUpdates(): number {
     return this.#oneRtt?.updates ?? 0;
+  }
+
+  /** An ACK frame is in the 1-RTT packet sealed next. */
+  onAckSent(): void {
+    this.#oneRtt?.onAckSent();
   }
 
   /**

@@ -93,6 +93,8 @@ export class LocalCids {
   /** rfc9000#18.2 active_connection_id_limit: 2 where the peer says nothing. */
   #peerLimit = 2;
   #nextSequence = 0;
+  /** Sequence numbers the peer can know: that of the handshake, and of frames that left. */
+  #told = 0;
   #active: LocalCid[] = [];
   #retired: RetiredCid[] = [];
   #original: Uint8Array | null;
@@ -142,7 +144,8 @@ export class LocalCids {
     // the duration of the connection or until its peer invalidates the …
     // rfc9000#19.16 receipt of a RETIRE_CONNECTION_ID frame containing a sequence number greater than any previously
     // sent to the peer MUST be treated as a connection error of type PROTOCOL_VIOLATION.
-    if (sequence >= this.#nextSequence) throw retireError("of a connection ID that was never issued");
+    // Sent, not issued: a peer that guesses the next ones would have us make new ones as fast as it can write frames.
+    if (sequence > this.#told) throw retireError("of a connection ID that was never issued");
     // rfc9000#19.16 an endpoint cannot send this frame if its peer provided it with a zero-length connection ID.
     if (this.length === 0) throw retireError("of a zero-length connection ID");
     // rfc9000#19.16 the sequence number MUST NOT refer to the Destination Connection ID field of the packet in which
@@ -193,6 +196,7 @@ export class LocalCids {
       if (pos + newConnectionIdLength(entry.sequence, 0, entry.cid.length) > limit) break;
       pos = writeNewConnectionId(buf, pos, entry.sequence, 0, entry.cid, entry.token);
       records.addRecord(REC_NEW_CONNECTION_ID, entry.sequence, 0, 0);
+      if (entry.sequence > this.#told) this.#told = entry.sequence;
       entry.due = false;
       this.#due--;
     }

@@ -233,6 +233,8 @@ export const HAPPY_EYEBALLS_DELAY = 250;
 /** AEAD limits, rfc9001#6.6: packets one key may seal (confidentiality) and fail to open (integrity). */
 export const CONFIDENTIALITY_LIMIT_AES_GCM = 2 ** 23;
 export const INTEGRITY_LIMIT_AES_GCM = 2 ** 52;
+/** Packets of a 1-RTT key's last ones that only CONNECTION_CLOSE may use: rfc9001#6.6 closes before keys are used up. */
+export const RESERVED_SEALS = 64;
 /** ChaCha20-Poly1305's confidentiality limit is beyond the number of packets: rfc9001#6.6. */
 export const CONFIDENTIALITY_LIMIT_CHACHA20 = 2 ** 62;
 export const INTEGRITY_LIMIT_CHACHA20 = 2 ** 36;
@@ -286,6 +288,12 @@ export const MAX_RSA_EXPONENT_BITS = 32;
 /** 1-RTT packets sealed before our first key update, soon so that the rare path is well trodden, and between later ones. */
 export const FIRST_KEY_UPDATE = 100;
 export const KEY_UPDATE_INTERVAL = 100_000;
+/**
+ * Key updates of the peer's that came while the keys before the last one were still there (3 PTO) and within so many
+ * packets of it. Honest ones are far apart: rfc9001#6.5. Stops: CPU by key update storms, each costs new keys both ways.
+ */
+export const MAX_HASTY_KEY_UPDATES = 16;
+export const HASTY_KEY_UPDATE_PACKETS = 64;
 
 /** Draws for a private scalar: one in 2^32 misses at most, so that more than this is a broken source. Stops: a hang. */
 export const MAX_SCALAR_DRAWS = 64;

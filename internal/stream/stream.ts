@@ -27,6 +27,8 @@ export class Stream {
   writableQueued = false;
   /** In the queue of streams with control frames. */
   controlQueued = false;
+  /** The peer's, and the application has not taken it yet: it counts towards the peer's limit, even when it is over. */
+  held = false;
 
   constructor(id: number, send: SendHalf | null, recv: RecvHalf | null) {
     this.id = id;

@@ -64,6 +64,8 @@ export interface StreamLimits {
   readonly maxConnectionWindow: number;
   readonly maxIncomingStreams: number;
   readonly maxIncomingUniStreams: number;
+  /** The peer's streams count towards its limit until `taken`, even when they are over. */
+  readonly holdStreams?: boolean;
 }
 
 /** Streams we open, of one direction. */
@@ -225,6 +227,8 @@ export class StreamMap implements RecvHost, SendHost {
     while (peer.opened <= index) {
       opened = this.#make(4 * peer.opened + type, bidi, true);
       peer.opened++;
+      // rfc9000#4.6 the limit is ours to raise: streams opened and ended at once, which nobody accepts, are not replaced.
+      opened.held = this.#limits.holdStreams === true;
       this.#applyLimit(opened);
       if (this.#host.tracer !== null) this.#trace(this.#host.tracer, opened, "open");
       this.#host.onStreamOpened(opened);
@@ -415,12 +419,19 @@ export class StreamMap implements RecvHost, SendHost {
     const stream = this.#streams.get(id);
     // rfc9000#4.4 Both endpoints MUST maintain flow control state for the stream in the unterminated direction until
     // that direction enters a terminal state.
-    if (stream === undefined || !stream.isTerminal) return;
+    if (stream === undefined || !stream.isTerminal || stream.held) return;
     this.#streams.delete(id);
     if (this.#host.tracer !== null) this.#trace(this.#host.tracer, stream, "closed");
     if (this.#isOwn(id)) return;
     const peer = isBidi(id) ? this.#peerBidi : this.#peerUni;
     if (peer.onClosed() && this.#control.streamsUpdate(isBidi(id))) this.#host.wantSend();
+  }
+
+  /** The application took a stream of the peer's: with `holdStreams` it goes when it is over, not before. */
+  taken(stream: Stream): void {
+    if (!stream.held) return;
+    stream.held = false;
+    this.#settle(stream.id);
   }
 
   // Sending

@@ -27,7 +27,9 @@ class Side {
     this.protection.install(APPLICATION, chacha ? CHACHA20_POLY1305_SHA256 : AES_128_GCM_SHA256, read, write);
   }
 
-  send(pn = this.next++): Uint8Array {
+  /** @param ack whether an ACK frame is in it. */
+  send(pn = this.next++, ack = true): Uint8Array {
+    if (ack) this.protection.onAckSent();
     const buf = new Uint8Array(PN + 2 + SIZE + 16);
     buf[0] = 0x41 | (this.protection.keyPhase << 2);
     buf[PN] = pn >> 8;
@@ -177,6 +179,34 @@ test("rfc9001#6.2 a second update before any packet was sent with the first: KEY
   ghost.client.protection.onAcked(ghost.client.next - 1);
   ghost.client.protection.dropOldReadKeys();
   assert.ok(ghost.client.protection.initiateKeyUpdate());
+  assert.throws(() => server.receive(ghost.client.send()), keyUpdateError);
+});
+
+test("rfc9001#6.2 a second update before an acknowledgment left with the first: KEY_UPDATE_ERROR", () => {
+  // Packets with updated keys alone say nothing: … any packets with updated keys containing an acknowledgment.
+  for (const ack of [false, true]) {
+    const { client, server } = sides();
+    exchange(client, server);
+    client.protection.initiateKeyUpdate();
+    assert.ok(server.receive(client.send()));
+    assert.ok(client.receive(server.send(server.next++, ack)));
+    client.protection.onAcked(client.next - 1);
+    client.protection.dropOldReadKeys();
+    assert.ok(client.protection.initiateKeyUpdate());
+    if (ack) assert.ok(server.receive(client.send()));
+    else assert.throws(() => server.receive(client.send()), keyUpdateError);
+  }
+});
+
+test("rfc9001#6.1 a client that updates before the handshake can be confirmed: KEY_UPDATE_ERROR", () => {
+  const { client, server } = sides();
+  // Played by an answer that the server never sent.
+  const ghost = sides();
+  assert.ok(ghost.client.receive(ghost.server.send()));
+  ghost.client.send();
+  ghost.client.protection.onAcked(0);
+  assert.ok(ghost.client.protection.initiateKeyUpdate());
+  assert.ok(server.receive(client.send()));
   assert.throws(() => server.receive(ghost.client.send()), keyUpdateError);
 });
 

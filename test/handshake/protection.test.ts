@@ -4,7 +4,12 @@ import { test } from "node:test";
 import { simProvider } from "../../internal/crypto/sim.ts";
 import type { CryptoProvider } from "../../internal/crypto/provider.ts";
 import { AES_128_GCM_SHA256, SUITES } from "../../internal/crypto/suites.ts";
-import { PacketProtection, SEAL_OVERHEAD } from "../../internal/handshake/protection.ts";
+import {
+  KEY_USE,
+  PacketProtection,
+  SEAL_OVERHEAD,
+  type KeyUse,
+} from "../../internal/handshake/protection.ts";
 import { toHex } from "../../internal/protocol/bytes.ts";
 import {
   AEAD_LIMIT_REACHED,
@@ -17,14 +22,14 @@ import {
   type Level,
 } from "../../internal/protocol/constants.ts";
 import { TransportError } from "../../internal/protocol/errors.ts";
-import { CONFIDENTIALITY_LIMIT_AES_GCM } from "../../internal/protocol/limits.ts";
+import { RESERVED_SEALS } from "../../internal/protocol/limits.ts";
 import { REAL, seeded, take } from "../crypto/helpers.ts";
 
 const PROVIDERS = [...REAL, simProvider({ nullAead: true })];
 
-function pair(provider: CryptoProvider, suite = AES_128_GCM_SHA256) {
-  const client = new PacketProtection(provider, "client", VERSION_1);
-  const server = new PacketProtection(provider, "server", VERSION_1);
+function pair(provider: CryptoProvider, suite = AES_128_GCM_SHA256, use: KeyUse = KEY_USE) {
+  const client = new PacketProtection(provider, "client", VERSION_1, use);
+  const server = new PacketProtection(provider, "server", VERSION_1, use);
   const random = seeded(1);
   const dcid = take(random, 8);
   client.installInitial(VERSION_1, dcid);
@@ -295,28 +300,37 @@ test("rfc9001#6.6 integrity limit: AEAD_LIMIT_REACHED", () => {
 });
 
 test("rfc9001#6.6 confidentiality limit: not one packet more with the same key", () => {
-  const inner = simProvider({ nullAead: true });
-  const provider = Object.create(inner) as CryptoProvider;
-  provider.headerProtector = (...args) => inner.headerProtector(...args);
-  // 2^23 packets in a blink.
-  provider.packetAead = () => ({ tagLength: 16, seal() {}, open: () => true, dispose() {} });
+  const provider = simProvider({ nullAead: true });
+  const limit = 500;
+  const use = { ...KEY_USE, confidentiality: [limit, limit], updateInterval: 50 } as const;
+  const reached = (error: unknown) =>
+    error instanceof TransportError && error.errorCode === AEAD_LIMIT_REACHED;
   for (const level of [HANDSHAKE, APPLICATION] as const) {
-    const { client } = pair(provider);
+    const { client, server } = pair(provider, AES_128_GCM_SHA256, use);
     const buf = new Uint8Array(100);
-    for (let pn = 0; pn < CONFIDENTIALITY_LIMIT_AES_GCM; pn++) client.seal(level, buf, 0, 10, 1, 40, pn);
-    assert.equal(client.sealed(level), CONFIDENTIALITY_LIMIT_AES_GCM);
-    assert.throws(
-      () => client.seal(level, buf, 0, 10, 1, 40, CONFIDENTIALITY_LIMIT_AES_GCM),
-      (error) => error instanceof TransportError && error.errorCode === AEAD_LIMIT_REACHED,
-    );
+    let pn = 0;
+    const seal = () => client.seal(level, buf, 0, 10, 1, 40, pn++);
+    if (level === APPLICATION) {
+      while (pn < limit - RESERVED_SEALS) seal();
+      // It is said once, and the packets that are left can say so to the peer.
+      assert.throws(seal, reached);
+      pn--;
+    }
+    while (pn < limit) seal();
+    assert.equal(client.sealed(level), limit);
+    for (let i = 0; i < 3; i++) assert.throws(seal, reached);
+    assert.equal(client.sealed(level), limit);
     if (level === APPLICATION) {
       // A key update in time starts the count again.
-      client.unprotectHeader(APPLICATION, buf, 0, 10, 80, 0);
-      client.open(APPLICATION, buf, 0, 10, 80);
+      const packet = new Uint8Array(100);
+      const end = server.seal(level, packet, 0, 10, 1, write(packet, 0, level, 0, 1, 20), 0);
+      server.maskPending();
+      client.unprotectHeader(level, packet, 0, 10, end, -1);
+      assert.equal(client.open(level, packet, 0, 10, end), 20);
       client.onAcked(5);
       assert.equal(client.updateDue, true);
       assert.equal(client.initiateKeyUpdate(), true);
-      client.seal(level, buf, 0, 10, 1, 40, CONFIDENTIALITY_LIMIT_AES_GCM);
+      seal();
       assert.equal(client.sealed(level), 1);
     }
   }

@@ -1,5 +1,6 @@
 // A peer by script: real TLS and real packet protection, and no manners. It sends any bytes as the frames of any packet
 // type, with any packet number and any header bits, and keeps what the victim answers.
+import type { CipherSuite } from "../../internal/crypto/suites.ts";
 import { simProvider } from "../../internal/crypto/sim.ts";
 import { PacketProtection } from "../../internal/handshake/protection.ts";
 import type { Address } from "../../internal/protocol/address.ts";
@@ -72,6 +73,8 @@ export interface PacketOptions {
   readonly firstByte?: number;
   readonly dcid?: Uint8Array;
   readonly scid?: Uint8Array;
+  /** Other 1-RTT keys than those that the victim's packets call for. */
+  readonly keys?: PacketProtection;
 }
 
 /** Collects frames, and gives CRYPTO data to TLS. */
@@ -101,6 +104,50 @@ class Collector extends FrameCollector {
   override onCrypto(offset: number, buf: Uint8Array, start: number, length: number): void {
     this.crypto.receive(this.level, offset, buf, start, length);
     super.onCrypto(offset, buf, start, length);
+  }
+}
+
+/**
+ * 1-RTT keys that update whenever they are told to: two ends that talk to each other under a connection's secrets, and
+ * never wait for its other end.
+ */
+export class RunawayKeys {
+  readonly keys: PacketProtection;
+  readonly #other: PacketProtection;
+  #number = 0;
+
+  constructor({ suite, read, write }: NonNullable<ScriptedPeer["secrets"]>) {
+    this.keys = new PacketProtection(provider, "client", VERSION_1);
+    this.#other = new PacketProtection(provider, "server", VERSION_1);
+    this.keys.install(APPLICATION, suite, read, write);
+    this.#other.install(APPLICATION, suite, write, read);
+    this.#exchange();
+  }
+
+  update(): void {
+    this.keys.initiateKeyUpdate();
+    this.#exchange();
+    this.keys.dropOldReadKeys();
+    this.#other.dropOldReadKeys();
+  }
+
+  #exchange(): void {
+    const number = this.#number;
+    for (const [from, to] of [
+      [this.#other, this.keys],
+      [this.keys, this.#other],
+      [this.#other, this.keys],
+    ] as const) {
+      const buf = new Uint8Array(60);
+      const pnOffset = writeShortHeader(buf, 0, new Uint8Array(8), from.keyPhase, false, 4, this.#number);
+      from.onAckSent();
+      from.seal(APPLICATION, buf, 0, pnOffset, 4, 40, this.#number);
+      from.maskPending();
+      to.unprotectHeader(APPLICATION, buf, 0, pnOffset, 56, this.#number - 1);
+      to.open(APPLICATION, buf, 0, pnOffset, 56);
+      this.#number++;
+    }
+    this.keys.onAcked(number + 1);
   }
 }
 
@@ -179,7 +226,19 @@ export class ScriptedPeer implements TlsSink {
     this.crypto.send(level as Space, bytes);
   }
 
+  /** Of the first 1-RTT keys, for keys that update as they like. */
+  secrets: { readonly suite: CipherSuite; readonly read: Uint8Array; readonly write: Uint8Array } | null =
+    null;
+
   installSecrets: TlsSink["installSecrets"] = (level, suite, read, write) => {
+    if (level === APPLICATION) {
+      const known = this.secrets;
+      this.secrets = {
+        suite,
+        read: read?.slice() ?? known?.read ?? new Uint8Array(0),
+        write: write?.slice() ?? known?.write ?? new Uint8Array(0),
+      };
+    }
     this.protection.install(level, suite, read, write);
   };
 
@@ -197,9 +256,10 @@ export class ScriptedPeer implements TlsSink {
     const buf = new Uint8Array(payload.length + 120);
     const number = options.number ?? this.next[level]!++;
     const dcid = options.dcid ?? this.dcid;
+    const keys = options.keys ?? this.protection;
     const pnOffset =
       level === APPLICATION && type === PACKET_ONE_RTT
-        ? writeShortHeader(buf, 0, dcid, this.protection.keyPhase, false, 4, number)
+        ? writeShortHeader(buf, 0, dcid, keys.keyPhase, false, 4, number)
         : writeLongHeader(
             buf,
             0,
@@ -215,8 +275,8 @@ export class ScriptedPeer implements TlsSink {
     buf.set(payload, pnOffset + 4);
     let end = pnOffset + 4 + payload.length;
     if (type !== PACKET_ONE_RTT) patchLength(buf, pnOffset, end + 16 - pnOffset);
-    end = this.protection.seal(level, buf, 0, pnOffset, 4, end, number);
-    this.protection.maskPending();
+    end = keys.seal(level, buf, 0, pnOffset, 4, end, number);
+    keys.maskPending();
     return buf.slice(0, end);
   }
 

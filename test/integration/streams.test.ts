@@ -391,3 +391,27 @@ test("2,000 streams with a limit of 100: credit comes back by itself", async () 
   await it.client.close();
   await serving;
 });
+
+// rfc9000#4.6 the limit is ours to raise: a stream that is over gives credit once somebody has accepted it.
+test("streams that end before anybody accepts them use up the limit", async () => {
+  await using it = await pair({ serverConfig: { maxIncomingUniStreams: 5 } });
+  let opened = 0;
+  const open = async () => {
+    for (;;) {
+      const stream = await it.client.openUniStream();
+      opened++;
+      stream.cancelWrite(7);
+    }
+  };
+  const opening = open().catch(() => {});
+  await until(() => opened === 5, "all streams of the limit");
+  await turns(20);
+  assert.equal(opened, 5);
+  for (let i = 0; i < 20; i++) {
+    const stream = await it.server.acceptUniStream();
+    await assert.rejects(collect(stream), (error) => error instanceof StreamError && error.errorCode === 7);
+  }
+  await until(() => opened === 25, "others in their place");
+  await it.client.close();
+  await opening;
+});

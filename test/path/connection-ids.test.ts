@@ -114,7 +114,10 @@ describe("connection IDs of ours", () => {
     const { cids, routes } = local(4);
     cids.setPeerLimit(4);
     cids.issue(0);
-    for (let sequence = 0; sequence < 200; sequence++) cids.onRetire(sequence, sequence + 1, 0);
+    for (let sequence = 0; sequence < 200; sequence++) {
+      writeAll(cids);
+      cids.onRetire(sequence, sequence + 1, 0);
+    }
     assert.ok(routes.size <= 4 + 8, String(routes.size));
     cids.removeAll();
     assert.equal(routes.size, 0);
@@ -125,6 +128,12 @@ describe("connection IDs of ours", () => {
     const { cids } = local(5);
     // rfc9000#19.16 a sequence number greater than any previously sent MUST be treated as PROTOCOL_VIOLATION
     failsWith(PROTOCOL_VIOLATION, () => cids.onRetire(1, 0, 0));
+    // … sent: one that waits for its frame was not.
+    cids.setPeerLimit(4);
+    cids.issue(0);
+    failsWith(PROTOCOL_VIOLATION, () => cids.onRetire(1, 0, 0));
+    writeAll(cids);
+    cids.onRetire(1, 0, 0);
     // rfc9000#19.16 MUST NOT refer to the Destination Connection ID field of the packet in which it is contained
     failsWith(PROTOCOL_VIOLATION, () => cids.onRetire(0, 0, 0));
     const none = local(5, 0).cids;
