@@ -18,6 +18,7 @@ export const EVENT_LEVELS: Readonly<Record<string, QlogLevel>> = {
   "quic:version_information": "core",
   "quic:alpn_information": "core",
   "quic:parameters_set": "core",
+  "quic:parameters_restored": "base",
   "quic:packet_sent": "core",
   "quic:packet_received": "core",
   "quic:packet_dropped": "base",
@@ -35,6 +36,7 @@ export const EVENT_LEVELS: Readonly<Record<string, QlogLevel>> = {
   "quic:packet_lost": "core",
   "quic:ecn_state_updated": "extra",
   "loglevel:warning": "base",
+  "loglevel:info": "extra",
 };
 
 /** What to write for one trace event: qlog names with their data as JSON text. */
@@ -81,6 +83,7 @@ const DROP_TRIGGERS: Readonly<Record<string, string>> = {
   unsupported_version: "unsupported",
   unexpected_version: "unsupported",
   keys_unavailable: "key_unavailable",
+  early_data_rejected: "rejected",
   keys_discarded: "key_unavailable",
   decryption_failed: "decryption_failure",
   duplicate: "duplicate",
@@ -155,6 +158,32 @@ const PARAMETERS = new Set([
   "grease_quic_bit",
   "reset_stream_at",
 ]);
+
+/** QUICParametersRestored. */
+const RESTORED = new Set([
+  "disable_active_migration",
+  "max_idle_timeout",
+  "max_udp_payload_size",
+  "active_connection_id_limit",
+  "initial_max_data",
+  "initial_max_stream_data_bidi_local",
+  "initial_max_stream_data_bidi_remote",
+  "initial_max_stream_data_uni",
+  "initial_max_streams_bidi",
+  "initial_max_streams_uni",
+  "max_datagram_frame_size",
+]);
+
+/** Of an event's parameters those that qlog knows, under its names. */
+function parametersOf(all: { readonly [name: string]: unknown }, known: ReadonlySet<string>): object {
+  const data: { [name: string]: unknown } = {};
+  for (const [name, value] of Object.entries(all)) {
+    const key = snake(name);
+    if (!known.has(key)) continue;
+    data[key] = typeof value === "number" ? Math.min(value, Number.MAX_SAFE_INTEGER) : value;
+  }
+  return data;
+}
 
 type Metrics = TraceEvent & { readonly name: "recovery_metrics_updated" };
 
@@ -255,13 +284,17 @@ export class EventMapper {
           if (event.owner === "local") this.#localExponent = exponent;
           else this.#remoteExponent = exponent;
         }
-        const data: { [name: string]: unknown } = { initiator: event.owner };
-        for (const [name, value] of Object.entries(event.parameters)) {
-          const key = snake(name);
-          if (!PARAMETERS.has(key)) continue;
-          data[key] = typeof value === "number" ? Math.min(value, Number.MAX_SAFE_INTEGER) : value;
-        }
-        return emit("quic:parameters_set", json(data));
+        const data = parametersOf(event.parameters, PARAMETERS);
+        return emit("quic:parameters_set", json({ initiator: event.owner, ...data }));
+      }
+      case "parameters_restored":
+        return emit("quic:parameters_restored", json(parametersOf(event.parameters, RESTORED)));
+      case "early_data": {
+        const initiator = this.#role === "server" ? "local" : "remote";
+        emit("quic:parameters_set", json({ initiator, early_data_enabled: event.accepted }));
+        if (event.refusal !== null)
+          emit("loglevel:info", json({ message: `0-RTT refused: ${event.refusal}` }));
+        return;
       }
       case "packet_dropped":
         return emit(

@@ -16,15 +16,39 @@ import { type DialOptions, Transport } from "./transport.ts";
  *
  * @throws as Transport.dial.
  */
-export async function dialAddr(
+export function dialAddr(
   target: Target,
   tls: TlsOptions,
   config?: Config,
   options?: DialOptions,
 ): Promise<Connection> {
+  return dialFrom((transport) => transport.dial(target, tls, config, options));
+}
+
+/**
+ * As dialAddr, and with 0-RTT where a session allows it: see Transport.dialEarly.
+ *
+ * @example
+ * const tls = { ALPNProtocols: ["echo"], ca };
+ * const conn = await dialAddrEarly("localhost:4433", tls);
+ * const stream = await conn.openStream(); // before the server has answered, from the second time on
+ * await stream.write(new TextEncoder().encode("hello"));
+ *
+ * @throws as Transport.dial.
+ */
+export function dialAddrEarly(
+  target: Target,
+  tls: TlsOptions,
+  config?: Config,
+  options?: DialOptions,
+): Promise<Connection> {
+  return dialFrom((transport) => transport.dialEarly(target, tls, config, options));
+}
+
+async function dialFrom(dial: (transport: Transport) => Promise<Connection>): Promise<Connection> {
   const transport = new Transport();
   try {
-    const connection = await transport.dial(target, tls, config, options);
+    const connection = await dial(transport);
     void connection.closed.then(() => transport.close());
     return connection;
   } catch (error) {
@@ -38,10 +62,30 @@ export async function dialAddr(
  * @param address `"host:port"`, or a port on all addresses.
  * @throws as Transport.listen.
  */
-export async function listenAddr(
+export function listenAddr(address: string | number, tls: TlsOptions, config?: Config): Promise<Listener> {
+  return listenAt(address, (transport) => transport.listen(tls, config));
+}
+
+/**
+ * As listenAddr, but gives connections before their handshake is complete: see Transport.listenEarly.
+ * @param address as for listenAddr.
+ * @throws as Transport.listen.
+ *
+ * @example
+ * const tls = { ...selfSigned(), ALPNProtocols: ["echo"] };
+ * const listener = await listenAddrEarly(4433, tls, { earlyData: true });
+ */
+export function listenAddrEarly(
   address: string | number,
   tls: TlsOptions,
   config?: Config,
+): Promise<Listener> {
+  return listenAt(address, (transport) => transport.listenEarly(tls, config));
+}
+
+async function listenAt(
+  address: string | number,
+  listen: (transport: Transport) => Promise<Listener>,
 ): Promise<Listener> {
   const where =
     typeof address === "number"
@@ -51,7 +95,7 @@ export async function listenAddr(
         : (({ host, port }) => ({ address: host, port }))(parseTarget(address as Target & string));
   const transport = new Transport(where);
   try {
-    const listener = await transport.listen(tls, config);
+    const listener = await listen(transport);
     listener.onClose(() => transport.close());
     return listener;
   } catch (error) {

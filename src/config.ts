@@ -12,6 +12,7 @@ import type { CryptoProvider } from "../internal/crypto/provider.ts";
 import { InvalidOptionError } from "../internal/protocol/errors.ts";
 import * as limits from "../internal/protocol/limits.ts";
 import type { TracerSource } from "../internal/protocol/tracer.ts";
+import { checkEarlyData, type ReplayFilter } from "./early-data.ts";
 import type { ClientInfo, ConfigAnswer } from "./incoming.ts";
 import { safeTracer } from "./tracing.ts";
 import type { TokenStore } from "./token-store.ts";
@@ -83,6 +84,19 @@ export interface Config {
    * });
    */
   getConfigForClient?: (client: ClientInfo) => ConfigAnswer | Promise<ConfigAnswer>;
+  /**
+   * Server: take 0-RTT data of clients that come back with a session (rfc9001#4.6). What comes early may be a copy of
+   * packets that another server, or this one before a restart, has taken already (rfc8446#8): the streams say so
+   * (`stream.early`), and what an application does for them must do no harm when done twice. Refused where the limits of
+   * this configuration are lower than those the session remembers. Default false. For clients see `dialEarly`.
+   */
+  earlyData?: boolean;
+  /**
+   * Server, with `earlyData`: remembers which tickets were used for 0-RTT. Default: a `memoryReplayFilter` of the
+   * listener's, which is enough for one server with ticket keys of its own; with `ticketKeys` it refuses 0-RTT in its
+   * first 20 s, and servers that share the keys need a filter that they share as well.
+   */
+  replayFilter?: ReplayFilter;
   /** Receives every event of the connections; or a function that makes a tracer for each (`quic-ts/qlog` has some). */
   tracer?: TracerSource;
 }
@@ -116,6 +130,7 @@ export function resolveConfig(
   if (config.getConfigForClient !== undefined && typeof config.getConfigForClient !== "function") {
     throw new InvalidOptionError("getConfigForClient", "a function");
   }
+  checkEarlyData(config);
   checkVersions(config.versions, config.originalVersion);
   const controller =
     config.congestionControl === undefined

@@ -1,13 +1,12 @@
 // One QUIC connection as the application sees it.
 
-import type { X509Certificate } from "node:crypto";
 import type { CongestionControllerFactory } from "../internal/congestion/controller.ts";
 import type { CongestionControllerName } from "../internal/congestion/controllers.ts";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
 import type { StatisticsSnapshot } from "../internal/connection/stats.ts";
 import type { Stream as CoreStream } from "../internal/stream/stream.ts";
-import type { CryptoProvider, GroupName } from "../internal/crypto/provider.ts";
+import type { CryptoProvider } from "../internal/crypto/provider.ts";
 import type { PendingAnswer, PendingRequest } from "../internal/tls/types.ts";
 import { CONNECTION_REFUSED } from "../internal/protocol/constants.ts";
 import {
@@ -19,43 +18,17 @@ import {
 import type { SocketDescription } from "../internal/udp/packet-conn.ts";
 import { askClientHello } from "./client-hello.ts";
 import { requireController } from "./config.ts";
+import { type ConnectionState, stateOf } from "./connection-state.ts";
 import { monotonicNow } from "./driver.ts";
+import { askReplayFilter, Error0RTTRejected, type ReplayFilter } from "./early-data.ts";
 import { askIdentity, findOcspResponse } from "./identities.ts";
 import { errorCode, ReceiveStream, type StreamOwner } from "./receive-stream.ts";
 import { SendStream, wakeAll } from "./send-stream.ts";
 import { lookUpPsk, type SessionKeeper } from "./sessions.ts";
 import type { TokenKeeper } from "./token-store.ts";
 import { Stream } from "./stream.ts";
-import {
-  type Authorization,
-  type CertificateError,
-  runVerifier,
-  type TlsOptions,
-  x509,
-} from "./tls-options.ts";
+import { type Authorization, runVerifier, type TlsOptions } from "./tls-options.ts";
 import { WaitQueue, type WaitOptions } from "./waiter.ts";
-
-/** The keys of a key agreement, made for one connection. */
-export interface EphemeralKeyInfo {
-  /** "hybrid": an elliptic curve and ML-KEM at once. */
-  readonly type: "ECDH" | "hybrid";
-  /** The group, as in `group`. */
-  readonly name: string;
-  /** Bits of the curve. */
-  readonly size: number;
-}
-
-const CURVE_BITS: { readonly [group in GroupName]: number } = {
-  x25519: 253,
-  secp256r1: 256,
-  secp384r1: 384,
-  X25519MLKEM768: 253,
-};
-
-function ephemeralKeyInfo(group: GroupName | null): EphemeralKeyInfo | null {
-  if (group === null) return null;
-  return { type: group === "X25519MLKEM768" ? "hybrid" : "ECDH", name: group, size: CURVE_BITS[group] };
-}
 
 /** How a connection ended. */
 export interface CloseInfo {
@@ -66,37 +39,6 @@ export interface CloseInfo {
   /** What each side said, where it said something: they may cross. */
   readonly localError: QuicError | null;
   readonly peerError: QuicError | null;
-}
-
-/** What was negotiated. */
-export interface ConnectionState {
-  /** The QUIC version in use, one of `QuicVersion`. */
-  readonly version: number;
-  readonly alpnProtocol: string | null;
-  readonly servername: string | null;
-  /** TLS cipher suite, as `TLS_AES_128_GCM_SHA256`. */
-  readonly cipher: string | null;
-  /** Key agreement group, as `x25519`. */
-  readonly group: string | null;
-  /** About that group, as `tls.TLSSocket.getEphemeralKeyInfo`; null before, and for a PSK without key agreement. */
-  readonly ephemeralKeyInfo: EphemeralKeyInfo | null;
-  /** Whether the peer's certificate was verified. */
-  readonly authorized: boolean;
-  /** Why it was not, where `rejectUnauthorized: false` let it pass. */
-  readonly authorizationError: CertificateError | null;
-  /** The peer's chain, leaf first. Parsed when read. */
-  readonly peerCertificates: readonly X509Certificate[];
-  /** Our own chain that the peer was shown, leaf first; empty without, and where a session resumed. Parsed when read. */
-  readonly localCertificates: readonly X509Certificate[];
-  /** Client: what the server stapled to its certificate, DER (`requestOCSP`); null without. */
-  readonly ocspResponse: Uint8Array | null;
-  readonly handshakeComplete: boolean;
-  readonly handshakeConfirmed: boolean;
-  /** A session of an earlier connection goes on: its certificates, or PSK, vouch for the peer. */
-  readonly didResume: boolean;
-  /** What was remembered with that session: `sessionData` at a server, `setSessionData` at a client. */
-  readonly sessionData: Uint8Array | null;
-  readonly socket: SocketDescription;
 }
 
 /** Counters and estimates at one moment; times in ms, sizes in bytes. */
@@ -144,7 +86,10 @@ export class Connection implements AsyncDisposable {
   readonly #incoming = new WaitQueue<Stream>(({ id }) => this.#taken(id));
   readonly #incomingUni = new WaitQueue<ReceiveStream>(({ id }) => this.#taken(id));
   readonly #credit = { bidi: new Set<() => void>(), uni: new Set<() => void>() };
-  readonly #streamOwner: StreamOwner;
+  /** Of the streams there are; those of 0-RTT that was refused have one that tells them. */
+  #streamOwner: StreamOwner & { rejected: Error0RTTRejected | null };
+  /** 0-RTT was refused, and `nextConnection` was not called since. */
+  #rejected: Error0RTTRejected | null = null;
   #failure: QuicError | null = null;
   #context: AbortController | null = null;
   #resolveHandshake: () => void = () => {};
@@ -153,6 +98,9 @@ export class Connection implements AsyncDisposable {
 
   /** What `connContext` of the transport made for this client; yours to change. Undefined at clients and without. */
   userContext: unknown = undefined;
+
+  /** @internal Server: asked about 0-RTT. */
+  replayFilter: ReplayFilter | null = null;
 
   /** Resolves when the handshake is complete; rejects with the error that ended the connection before. */
   readonly handshakeComplete: Promise<void>;
@@ -185,14 +133,19 @@ export class Connection implements AsyncDisposable {
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
+    this.#streamOwner = this.#newStreamOwner();
+  }
+
+  #newStreamOwner(): StreamOwner & { rejected: Error0RTTRejected | null } {
     // eslint-disable-next-line @typescript-eslint/no-this-alias
     const connection = this;
-    this.#streamOwner = {
+    return {
+      rejected: null,
       get failure() {
-        return connection.#failure;
+        return this.rejected ?? connection.#failure;
       },
       starved: new Set(),
-      flush: () => owner.flushSoon(),
+      flush: () => connection.#owner.flushSoon(),
     };
   }
 
@@ -267,12 +220,16 @@ export class Connection implements AsyncDisposable {
 
   /** The next bidirectional stream that the peer opens. Rejects with the connection's error when it has ended. */
   acceptStream(options?: WaitOptions): Promise<Stream> {
-    return this.#incoming.take(options?.signal);
+    return this.#take(this.#incoming, options?.signal);
   }
 
   /** The next unidirectional stream that the peer opens. */
   acceptUniStream(options?: WaitOptions): Promise<ReceiveStream> {
-    return this.#incomingUni.take(options?.signal);
+    return this.#take(this.#incomingUni, options?.signal);
+  }
+
+  #take<T>(queue: WaitQueue<T>, signal?: AbortSignal): Promise<T> {
+    return this.#rejected === null ? queue.take(signal) : Promise.reject(this.#rejected);
   }
 
   /** The peer may open another in its place once it is over: streams that nobody accepts use up its limit. */
@@ -297,13 +254,54 @@ export class Connection implements AsyncDisposable {
     for (;;) {
       let next: T;
       try {
-        next = await queue.take();
+        next = await this.#take(queue);
       } catch (error) {
         if (error instanceof ApplicationError && error.errorCode === 0) return;
         throw error;
       }
       yield next;
     }
+  }
+
+  /**
+   * Waits until the handshake is complete and gives the connection to go on with: this one. Where the server refused 0-RTT
+   * (calls reject with Error0RTTRejected) it is usable again from here, with streams that begin anew; where not, nothing
+   * changes. As quic-go's NextConnection.
+   * @throws the error that ended the connection before; the signal's reason.
+   *
+   * @example
+   * const tls = { ALPNProtocols: ["echo"], ca };
+   * let conn = await dialAddrEarly("localhost:4433", tls);
+   * const request = async () => {
+   *   const stream = await conn.openStream();
+   *   await stream.write(new TextEncoder().encode("hello"));
+   *   stream.close();
+   *   return stream.read(new Uint8Array(5));
+   * };
+   * try {
+   *   await request();
+   * } catch (error) {
+   *   if (!(error instanceof Error0RTTRejected)) throw error;
+   *   conn = await conn.nextConnection();
+   *   await request();
+   * }
+   */
+  async nextConnection(options?: WaitOptions): Promise<Connection> {
+    const signal = options?.signal;
+    signal?.throwIfAborted();
+    if (signal === undefined) await this.handshakeComplete;
+    else {
+      let onAbort = (): void => {};
+      const aborted = new Promise<never>((_, reject) => {
+        onAbort = () => reject(signal.reason as Error);
+        signal.addEventListener("abort", onAbort, { once: true });
+      });
+      await Promise.race([this.handshakeComplete, aborted]).finally(() =>
+        signal.removeEventListener("abort", onAbort),
+      );
+    }
+    this.#rejected = null;
+    return this;
   }
 
   /**
@@ -403,33 +401,7 @@ export class Connection implements AsyncDisposable {
 
   /** What was negotiated. */
   connectionState(): ConnectionState {
-    const core = this.#core;
-    const { tls } = core.handshake;
-    const chain = tls.peerChain;
-    let parsed: X509Certificate[] | null = null;
-    let own: X509Certificate[] | null = null;
-    return {
-      version: core.version,
-      alpnProtocol: tls.alpn,
-      servername: tls.serverName,
-      cipher: tls.suite?.name ?? null,
-      group: tls.group,
-      ephemeralKeyInfo: ephemeralKeyInfo(tls.group),
-      authorized: this.#authorization.authorized,
-      authorizationError: this.#authorization.error,
-      get peerCertificates() {
-        return (parsed ??= x509(chain));
-      },
-      get localCertificates() {
-        return (own ??= x509(tls.localChain));
-      },
-      ocspResponse: tls.ocspResponse,
-      handshakeComplete: core.handshakeComplete,
-      handshakeConfirmed: core.handshakeConfirmed,
-      didResume: tls.resumed,
-      sessionData: core.handshake.applicationData,
-      socket: this.#owner.describeSocket(),
-    };
+    return stateOf(this.#core, this.#authorization, this.#owner.describeSocket());
   }
 
   /**
@@ -474,6 +446,11 @@ export class Connection implements AsyncDisposable {
         break;
       case "handshake_complete":
         this.#resolveHandshake();
+        // Who wanted a stream when 0-RTT had been refused gets one now.
+        this.#wakeOpeners();
+        break;
+      case "early_data_rejected":
+        this.#onEarlyDataRejected(event.streams);
         break;
       case "pending":
         void this.#answer(event.request);
@@ -497,10 +474,28 @@ export class Connection implements AsyncDisposable {
       case "warning":
         process.emitWarning(event.message, { code: event.code });
         break;
+      case "early_ready":
       case "handshake_confirmed":
       case "path_changed":
         break;
     }
+  }
+
+  /** rfc9001#4.6.2 the client MUST reset the state of all streams, including application state bound to those streams. */
+  #onEarlyDataRejected(streams: readonly CoreStream[]): void {
+    this.#rejected = new Error0RTTRejected();
+    const before = this.#streamOwner;
+    before.rejected = this.#rejected;
+    this.#streamOwner = this.#newStreamOwner();
+    wakeStreams(streams);
+    wakeAll(before.starved);
+    this.#incoming.fail(this.#rejected);
+    this.#incomingUni.fail(this.#rejected);
+    this.#wakeOpeners();
+  }
+
+  #wakeOpeners(): void {
+    for (const wake of [...this.#credit.bidi, ...this.#credit.uni]) wake();
   }
 
   /** The user's asynchronous hooks. Their failure is an answer, never an unhandled rejection. */
@@ -535,8 +530,10 @@ export class Connection implements AsyncDisposable {
       case "psk":
         result = await lookUpPsk(this.#tls, request.identity);
         break;
-      case "sign":
       case "early_data":
+        result = await askReplayFilter(this.replayFilter, request);
+        break;
+      case "sign":
         result = null;
         break;
     }
@@ -551,12 +548,8 @@ export class Connection implements AsyncDisposable {
     this.#rejectHandshake(error);
     this.#incoming.end(error);
     this.#incomingUni.end(error);
-    for (const wake of [...this.#credit.bidi, ...this.#credit.uni]) wake();
-    for (const stream of this.#core.streams.values()) {
-      const sides = sidesOf(stream);
-      sides?.receiving?.wake();
-      sides?.sending?.wake();
-    }
+    this.#wakeOpeners();
+    wakeStreams(this.#core.streams.values());
     this.#context?.abort(error);
     this.#resolveClosed({
       error,
@@ -569,6 +562,7 @@ export class Connection implements AsyncDisposable {
 
   #throwIfClosed(): void {
     if (this.#failure !== null) throw this.#failure;
+    if (this.#rejected !== null) throw this.#rejected;
   }
 
   #wrap(stream: CoreStream): Stream {
@@ -581,7 +575,7 @@ export class Connection implements AsyncDisposable {
     let sides = sidesOf(stream);
     if (sides === null) {
       sides = {
-        receiving: stream.recv === null ? null : new ReceiveStream(stream.id, stream.recv, this.#streamOwner),
+        receiving: stream.recv === null ? null : new ReceiveStream(stream, stream.recv, this.#streamOwner),
         sending: stream.send === null ? null : new SendStream(stream.id, stream.send, this.#streamOwner),
       };
       stream.userData = sides;
@@ -593,6 +587,14 @@ export class Connection implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#failure === null) this.closeWithError(0, "");
     await this.closed;
+  }
+}
+
+function wakeStreams(streams: Iterable<CoreStream>): void {
+  for (const stream of streams) {
+    const sides = sidesOf(stream);
+    sides?.receiving?.wake();
+    sides?.sending?.wake();
   }
 }
 

@@ -44,6 +44,12 @@ export type Decide = (initial: ClientInitial) => Promise<Decision<ServerConnecti
 
 const refused = (cause: unknown) => () => new TransportError(CONNECTION_REFUSED, "", { cause });
 
+/** One client's configuration: as it was given, and with defaults. */
+export interface OwnConfig {
+  readonly given: Config;
+  readonly resolved: ConnectionConfig;
+}
+
 /**
  * The hooks as the transport asks them; null where there are none.
  * @param resolve checks a configuration and fills in its defaults.
@@ -53,17 +59,17 @@ export function decider(
   { getConfigForClient }: Config,
   { connContext }: IncomingOptions,
   resolve: (config: Config) => ConnectionConfig,
-  server: (config: ConnectionConfig | null, userContext: unknown) => ServerConnectionOptions,
+  server: (own: OwnConfig | null, userContext: unknown) => ServerConnectionOptions,
 ): Decide | null {
   if (getConfigForClient === undefined && connContext === undefined) return null;
   return async ({ remote, local, version, validated: addressValidated }) => {
     const client: ClientInfo = { remote, local, version, addressValidated };
-    let config: ConnectionConfig | null = null;
+    let own: OwnConfig | null = null;
     if (getConfigForClient !== undefined) {
       try {
         const answer = await getConfigForClient(client);
         if (answer instanceof TransportError) return answer;
-        if (answer !== null && answer !== undefined) config = resolve(answer);
+        if (answer !== null && answer !== undefined) own = { given: answer, resolved: resolve(answer) };
       } catch (error) {
         return refusalOf(getConfigForClient, "getConfigForClient", error, refused(error));
       }
@@ -77,6 +83,6 @@ export function decider(
         return refusalOf(connContext, "connContext", error, refused(error));
       }
     }
-    return { options: server(config, userContext) };
+    return { options: server(own, userContext) };
   };
 }

@@ -6,18 +6,18 @@
 
 export type { AdmissionOptions, Rate } from "./admission.ts";
 export { acceptFrom } from "./accept-from.ts";
-export { dialAddr, listenAddr } from "./addr.ts";
+export { dialAddr, dialAddrEarly, listenAddr, listenAddrEarly } from "./addr.ts";
 export type { ClientHello, ClientHelloAnswer, ClientHelloOptions } from "./client-hello.ts";
 export type { Config } from "./config.ts";
 export {
   Connection,
   type CloseInfo,
-  type ConnectionState,
   type ConnectionStatistics,
-  type EphemeralKeyInfo,
   StreamLimitReachedError,
 } from "./connection.ts";
+export { Error0RTTRejected, memoryReplayFilter, type ReplayFilter } from "./early-data.ts";
 export type { ClientInfo, ConfigAnswer, IncomingOptions } from "./incoming.ts";
+export type { ConnectionState, EphemeralKeyInfo } from "./connection-state.ts";
 export { Listener, ListenerBusyError, ListenerClosedError } from "./listener.ts";
 export { refuse, type Refusal } from "./refuse.ts";
 export { ReceiveStream, StreamLockedError } from "./receive-stream.ts";

@@ -41,6 +41,11 @@ export function errorCode(code: number | bigint): bigint {
 export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable {
   /** The stream ID, rfc9000#2.1. */
   readonly id: number;
+  /**
+   * It began in 0-RTT. At a server whose handshake is not complete (`connectionState().handshakeComplete`) its data may be a
+   * copy of what was sent, and taken, before: rfc8446#8.
+   */
+  readonly early: boolean;
   readonly #half: RecvHalf;
   readonly #owner: StreamOwner;
   readonly #waiter: Waiter;
@@ -48,8 +53,9 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
   #cancelled: StreamError | null = null;
 
   /** @internal */
-  constructor(id: number, half: RecvHalf, owner: StreamOwner) {
+  constructor({ id, early }: { id: number; early: boolean }, half: RecvHalf, owner: StreamOwner) {
     this.id = id;
+    this.early = early;
     this.#half = half;
     this.#owner = owner;
     this.#waiter = new Waiter(`reading stream ${id}`);

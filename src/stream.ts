@@ -26,6 +26,11 @@ export class Stream implements AsyncIterable<Uint8Array>, AsyncDisposable {
     return this.sending.id;
   }
 
+  /** It began in 0-RTT: see ReceiveStream.early. */
+  get early(): boolean {
+    return this.receiving.early;
+  }
+
   /** Whether either side has a consumer. */
   get locked(): boolean {
     return this.receiving.locked || this.sending.locked;

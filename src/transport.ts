@@ -6,8 +6,6 @@ import { isIP } from "node:net";
 import { afterVersionNegotiation, type ClientConnectionOptions } from "../internal/connection/client.ts";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
-import type { ConnectionConfig } from "../internal/connection/config.ts";
-import type { ServerConnectionOptions } from "../internal/connection/server.ts";
 import { Endpoint } from "../internal/endpoint/endpoint.ts";
 import { connections } from "../internal/endpoint/factory.ts";
 import type { EndpointStats } from "../internal/endpoint/endpoint.ts";
@@ -19,6 +17,7 @@ import { InvalidOptionError, QuicError, TransportError } from "../internal/proto
 import type { Tracer, TracerSource } from "../internal/protocol/tracer.ts";
 import { openSocket, type UdpKind } from "../internal/udp/open.ts";
 import type { PacketConn } from "../internal/udp/packet-conn.ts";
+import { type Accepting, acceptor } from "./accepting.ts";
 import { type AdmissionOptions, resolveAdmission } from "./admission.ts";
 import { type Config, resolveConfig } from "./config.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
@@ -36,7 +35,6 @@ import {
   checkTlsOptions,
   identityOf,
   providerOf,
-  serverChoices,
   type TlsOptions,
   verifierOf,
 } from "./tls-options.ts";
@@ -122,13 +120,6 @@ export interface DialOptions extends WaitOptions {
 
 /** In place of the application's object of a connection that is over for it; its core may linger to answer the peer. */
 const OVER = Symbol("over");
-
-/** What a connection that is being accepted keeps of the listener it came to, which may close before it is done. */
-interface Accepting {
-  readonly authorization: Authorization;
-  readonly tls: TlsOptions;
-  readonly userContext: unknown;
-}
 
 /** One UDP socket, a listener and dialed connections. */
 export class Transport implements AsyncDisposable {
@@ -266,7 +257,27 @@ export class Transport implements AsyncDisposable {
    * @throws {InvalidOptionError} for options that cannot work, before anything is opened; {SocketError};
    * {ListenerBusyError}.
    */
-  async listen(tls: TlsOptions, config: Config = {}): Promise<Listener> {
+  listen(tls: TlsOptions, config: Config = {}): Promise<Listener> {
+    return this.#listen(tls, config, false);
+  }
+
+  /**
+   * As `listen`, but gives connections as soon as they can be written to, half a round trip into the handshake: what a
+   * server says first reaches the client with the handshake (0.5-RTT), and with `earlyData` so do answers to 0-RTT.
+   * `handshakeComplete` of the connection tells when it is complete. Before that nothing proves that the client is there, nor,
+   * with `requestCert`, who it is: send nothing that is for its eyes alone (rfc8446#2.3).
+   * @throws as `listen`.
+   *
+   * @example
+   * const transport = new Transport({ port: 4433 });
+   * const tls = { ...selfSigned(), ALPNProtocols: ["echo"] };
+   * const listener = await transport.listenEarly(tls, { earlyData: true });
+   */
+  listenEarly(tls: TlsOptions, config: Config = {}): Promise<Listener> {
+    return this.#listen(tls, config, true);
+  }
+
+  async #listen(tls: TlsOptions, config: Config, early: boolean): Promise<Listener> {
     checkTlsOptions(tls, "server");
     const provider = providerOf(tls);
     const keyLog = keyLogOf(tls);
@@ -302,24 +313,11 @@ export class Transport implements AsyncDisposable {
     }
     const effective = keyLog === null ? tls : { ...tls, keylog: keyLog };
     this.#traceListening();
-    // Once for all connections: a handshake is short.
-    const common = {
-      ...serverChoices(tls),
-      identity: identities.choose,
-      clientHello: tls.onClientHello === undefined ? null : ("pending" as const),
-    };
-    const server = (own: ConnectionConfig | null, userContext: unknown): ServerConnectionOptions => ({
-      config: own ?? resolved,
-      tls: () => {
-        const authorization: Authorization = { authorized: false, error: null };
-        const options = { ...common, verify: verifier(authorization) };
-        const userData: Accepting = { authorization, tls: effective, userContext };
-        return { options, tickets, userData };
-      },
-    });
+    const server = acceptor({ tls: effective, config, resolved, identities, verifier, tickets });
     this.#decide = decider(config, this.#options, resolve, server);
     this.#endpoint.listen(server(null, undefined), {
       ask: this.#decide === null ? null : resolved.handshakeTimeout,
+      early,
     });
     return listener;
   }
@@ -340,11 +338,42 @@ export class Transport implements AsyncDisposable {
    * @param target `"host:port"`, `"[ipv6]:port"` or `{ host, port }`.
    * @throws {InvalidOptionError}, {ResolveError}, {SocketError}, or the error that ended the handshake.
    */
-  async dial(
+  dial(target: Target, tls: TlsOptions, config: Config = {}, options: DialOptions = {}): Promise<Connection> {
+    return this.#dial(target, tls, config, options, false);
+  }
+
+  /**
+   * As `dial`, but where a session of this server's is at hand that allows 0-RTT, the connection can be used at once, and what is
+   * written goes out with the first packets (rfc9001#4.6); else it resolves when the handshake is complete.
+   * 0-RTT data can be copied by anybody on the way and sent to the server again: send what does no harm when done twice, as a
+   * GET (rfc8446#2.3). The server may refuse it: then calls reject with `Error0RTTRejected`, and `nextConnection()` goes on.
+   * With 0-RTT a host's first address alone is tried. Streams keep to the limits that the server had last time.
+   * @throws as `dial`.
+   *
+   * @example
+   * const transport = new Transport();
+   * const tls = { ALPNProtocols: ["echo"], ca };
+   * const conn = await transport.dialEarly("localhost:4433", tls);
+   * const stream = await conn.openStream();
+   * await stream.write(new TextEncoder().encode("hello"));
+   * await conn.handshakeComplete;
+   * console.log(conn.connectionState().used0RTT);
+   */
+  dialEarly(
     target: Target,
     tls: TlsOptions,
     config: Config = {},
     options: DialOptions = {},
+  ): Promise<Connection> {
+    return this.#dial(target, tls, config, options, true);
+  }
+
+  async #dial(
+    target: Target,
+    tls: TlsOptions,
+    config: Config,
+    options: DialOptions,
+    earlyData: boolean,
   ): Promise<Connection> {
     const { host, port } = parseTarget(target);
     checkTlsOptions(tls, "client");
@@ -386,6 +415,7 @@ export class Transport implements AsyncDisposable {
             ...algorithmsOf(tls),
           },
           session,
+          earlyData,
           token,
         };
         for (;;) {
@@ -394,6 +424,7 @@ export class Transport implements AsyncDisposable {
           const connection = this.#adopt(core, effective, provider, authorization, sessions, tokens);
           this.#driver!.pump();
           this.#driver!.flushSoon();
+          if (core.canOpenStreams) return connection;
           const onAbort = () => connection.closeWithError(0, "");
           signal.addEventListener("abort", onAbort, { once: true });
           try {
@@ -447,9 +478,10 @@ export class Transport implements AsyncDisposable {
     const known = core.application;
     if (known instanceof Connection) return known;
     if (core.role === "client" || core.userData === undefined || known === OVER) return null;
-    const { tls, authorization, userContext } = core.userData as Accepting;
+    const { tls, authorization, replayFilter, userContext } = core.userData as Accepting;
     const connection = this.#adopt(core, tls, providerOf(tls), authorization, null, null);
     connection.userContext = userContext;
+    connection.replayFilter = replayFilter;
     return connection;
   }
 

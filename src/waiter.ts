@@ -194,17 +194,22 @@ export class WaitQueue<T> {
     return this.#ended && this.#values.length === 0 ? { error: this.#error } : undefined;
   }
 
-  /** No more values come: calls that wait, and later ones once the queue is empty, reject with `error`. */
-  end(error: unknown): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#error = error;
+  /** Calls that wait reject with `error`; others may come. */
+  fail(error: unknown): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const one of waiting) {
       one.settled();
       one.reject(error);
     }
+  }
+
+  /** No more values come: calls that wait, and later ones once the queue is empty, reject with `error`. */
+  end(error: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#error = error;
+    this.fail(error);
     this.#tell();
   }
 

@@ -15,6 +15,7 @@ import { Connection } from "./connection.ts";
 import type { ConnectionHost } from "./core.ts";
 import { traceParameters } from "./handshake.ts";
 import { localParameters } from "./parameters.ts";
+import { decodeRemembered } from "./remembered.ts";
 
 /** What dialing needs. */
 export interface ClientConnectionOptions {
@@ -29,6 +30,8 @@ export interface ClientConnectionOptions {
   readonly token?: Uint8Array | null;
   /** To be resumed where it still can be. */
   readonly session?: ClientSession | null;
+  /** Send 0-RTT where the session has it. Default false: rfc9001#5.6 only if specifically requested by the application. */
+  readonly earlyData?: boolean;
   readonly userData?: unknown;
   /** The version a Version Negotiation packet made us choose, see `afterVersionNegotiation`. */
   readonly negotiated?: number;
@@ -98,10 +101,16 @@ export function connectClient(
   // rfc9369#5 Clients MUST NOT use a session ticket from a connection of one version to initiate one of another.
   const session = options.session?.quicVersion === version ? options.session : null;
   connection.handshake.session = session;
+  const remembered =
+    options.earlyData === true && session?.earlyData === true
+      ? decodeRemembered(session.transportParameters)
+      : null;
+  connection.handshake.remembered = remembered;
   const tls = new TlsClient(
     {
       ...options.tls,
       session,
+      earlyData: remembered !== null,
       provider,
       random,
       keyLog: config.keyLog,

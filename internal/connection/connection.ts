@@ -18,6 +18,7 @@ import {
   INITIAL,
   INTERNAL_ERROR,
   NO_VIABLE_PATH,
+  ZERO_RTT,
   type Role,
 } from "../protocol/constants.ts";
 import { ApplicationError, QuicError, StatelessResetError, TransportError } from "../protocol/errors.ts";
@@ -103,7 +104,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
     new ReceivedPackets(APPLICATION),
   ];
   readonly crypto = new CryptoStreams();
-  readonly streams: StreamMap;
+  streams: StreamMap;
   readonly control: ControlFrames;
   readonly localCids: LocalCids;
   readonly remoteCids: RemoteCids;
@@ -259,7 +260,8 @@ export class Connection implements Core, StreamHost, PathSetHost {
       this.timers.set(TIMER_LOSS, this.recovery.timeout());
       // While the amplification limit stops us no timer helps: what the peer sends next wakes us.
       const blocked = this.paths.active.sendBudget() < MIN_DATAGRAM_SIZE;
-      this.timers.set(TIMER_ACK, blocked ? Infinity : this.received[APPLICATION]!.ackDeadline);
+      const mute = blocked || !this.protection.canSeal(APPLICATION);
+      this.timers.set(TIMER_ACK, mute ? Infinity : this.received[APPLICATION]!.ackDeadline);
       this.timers.set(TIMER_PATH, this.paths.timeout());
     } else if (this.close.state === "closed") this.#end();
     this.#host.timerChanged(this);
@@ -290,6 +292,16 @@ export class Connection implements Core, StreamHost, PathSetHost {
         : new TransportError(INTERNAL_ERROR, "internal error", { cause: error });
     this.close.closeLocally(known);
     this.#closing();
+  }
+
+  rejectEarlyData(): void {
+    // rfc9001#4.6.2 all connection characteristics that the client assumed might be incorrect. The client therefore MUST
+    // reset the state of all streams, including application state bound to those streams.
+    const streams = this.streams.values();
+    this.streams.closeAll();
+    this.streams = new StreamMap(this, this.config);
+    this.recovery.resetZeroRtt(this.now);
+    this.events.push({ type: "early_data_rejected", streams });
   }
 
   closedByPeer(error: QuicError): void {
@@ -373,6 +385,11 @@ export class Connection implements Core, StreamHost, PathSetHost {
 
   wantSend(): void {
     this.wake();
+  }
+
+  /** Whether what opens a stream now is 0-RTT. */
+  get early(): boolean {
+    return this.role === "client" ? !this.handshakeComplete : this.#receiver.early;
   }
 
   // PathSetHost
@@ -462,9 +479,15 @@ export class Connection implements Core, StreamHost, PathSetHost {
 
   // For the application
 
-  /** A stream, null without credit or after the end. */
+  /** Whether streams can be opened: since the handshake is complete, or in 0-RTT (client) and 0.5-RTT (server). */
+  get canOpenStreams(): boolean {
+    const early = this.role === "client" ? ZERO_RTT : APPLICATION;
+    return this.close.isOpen && (this.handshakeComplete || this.protection.canSeal(early));
+  }
+
+  /** A stream, null without credit, before there are keys, or after the end. */
   openStream(bidi: boolean): Stream | null {
-    return this.close.isOpen && this.handshakeComplete ? this.streams.open(bidi) : null;
+    return this.canOpenStreams ? this.streams.open(bidi) : null;
   }
 
   /** Ends the connection with an application error code, rfc9000#10.2. */

@@ -63,6 +63,7 @@ export interface Core {
   /** By packet number space. */
   readonly received: ReceivedPackets[];
   readonly crypto: CryptoStreams;
+  /** Another one once a server has refused 0-RTT. */
   readonly streams: StreamMap;
   readonly control: ControlFrames;
   readonly localCids: LocalCids;
@@ -82,6 +83,8 @@ export interface Core {
   fail(error: unknown): void;
   /** Server: a token for the client's next connection goes out. */
   giveToken(): void;
+  /** Client: streams so far are void, rfc9001#4.6.2. */
+  rejectEarlyData(): void;
   /** The peer lost its state and said so. */
   onStatelessReset(now: number): void;
   /** The peer ended it. */

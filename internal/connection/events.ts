@@ -8,6 +8,10 @@ import type { PendingRequest } from "../tls/types.ts";
 export type ConnectionEvent =
   | { readonly type: "handshake_complete" }
   | { readonly type: "handshake_confirmed" }
+  /** Streams can be opened, and bytes leave, before the handshake is complete: 0-RTT at a client, 0.5-RTT at a server. */
+  | { readonly type: "early_ready" }
+  /** Client: the server refused 0-RTT. These streams are void; others begin anew. rfc9001#4.6.2 */
+  | { readonly type: "early_data_rejected"; readonly streams: readonly Stream[] }
   | { readonly type: "pending"; readonly request: PendingRequest }
   /** The peer opened a stream. */
   | { readonly type: "stream_opened"; readonly stream: Stream }

@@ -3,10 +3,12 @@
 
 import { bytesEqual, toHex } from "../protocol/bytes.ts";
 import {
+  APPLICATION,
   HANDSHAKE,
   INITIAL,
   PROTOCOL_VIOLATION,
   TRANSPORT_PARAMETER_ERROR,
+  ZERO_RTT,
   type Level,
   type Space,
 } from "../protocol/constants.ts";
@@ -20,8 +22,8 @@ import type { TlsClient } from "../tls/client.ts";
 import type { TlsServer } from "../tls/server.ts";
 import { decodeTransportParameters, type TransportParameters } from "../wire/transport-parameters.ts";
 import type { Core } from "./core.ts";
-import { encodeRemembered } from "./remembered.ts";
-import { TIMER_HANDSHAKE } from "./timers.ts";
+import { encodeRemembered, loweredLimit } from "./remembered.ts";
+import { TIMER_EARLY_KEYS, TIMER_HANDSHAKE } from "./timers.ts";
 
 /** The connection IDs that the peer's transport parameters must confirm, rfc9000#7.3. */
 export interface SeenCids {
@@ -42,6 +44,8 @@ export class HandshakeDriver implements TlsSink {
   #outcome: TlsOutcome | null = null;
   /** Client: what it tries to resume. */
   session: ClientSession | null = null;
+  /** Client: the limits of 0-RTT; null where it is not tried. */
+  remembered: TransportParameters | null = null;
   /** New keys may open packets that had to wait. */
   keysChanged = false;
 
@@ -100,8 +104,15 @@ export class HandshakeDriver implements TlsSink {
 
   installSecrets(level: Level, suite: CipherSuite, read: Uint8Array | null, write: Uint8Array | null): void {
     const core = this.#core;
+    const early = !core.handshakeComplete && write !== null;
+    // rfc9001#4.9.3 a client SHOULD discard 0-RTT keys as soon as it installs 1-RTT keys.
+    // rfc9000#17.2.3 A client MUST NOT send 0-RTT packets once it starts processing 1-RTT packets from the server.
+    if (level === APPLICATION && early && core.role === "client") this.#endEarly();
     core.protection.install(level, suite, read, write);
     if (read !== null) this.keysChanged = true;
+    if (level === ZERO_RTT && early) this.#startEarly();
+    // rfc9001#5.7 a server can send before the handshake is complete.
+    if (level === APPLICATION && early && core.role === "server") core.events.push({ type: "early_ready" });
     if (level === HANDSHAKE) {
       core.recovery.setHandshakeKeys(true);
       if (core.tracer !== null && write !== null) {
@@ -116,8 +127,38 @@ export class HandshakeDriver implements TlsSink {
     core.wake();
   }
 
+  /** rfc9000#7.4.1 The values of stored transport parameters are used when attempting 0-RTT. */
+  #startEarly(): void {
+    const core = this.#core;
+    core.streams.setPeerParameters(this.remembered!);
+    core.setMaxUdpPayload(this.remembered!.maxUdpPayloadSize);
+    core.events.push({ type: "early_ready" });
+    if (core.tracer === null) return;
+    core.tracer.record({ name: "connection_state_updated", time: core.now, state: "early_write" });
+    const parameters = traceParameters(this.remembered!);
+    core.tracer.record({ name: "parameters_restored", time: core.now, parameters });
+  }
+
+  /** Client: 1-RTT begins. */
+  #endEarly(): void {
+    const core = this.#core;
+    this.discardEarly();
+    // rfc9000#7.4.1 Once the handshake completes, the client updates the flow control limits on all sending streams.
+    if (core.peerParameters !== null) core.streams.setPeerParameters(core.peerParameters);
+  }
+
+  /** Server: 0-RTT has been refused, or there is none: packets of it are not worth keeping. */
+  get refusesEarlyData(): boolean {
+    const { protection } = this.#core;
+    return (
+      this.tls.earlyData === "rejected" || protection.canOpen(HANDSHAKE) || protection.wasDiscarded(HANDSHAKE)
+    );
+  }
+
   peerTransportParameters(bytes: Uint8Array): void {
     const core = this.#core;
+    // rfc9000#7.4.1 The client MUST use the server's new values in the handshake instead; if the server does not provide
+    // new values, the default values are used.
     const peer = decodeTransportParameters(bytes, core.role === "client" ? "server" : "client");
     this.#checkCids(peer);
     // rfc9368#4 Both endpoints MUST parse their peer's Version Information during the handshake.
@@ -140,6 +181,17 @@ export class HandshakeDriver implements TlsSink {
       });
     }
     applyPeerParameters(core, peer);
+    if (core.role === "client" && this.tls.earlyData === "accepted") {
+      const lowered = loweredLimit(this.remembered!, peer);
+      // rfc9000#7.4.1 a server that accepts 0-RTT data MUST NOT set values … that are smaller than the remembered values.
+      if (lowered !== null) {
+        throw new TransportError(PROTOCOL_VIOLATION, `the server took 0-RTT and lowered ${lowered}`);
+      }
+      // rfc9000#7.4.1 When sending frames in 0-RTT packets, a client MUST only use remembered transport parameters: the new
+      // limits count with the 1-RTT keys.
+      return;
+    }
+    core.streams.setPeerParameters(peer);
   }
 
   /**
@@ -192,6 +244,11 @@ export class HandshakeDriver implements TlsSink {
     }
     // rfc9001#4.1.2 at the server, the handshake is confirmed when it completes; it MUST send HANDSHAKE_DONE.
     if (core.role === "server") {
+      // rfc9001#4.9.3 After receiving a 1-RTT packet, servers MUST discard 0-RTT keys within a short time; the
+      // RECOMMENDED time period is three times the Probe Timeout. 1-RTT packets are opened from now on.
+      if (core.protection.canOpen(ZERO_RTT)) {
+        core.timers.set(TIMER_EARLY_KEYS, core.now + 3 * core.recovery.pto(APPLICATION));
+      }
       // rfc9000#19.20 Servers MUST NOT send a HANDSHAKE_DONE frame before completing the handshake.
       // rfc9001#4.1.2 The server MUST send a HANDSHAKE_DONE frame as soon as the handshake is complete.
       core.control.queueHandshakeDone();
@@ -235,7 +292,27 @@ export class HandshakeDriver implements TlsSink {
     });
   }
 
-  earlyData(): void {}
+  earlyData(accepted: boolean): void {
+    const { tracer, now } = this.#core;
+    tracer?.record({ name: "early_data", time: now, accepted, refusal: this.tls.earlyDataRefusal });
+    if (accepted) return;
+    if (this.#core.role === "server") {
+      // Packets that wait for its keys wait in vain.
+      this.keysChanged = true;
+      return;
+    }
+    this.discardEarly();
+    this.#core.rejectEarlyData();
+  }
+
+  /** 0-RTT is over, rfc9001#4.9.3. */
+  discardEarly(): void {
+    const { protection, tracer, now } = this.#core;
+    const had = protection.canOpen(ZERO_RTT) || protection.canSeal(ZERO_RTT);
+    if (!had) return;
+    protection.discard(ZERO_RTT);
+    tracer?.record({ name: "key_discarded", time: now, level: ZERO_RTT });
+  }
 
   /** What the application had remembered with the session that is resumed, null without one. */
   get applicationData(): Uint8Array | null {
@@ -266,9 +343,8 @@ function parameterError(reason: string): TransportError {
   return new TransportError(TRANSPORT_PARAMETER_ERROR, reason);
 }
 
-/** What the peer announced, put where it is needed. */
+/** What the peer announced, put where it is needed; but for its limits for streams. */
 function applyPeerParameters(core: Core, peer: TransportParameters): void {
-  core.streams.setPeerParameters(peer);
   core.recovery.setPeerMaxAckDelay(peer.maxAckDelay);
   core.localCids.setPeerLimit(peer.activeConnectionIdLimit);
   core.setMaxUdpPayload(peer.maxUdpPayloadSize);

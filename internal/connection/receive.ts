@@ -14,6 +14,8 @@ import {
   PACKET_ZERO_RTT,
   KEY_UPDATE_ERROR,
   PROTOCOL_VIOLATION,
+  ZERO_RTT,
+  type Level,
   type PacketType,
   type Space,
 } from "../protocol/constants.ts";
@@ -44,7 +46,8 @@ interface Waiting {
   readonly ecn: number;
 }
 
-const SPACE_OF_TYPE: readonly (Space | -1)[] = [INITIAL, -1, HANDSHAKE, -1, -1, APPLICATION];
+const SPACE_OF_TYPE: readonly (Space | -1)[] = [INITIAL, APPLICATION, HANDSHAKE, -1, -1, APPLICATION];
+const LEVEL_OF_TYPE: readonly (Level | -1)[] = [INITIAL, ZERO_RTT, HANDSHAKE, -1, -1, APPLICATION];
 
 /** Datagrams whose header masks are made in one call. */
 const RUN = 64;
@@ -62,6 +65,8 @@ export class Receiver {
   readonly #special: SpecialPackets;
   readonly #closeWatcher: CloseWatcher;
   readonly #header = new LongHeader();
+  /** The packet in hand is a 0-RTT packet: it may be a replay. */
+  early = false;
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
   /** Packets received up to the last key update, and updates that came too soon after one. */
@@ -236,11 +241,9 @@ export class Receiver {
         // rfc9000#12.2 receivers SHOULD ignore any subsequent packets with a different Destination Connection ID than
         // the first packet in the datagram.
         this.drop("coalesced_dcid_mismatch", type, packetEnd - pos);
-      } else if (type === PACKET_ZERO_RTT) {
+      } else if (type === PACKET_ZERO_RTT && core.role === "client") {
         // rfc9001#5.6 A client MUST NOT attempt to decrypt 0-RTT packets it receives and instead MUST discard them.
-        // rfc9001#4.6.2 When rejecting 0-RTT, a server MUST NOT process any 0-RTT packets, even if it could.
-        // rfc9001#4.6.2 a server that rejects 0-RTT discards these packets; a client never gets them.
-        this.drop(core.role === "server" ? "keys_unavailable" : "unexpected_packet", type, packetEnd - pos);
+        this.drop("unexpected_packet", type, packetEnd - pos);
       } else if (!this.#special.accepts(header, buf)) {
         this.drop("unexpected_packet", type, packetEnd - pos);
       } else {
@@ -262,14 +265,18 @@ export class Receiver {
     first: boolean,
   ): void {
     const { protection, received } = this.#core;
-    const space = SPACE_OF_TYPE[type]! as Space;
-    if (!protection.canOpen(space)) {
-      if (protection.wasDiscarded(space)) this.drop("keys_discarded", type, end - start);
-      else this.#wait(buf, start, end, type);
+    const level = LEVEL_OF_TYPE[type]! as Level;
+    if (!protection.canOpen(level)) {
+      if (protection.wasDiscarded(level)) this.drop("keys_discarded", type, end - start);
+      else if (level === ZERO_RTT && this.#handshake.refusesEarlyData) {
+        // rfc9001#4.6.2 When rejecting 0-RTT, a server MUST NOT process any 0-RTT packets, even if it could.
+        this.drop("early_data_rejected", type, end - start);
+      } else this.#wait(buf, start, end, type);
       return;
     }
     if (type === PACKET_INITIAL) protection.readInitialsOf(header!.version);
-    if (!protection.unprotectHeader(space, buf, start, pnOffset, end, received[space]!.largest)) {
+    const { largest } = received[SPACE_OF_TYPE[type]! as Space]!;
+    if (!protection.unprotectHeader(level, buf, start, pnOffset, end, largest)) {
       this.drop("invalid_header", type, end - start);
       return;
     }
@@ -289,6 +296,7 @@ export class Receiver {
     const core = this.#core;
     const { protection } = core;
     const space = SPACE_OF_TYPE[type]! as Space;
+    const level = LEVEL_OF_TYPE[type]! as Level;
     const received = core.received[space]!;
     const now = this.#now;
     const size = end - start;
@@ -303,8 +311,8 @@ export class Receiver {
     // set to a value of 0.
     const wellFormed = (buf[start]! & FIXED_BIT) !== 0 || core.config.greaseQuicBit;
     if (wellFormed) {
-      protection.readPacketNumber(space, buf, start, pnOffset, received.largest);
-      length = protection.open(space, buf, start, pnOffset, end);
+      protection.readPacketNumber(level, buf, start, pnOffset, received.largest);
+      length = protection.open(level, buf, start, pnOffset, end);
     }
     if (length < 0) {
       if (isReset) core.onStatelessReset(now);
@@ -340,18 +348,22 @@ export class Receiver {
     if (protection.peerUpdated) this.#onKeyUpdate();
 
     const path = this.#path;
-    if (space === APPLICATION) {
+    if (level === APPLICATION) {
       const sequence = core.localCids.sequenceOf(buf, start + 1);
       if (sequence >= 0) path.dcidSequence = sequence;
     }
     const handler = this.#frames;
+    this.early = level === ZERO_RTT;
     handler.begin(space, path, now);
     const flags = parseFrames(buf, payload, payload + length, type, handler);
+    // rfc9000#13.2.6 Packets that a client sends with 0-RTT packet protection MUST be acknowledged by the server in packets
+    // protected by 1-RTT keys: their numbers are of that space.
     // rfc9000#13.1 A packet MUST NOT be acknowledged until packet protection has been successfully removed and all
     // frames contained in the packet have been processed.
     received.onReceived(number, (flags & ACK_ELICITING) !== 0, this.#ecn, now);
     core.idle.onReceived(now, core.recovery.pto(APPLICATION));
-    if (space === APPLICATION)
+    // rfc9000#9 nobody moves before the handshake is confirmed.
+    if (level === APPLICATION)
       core.paths.onPacket(path, number === received.largest, (flags & PROBING_ONLY) !== 0, now);
     if (handler.cryptoArrived) {
       if (space === INITIAL && core.role === "client") core.versions.settle();

@@ -13,6 +13,9 @@ import {
   PACKET_HANDSHAKE,
   PACKET_INITIAL,
   PACKET_ONE_RTT,
+  PACKET_ZERO_RTT,
+  ZERO_RTT,
+  type Level,
   type PacketType,
   type Space,
 } from "../protocol/constants.ts";
@@ -30,7 +33,13 @@ import { transmitClose } from "./send-close.ts";
 import { TIMER_PACING } from "./timers.ts";
 
 const TAG = 16;
-const PACKET_TYPES: readonly PacketType[] = [PACKET_INITIAL, PACKET_HANDSHAKE, PACKET_ONE_RTT];
+/** By level. */
+const PACKET_TYPES: readonly PacketType[] = [
+  PACKET_INITIAL,
+  PACKET_HANDSHAKE,
+  PACKET_ONE_RTT,
+  PACKET_ZERO_RTT,
+];
 
 /** ACKs alone: not congestion controlled, rfc9002#7. */
 const KIND_ACK = 1;
@@ -40,6 +49,7 @@ const KIND_ANY = 2;
 /** A packet whose frames are written and that is not sealed yet, so that padding may still join it. */
 class OpenPacket {
   space: Space = INITIAL;
+  level: Level = INITIAL;
   start = 0;
   pnOffset = 0;
   pnLength = 0;
@@ -212,6 +222,7 @@ export class Sender {
       const packet = this.#open;
       Object.assign(packet, {
         space: APPLICATION,
+        level: APPLICATION,
         start,
         pnOffset,
         pnLength,
@@ -257,8 +268,10 @@ export class Sender {
     this.#padTo = 0;
     this.#ackEliciting = false;
     for (let space: Space = INITIAL; space <= APPLICATION; space++) {
-      if (!core.protection.canSeal(space as Space)) continue;
+      const level = this.#level(space as Space);
+      if (level < 0) continue;
       const packet: OpenPacket = open === this.#open ? this.#spare : this.#open;
+      packet.level = level as Level;
       if (!this.#packet(buf, pos, limit, space as Space, kind, packet, path, now)) continue;
       if (open !== null) this.#seal(buf, open, open.end, now);
       open = packet;
@@ -283,6 +296,16 @@ export class Sender {
     this.#seal(buf, open, end, now);
     if (this.#ackEliciting) core.idle.onElicitingSent(now, core.recovery.pto(APPLICATION));
     return end + TAG - start;
+  }
+
+  /**
+   * Whose keys packets of `space` leave under, −1 where there are none. rfc9001#5.6 Once a client has installed 1-RTT
+   * keys, it MUST NOT send any more 0-RTT packets; a server never has 0-RTT keys to write with.
+   */
+  #level(space: Space): Level | -1 {
+    const { protection } = this.#core;
+    if (protection.canSeal(space)) return space;
+    return space === APPLICATION && protection.canSeal(ZERO_RTT) ? ZERO_RTT : -1;
   }
 
   /**
@@ -319,7 +342,8 @@ export class Sender {
     const pnLength = encodePacketNumberLength(number, recovery.largestAcked(space));
     const dcid = core.remoteCids.current;
     let pnOffset: number;
-    if (space === APPLICATION) {
+    const { level } = packet;
+    if (level === APPLICATION) {
       // rfc9000#17.4 An endpoint that does not support this feature MUST disable it, as defined below.
       pnOffset = writeShortHeader(buf, start, dcid, core.protection.keyPhase, false, pnLength, number);
     } else {
@@ -327,8 +351,9 @@ export class Sender {
       pnOffset = writeLongHeader(
         buf,
         start,
-        PACKET_TYPES[space]!,
-        core.version,
+        PACKET_TYPES[level]!,
+        // rfc9369#4.1 The client MUST NOT send 0-RTT packets using the negotiated version.
+        level === ZERO_RTT ? core.versions.original : core.version,
         dcid,
         core.localCids.handshakeCid,
         token,
@@ -345,6 +370,8 @@ export class Sender {
     let pos = payload;
     let elicits = false;
 
+    // rfc9000#12.5 no ACK in 0-RTT: nothing came that one could be for. CRYPTO, HANDSHAKE_DONE, NEW_TOKEN, PATH_RESPONSE
+    // and RETIRE_CONNECTION_ID, which it may not carry either, follow from what a peer sends in 1-RTT.
     if (received.hasAckToSend && (ackDue || mayData)) {
       const after = this.#writeAck(buf, pos, end, space, now);
       if (after > pos) sent.addRecord(REC_ACK, received.largest, 0, 0);
@@ -396,8 +423,7 @@ export class Sender {
   #hasAnything(): boolean {
     const { paths } = this.#core;
     for (let space: Space = INITIAL; space <= APPLICATION; space++) {
-      if (this.#core.protection.canSeal(space as Space) && this.#hasData(space as Space, paths.active))
-        return true;
+      if (this.#level(space as Space) >= 0 && this.#hasData(space as Space, paths.active)) return true;
     }
     return false;
   }
@@ -462,28 +488,31 @@ export class Sender {
   /** Patches the length, seals, and tells recovery. `end` is the end of the payload with padding. */
   #seal(buf: Uint8Array, packet: OpenPacket, end: number, now: number): void {
     const core = this.#core;
-    const { space, start, pnOffset, pnLength, number } = packet;
-    if (space !== APPLICATION) patchLength(buf, pnOffset, end + TAG - pnOffset);
+    const { space, level, start, pnOffset, pnLength, number } = packet;
+    if (level !== APPLICATION) patchLength(buf, pnOffset, end + TAG - pnOffset);
     const padded = end > packet.end;
     if (core.tracer !== null) {
       core.tracer.record({
         name: "packet_sent",
         time: now,
         header: {
-          type: PACKET_TYPES[space]!,
+          type: PACKET_TYPES[level]!,
           number,
           dcid: toHex(core.remoteCids.current),
-          ...(space === APPLICATION
+          ...(level === APPLICATION
             ? { keyPhase: core.protection.keyPhase }
-            : { scid: toHex(core.localCids.handshakeCid), version: core.version }),
+            : {
+                scid: toHex(core.localCids.handshakeCid),
+                version: level === ZERO_RTT ? core.versions.original : core.version,
+              }),
         },
         size: end + TAG - start,
-        frames: describeFrames(buf, pnOffset + pnLength, end, PACKET_TYPES[space]!),
+        frames: describeFrames(buf, pnOffset + pnLength, end, PACKET_TYPES[level]!),
         ecn: NOT_ECT,
         datagramId: this.#datagramId,
       });
     }
-    core.protection.seal(space, buf, start, pnOffset, pnLength, end, number);
+    core.protection.seal(level, buf, start, pnOffset, pnLength, end, number);
     core.stats.packetsSent++;
     // rfc9002#2 packets are in flight when they are ack-eliciting or contain a PADDING frame.
     const size = end + TAG - start;

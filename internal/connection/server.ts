@@ -3,18 +3,22 @@
 import type { Address } from "../protocol/address.ts";
 import type { CidGenerator } from "../path/connection-ids.ts";
 import type { ResetTokenSource } from "../path/reset-token.ts";
+import { bytesEqual } from "../protocol/bytes.ts";
 import { TlsServer } from "../tls/server.ts";
-import type { TicketOptions, TlsServerOptions } from "../tls/types.ts";
-import { encodeTransportParameters } from "../wire/transport-parameters.ts";
+import type { EarlyDataOptions, TicketOptions, TlsServerOptions } from "../tls/types.ts";
+import { encodeTransportParameters, type TransportParameters } from "../wire/transport-parameters.ts";
 import type { ConnectionConfig } from "./config.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionHost } from "./core.ts";
 import { traceParameters } from "./handshake.ts";
 import { localParameters } from "./parameters.ts";
+import { decodeRemembered, encodeRemembered, loweredLimit } from "./remembered.ts";
 
 /** What a server does with its clients. */
 export interface ServerConnectionOptions {
   readonly config: ConnectionConfig;
+  /** Take 0-RTT of clients with tickets that this filter of replays lets through; null, the default: take none. */
+  readonly earlyData?: Pick<EarlyDataOptions, "replay"> | null;
   /** Per connection, so that a verifier may keep what it found; `userData` goes to the connection's owner. */
   readonly tls: () => {
     readonly options: Omit<
@@ -104,9 +108,36 @@ export function acceptServer(
           return encodeTransportParameters(parameters, "server");
         },
         tickets: tickets === null ? null : { ...tickets, quicVersion: () => connection.version },
+        earlyData:
+          tickets === null || !options.earlyData
+            ? null
+            : earlyDataOptions(parameters, tickets.applicationData, options.earlyData.replay),
       },
       connection.handshake,
     ),
   );
   return connection;
+}
+
+/**
+ * rfc9000#7.4.1 If 0-RTT data is accepted by the server, the server MUST NOT reduce any limits or alter any values that
+ * might be violated by the client with its 0-RTT data. rfc9001#4.6.3 whether 0-RTT fits our configuration is the question of each ticket's limits and application data.
+ */
+function earlyDataOptions(
+  parameters: TransportParameters,
+  applicationData: Uint8Array,
+  replay: EarlyDataOptions["replay"],
+): EarlyDataOptions {
+  return {
+    remember: () => encodeRemembered(parameters),
+    accepts: (remembered, itsApplicationData) => {
+      const old = decodeRemembered(remembered);
+      return (
+        old !== null &&
+        loweredLimit(old, parameters) === null &&
+        bytesEqual(itsApplicationData, applicationData)
+      );
+    },
+    replay,
+  };
 }

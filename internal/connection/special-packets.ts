@@ -165,7 +165,9 @@ export class SpecialPackets {
     // rfc9001#5.2 the secrets change with the Destination Connection ID of the Initial that follows a Retry.
     connection.protection.installInitial(connection.version, scid);
     this.#sender.setToken(buf.slice(header.tokenOffset, header.tokenOffset + header.tokenLength));
-    connection.recovery.resetInitial(connection.now);
+    // rfc9000#17.2.3 a client SHOULD attempt to resend data in 0-RTT packets after it sends a new Initial packet: to the
+    // new connection ID, under the keys that it has (rfc9000#17.2.5.3).
+    connection.recovery.onRetry(connection.now);
     if (connection.tracer !== null) {
       connection.tracer.record({
         name: "packet_received",

@@ -4,6 +4,7 @@ import { HandshakeTimeoutError, IdleTimeoutError, VersionNegotiationError } from
 import type { Connection } from "./connection.ts";
 import {
   TIMER_CLOSE,
+  TIMER_EARLY_KEYS,
   TIMER_HANDSHAKE,
   TIMER_IDLE,
   TIMER_KEEP_ALIVE,
@@ -46,6 +47,10 @@ export function onTimers(connection: Connection, now: number): void {
   if (timers.isDue(TIMER_KEY_DISCARD, now)) {
     timers.clear(TIMER_KEY_DISCARD);
     connection.protection.dropOldReadKeys();
+  }
+  if (timers.isDue(TIMER_EARLY_KEYS, now)) {
+    timers.clear(TIMER_EARLY_KEYS);
+    connection.handshake.discardEarly();
   }
   if (timers.isDue(TIMER_PATH, now)) connection.paths.onTimeout(now);
   if (timers.isDue(TIMER_KEEP_ALIVE, now)) {

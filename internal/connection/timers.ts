@@ -13,7 +13,9 @@ export const TIMER_KEY_DISCARD = 7;
 export const TIMER_PATH = 8;
 /** A Version Negotiation packet is believed. */
 export const TIMER_VERSION = 9;
-const TIMER_COUNT = 10;
+/** A server's 0-RTT keys go. */
+export const TIMER_EARLY_KEYS = 10;
+const TIMER_COUNT = 11;
 
 export const TIMER_NAMES = [
   "idle",
@@ -26,6 +28,7 @@ export const TIMER_NAMES = [
   "key_discard",
   "path_validation",
   "version_negotiation",
+  "early_keys",
 ] as const;
 
 /** Deadlines in monotonic ms; Infinity is "not set". */

@@ -36,6 +36,7 @@ import { GRANULARITY } from "../recovery/rtt.ts";
 import { isLongHeader, LongHeader, parseInvariants } from "../wire/header.ts";
 import { Admission } from "./admission.ts";
 import { Drops } from "./drops.ts";
+import { EarlyPackets } from "./early-packets.ts";
 import { Fifo } from "./fifo.ts";
 import { Hosts } from "./hosts.ts";
 import { batchOf, Parking } from "./parking.ts";
@@ -54,8 +55,8 @@ import {
   type EndpointConnection,
   type EndpointEvent,
   type EndpointOptions,
+  type Listening,
   type ListenPolicy,
-  type ServerPolicy,
 } from "./types.ts";
 
 export { EndpointStats };
@@ -88,7 +89,8 @@ export class Endpoint<
   readonly #header = new LongHeader();
   readonly #owner: SlotOwner<C>;
   readonly #parking: Parking;
-  #server: { readonly options: S; readonly policy: ServerPolicy; readonly ask: number | null } | null = null;
+  readonly #early: EarlyPackets;
+  #server: Listening<S> | null = null;
   #now = 0;
   #wallNow = 0;
 
@@ -137,6 +139,7 @@ export class Endpoint<
       hosts,
     });
     this.#drops = new Drops(this.stats, this.#tracer);
+    this.#early = new EarlyPackets(this.#drops);
     this.#unrouted = new Unrouted({
       disableVersionNegotiation: options.disableVersionNegotiation ?? false,
       admission: this.#admission,
@@ -145,6 +148,7 @@ export class Endpoint<
       cids: this.#context.cids,
       random,
       drops: this.#drops,
+      early: this.#early,
       stats: this.stats,
     });
     this.#parking = new Parking(this.#admission, this.#answers, this.#drops);
@@ -233,7 +237,8 @@ export class Endpoint<
         "This transport listens already; close that listener first.",
       );
     }
-    this.#server = { options, policy: this.#factory.policy(options), ask: policy.ask ?? null };
+    const { ask = null, early = false } = policy;
+    this.#server = { options, policy: this.#factory.policy(options), ask, early };
     // What waited for another listener was that one's to end.
     this.#admission.waiting = 0;
   }
@@ -241,6 +246,7 @@ export class Endpoint<
   /** New connections are refused from now on, those that wait for `admit` as well; those that exist stay. */
   stopListening(): void {
     this.#server = null;
+    this.#early.expire(Infinity, this.#now);
     this.#parking.refuseAll(new TransportError(CONNECTION_REFUSED, "the listener was closed"), this.#now);
   }
 
@@ -262,7 +268,7 @@ export class Endpoint<
     }
     const { options } = decision ?? this.#server!;
     const slot = this.#accept(parked.initial, options, parked.bytes);
-    const rx = batchOf(parked);
+    const rx = batchOf(parked.datagrams);
     if (slot !== null) this.#deliver(slot, rx, 0, rx.count);
     this.#settle();
     return true;
@@ -350,7 +356,7 @@ export class Endpoint<
   /** Absolute monotonic ms of the next deadline, Infinity for none. */
   nextTimeout(): number {
     this.#settle();
-    return Math.min(this.#timers.next, this.#parking.next);
+    return Math.min(this.#timers.next, this.#parking.next, this.#early.next);
   }
 
   handleTimeout(now: number, wallNow: number): void {
@@ -358,6 +364,7 @@ export class Endpoint<
     this.#wallNow = wallNow;
     this.#settle();
     this.#parking.expire(now);
+    this.#early.expire(now, now);
     let due: Slot<C>[] | null = null;
     while (this.#timers.next <= now) {
       const slot = this.#timers.first!;
@@ -390,19 +397,23 @@ export class Endpoint<
       // What is over is no handshake in flight, however long it lingers to answer.
       if (event.type === "closed") this.#admission.onHandshakeEnd(slot);
       if (slot.held !== null) slot.held = null;
-      else if (event.type === "handshake_complete" && this.#complete(slot)) {
-        slot.held = event;
-        return { type: "accepted", connection };
+      else {
+        if (event.type === "handshake_complete") {
+          this.#admission.onHandshakeEnd(slot);
+          if (slot.role === "server") this.#admission.onValidated(slot.remote);
+        }
+        const ready = slot.early ? "early_ready" : "handshake_complete";
+        if (event.type === ready && slot.role === "server" && this.#announce(slot)) {
+          slot.held = event;
+          return { type: "accepted", connection };
+        }
       }
       return { type: "connection", connection, event };
     }
   }
 
-  /** A server's handshake is complete: it is announced, or refused where nobody takes them. */
-  #complete(slot: Slot<C>): boolean {
-    this.#admission.onHandshakeEnd(slot);
-    if (slot.role !== "server") return false;
-    this.#admission.onValidated(slot.remote);
+  /** Whether a server's connection is announced: it is refused where nobody takes them. */
+  #announce(slot: Slot<C>): boolean {
     if (this.#admission.acceptQueueFull) {
       this.stats.connectionsRefused++;
       slot.connection.closeWith(
@@ -462,7 +473,7 @@ export class Endpoint<
       if (kept !== null) return null;
     }
     const initial = this.#unrouted.long(
-      { buf, start, length, remote, local },
+      { buf, start, length, remote, local, ecn: rx.ecn[i]! },
       header,
       this.#server?.policy ?? null,
       this.#slots.size + this.#parking.size,
@@ -472,7 +483,7 @@ export class Endpoint<
     if (initial === null) return null;
     const { options, ask } = this.#server!;
     if (ask === null) return this.#accept(initial, options, length);
-    this.#parking.add(initial, rx, i, this.#now + ask);
+    this.#parking.add(initial, rx, i, this.#early.take(initial.dcid), this.#now + ask);
     return null;
   }
 
@@ -497,6 +508,8 @@ export class Endpoint<
     const slot = new Slot<C>(this.#owner, "server", remote, local, !validated);
     // The client sends there until it has heard from us: what is behind this datagram must find the way as well.
     slot.addCid(dcid);
+    slot.clientDcid = dcid;
+    slot.early = this.#server!.early;
     try {
       this.#add(slot, this.#factory.accept(options, initial, this.#context, slot, this.#now, this.#wallNow));
     } catch {
@@ -527,6 +540,8 @@ export class Endpoint<
         return;
       }
       slot.fresh = false;
+      const kept = batchOf(this.#early.take(slot.clientDcid));
+      if (kept.count > 0) connection.receive(kept, 0, kept.count, this.#now, this.#wallNow);
     }
     this.#after(slot);
   }

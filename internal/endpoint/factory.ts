@@ -7,5 +7,9 @@ import type { ConnectionFactory } from "./types.ts";
 export const connections: ConnectionFactory<Connection, ClientConnectionOptions, ServerConnectionOptions> = {
   connect: connectClient,
   accept: acceptServer,
-  policy: ({ config }) => config,
+  policy: ({ config: { versions, greaseQuicBit }, earlyData }) => ({
+    versions,
+    greaseQuicBit,
+    earlyData: (earlyData ?? null) !== null,
+  }),
 };

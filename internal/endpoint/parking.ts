@@ -1,6 +1,5 @@
 // Clients that wait for the application's word before anything is made for them: their first packets, as they came.
 
-import type { Address } from "../protocol/address.ts";
 import { RxBatch } from "../protocol/batch.ts";
 import { toHex } from "../protocol/bytes.ts";
 import { PACKET_INITIAL } from "../protocol/constants.ts";
@@ -9,6 +8,7 @@ import { MAX_PARKED_BYTES, MAX_PARKED_DATAGRAMS } from "../protocol/limits.ts";
 import type { Admission, Admitted } from "./admission.ts";
 import { Fifo } from "./fifo.ts";
 import type { Drops } from "./drops.ts";
+import type { KeptDatagram } from "./early-packets.ts";
 import type { StatelessAnswers } from "./stateless.ts";
 import type { ClientInitial } from "./types.ts";
 
@@ -18,7 +18,7 @@ export interface Parked extends Admitted {
   readonly initial: ClientInitial;
   /** Monotonic ms. */
   readonly deadline: number;
-  readonly datagrams: { bytes: Uint8Array; remote: Address; local: Address | null; ecn: number }[];
+  readonly datagrams: KeptDatagram[];
   bytes: number;
 }
 
@@ -48,8 +48,14 @@ export class Parking {
     return Infinity;
   }
 
-  /** Keeps datagram `i`, with which `initial` came. */
-  add(initial: ClientInitial, rx: RxBatch, i: number, deadline: number): void {
+  /** Keeps datagram `i`, with which `initial` came, and what had overtaken it. */
+  add(
+    initial: ClientInitial,
+    rx: RxBatch,
+    i: number,
+    overtaking: readonly KeptDatagram[],
+    deadline: number,
+  ): void {
     const { remote, validated } = initial;
     const parked: Parked = {
       id: this.#nextId++,
@@ -66,6 +72,7 @@ export class Parking {
     this.#admission.onOpened(parked);
     this.#unannounced.push(parked);
     keep(parked, rx, i);
+    for (const datagram of overtaking) keepOne(parked, datagram);
   }
 
   /**
@@ -120,18 +127,28 @@ export class Parking {
 }
 
 function keep(parked: Parked, rx: RxBatch, i: number): boolean {
-  const length = rx.length[i]!;
-  const { datagrams } = parked;
-  if (datagrams.length >= MAX_PARKED_DATAGRAMS || parked.bytes + length > MAX_PARKED_BYTES) return false;
   const start = rx.offset[i]!;
-  const bytes = rx.slab.slice(start, start + length);
-  datagrams.push({ bytes, remote: rx.remote[i]!, local: rx.local[i] ?? null, ecn: rx.ecn[i]! });
-  parked.bytes += length;
+  const bytes = rx.slab.subarray(start, start + rx.length[i]!);
+  return keepOne(parked, { bytes, remote: rx.remote[i]!, local: rx.local[i] ?? null, ecn: rx.ecn[i]! });
+}
+
+function keepOne(parked: Parked, datagram: KeptDatagram): boolean {
+  const { datagrams } = parked;
+  const { bytes } = datagram;
+  if (datagrams.length >= MAX_PARKED_DATAGRAMS || parked.bytes + bytes.length > MAX_PARKED_BYTES)
+    return false;
+  datagrams.push({ ...datagram, bytes: bytes.slice() });
+  parked.bytes += bytes.length;
   return true;
 }
 
+const NOTHING = new RxBatch(0, 0);
+
 /** What was kept, as it is given to a connection. */
-export function batchOf({ datagrams, bytes: size }: Parked): RxBatch {
+export function batchOf(datagrams: readonly KeptDatagram[]): RxBatch {
+  if (datagrams.length === 0) return NOTHING;
+  let size = 0;
+  for (const { bytes } of datagrams) size += bytes.length;
   const rx = new RxBatch(size, datagrams.length);
   for (const { bytes, remote, local, ecn } of datagrams) rx.push(bytes, remote, local, ecn);
   return rx;

@@ -23,6 +23,8 @@ export interface SlotOwner<C extends EndpointConnection> {
   queueEvents(slot: Slot<C>): void;
 }
 
+const NO_CID = new Uint8Array(0);
+
 export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, HeapItem, BagItem {
   readonly role: Role;
   readonly remote: Address;
@@ -44,6 +46,10 @@ export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, He
   readonly unvalidated: boolean;
   /** Nothing of it has authenticated yet: a server's slot before its first run. */
   fresh: boolean;
+  /** Server: where the client's first packets go. */
+  clientDcid: Uint8Array = NO_CID;
+  /** Announced as soon as it can be written to. */
+  early = false;
   /** Routes are gone; it stays only until its events are polled. */
   reaped = false;
   /** An event that had to wait behind "accepted". */

@@ -68,6 +68,16 @@ export interface DialTarget {
 export interface ListenPolicy {
   /** Each client waits, so many ms at most, from `pollIncoming` to `admit`; nothing is made for it before. */
   readonly ask?: number | null;
+  /** Connections are announced when they can be written to (0.5-RTT), not when their handshake is complete. */
+  readonly early?: boolean;
+}
+
+/** A server that listens, with `S` for its clients. */
+export interface Listening<S> {
+  readonly options: S;
+  readonly policy: ServerPolicy;
+  readonly ask: number | null;
+  readonly early: boolean;
 }
 
 /** What becomes of a client that waits: a connection by these options, by those of `listen` (null), or this error. */
@@ -93,6 +103,8 @@ export interface ServerPolicy {
   readonly versions: readonly number[];
   /** Packets with a QUIC bit of 0 are taken, rfc9287. */
   readonly greaseQuicBit: boolean;
+  /** 0-RTT may be taken: what of it overtakes its Initial is worth keeping. */
+  readonly earlyData: boolean;
 }
 
 export interface EndpointOptions {
@@ -122,7 +134,7 @@ export interface EndpointOptions {
   readonly tracer?: Tracer | null;
 }
 
-/** Something happened. `accepted` comes once per server connection, when its handshake is complete. */
+/** Something happened. `accepted` comes once per server connection: when its handshake is complete, or see `ListenPolicy`. */
 export type EndpointEvent<C> =
   | { readonly type: "accepted"; readonly connection: C }
   | { readonly type: "connection"; readonly connection: C; readonly event: ConnectionEvent };

@@ -8,6 +8,7 @@ import {
   PACKET_INITIAL,
   PACKET_ONE_RTT,
   PACKET_VERSION_NEGOTIATION,
+  PACKET_ZERO_RTT,
   VERSION_NEGOTIATION,
   type PacketType,
 } from "../protocol/constants.ts";
@@ -17,6 +18,7 @@ import type { DropReason } from "../protocol/tracer.ts";
 import { FIXED_BIT, parseLongHeader, type LongHeader } from "../wire/header.ts";
 import type { Admission } from "./admission.ts";
 import type { Drops } from "./drops.ts";
+import type { EarlyPackets } from "./early-packets.ts";
 import type { AnswerResult, StatelessAnswers } from "./stateless.ts";
 import type { ClientInitial, EndpointStats, ServerPolicy } from "./types.ts";
 
@@ -27,6 +29,7 @@ export interface Datagram {
   readonly length: number;
   readonly remote: Address;
   readonly local: Address | null;
+  readonly ecn: number;
 }
 
 export interface UnroutedOptions {
@@ -38,6 +41,7 @@ export interface UnroutedOptions {
   readonly cids: CidGenerator;
   readonly random: RandomSource;
   readonly drops: Drops;
+  readonly early: EarlyPackets;
   readonly stats: EndpointStats;
 }
 
@@ -49,7 +53,7 @@ export class Unrouted {
   }
 
   /** A short header packet whose connection nobody knows. */
-  short({ buf, start, length, remote, local }: Datagram, now: number): void {
+  short({ buf, start, length, remote, local }: Omit<Datagram, "ecn">, now: number): void {
     const result = this.#options.answers.reset(buf, start, length, remote, local, now);
     this.#drop(reasonOf(result, "unknown_connection_id"), PACKET_ONE_RTT, length, now);
   }
@@ -74,7 +78,7 @@ export class Unrouted {
       return this.#drop("unknown_connection_id", PACKET_VERSION_NEGOTIATION, length, now);
     }
     if (server === null) return this.#drop("not_listening", null, length, now);
-    const { versions, greaseQuicBit } = server;
+    const { versions, greaseQuicBit, earlyData } = server;
     if (!versions.includes(header.version)) {
       // rfc9000#5.2.2 servers MUST drop smaller packets that specify unsupported versions.
       if (length < MIN_DATAGRAM_SIZE || disableVersionNegotiation) {
@@ -88,8 +92,14 @@ export class Unrouted {
     if (!parseLongHeader(buf, start, start + length, header) || !fixed) {
       return this.#drop("invalid_header", null, length, now);
     }
+    if (header.type === PACKET_ZERO_RTT && earlyData && header.dcidLength >= MIN_INITIAL_DCID_LENGTH) {
+      const dcid = buf.subarray(header.dcidOffset, header.dcidOffset + header.dcidLength);
+      const { ecn } = datagram;
+      this.#options.early.keep(dcid, { bytes: buf.subarray(start, start + length), remote, local, ecn }, now);
+      return null;
+    }
     // rfc9000#5.2.2 clients are not able to send Handshake packets prior to receiving a server response, so servers
-    // SHOULD ignore any such packets. 0-RTT packets ahead of their Initial are dropped as well: a MAY not used.
+    // SHOULD ignore any such packets.
     if (header.type !== PACKET_INITIAL) return this.#drop("unknown_connection_id", header.type, length, now);
     return this.#initial(datagram, header, connections, now, wallNow);
   }
@@ -103,7 +113,7 @@ export class Unrouted {
     wallNow: number,
   ): ClientInitial | null {
     const { buf, length, remote, local } = datagram;
-    const { admission, answers, stats } = this.#options;
+    const { admission, answers, early, stats } = this.#options;
     // rfc9000#14 Therefore, an endpoint MUST NOT close a connection when it receives a datagram that does not meet
     // size constraints; the endpoint MAY discard such datagrams.
     // rfc9000#14.1 a server MUST discard an Initial packet that is carried in a UDP datagram with a payload that is
@@ -125,10 +135,13 @@ export class Unrouted {
     const verdict = admission.decide(token, dcid, remote, connections, now, wallNow);
     switch (verdict.action) {
       case "drop":
+        early.refuse(dcid, verdict.reason, now);
         return this.#drop(verdict.reason, PACKET_INITIAL, length, now);
       case "retry":
+        early.refuse(dcid, "address_unvalidated", now);
         return this.#retry(datagram, header, dcid, now, wallNow);
       case "refuse": {
+        early.refuse(dcid, verdict.reason, now);
         stats.connectionsRefused++;
         const initial = { version: header.version, dcid, peerScid, remote, local };
         const result = answers.refuse(initial, { errorCode: verdict.code }, now);

@@ -32,7 +32,8 @@ export type QuicErrorCode =
   | "ERR_QUIC_RESOLVE"
   | "ERR_QUIC_SOCKET"
   | "ERR_QUIC_INVALID_STATE"
-  | "ERR_QUIC_CERTIFICATE";
+  | "ERR_QUIC_CERTIFICATE"
+  | "ERR_QUIC_0RTT_REJECTED";
 
 /**
  * The root of every error quic-ts throws. `code` is stable and meant for programs, `message` is meant for people and

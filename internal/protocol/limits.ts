@@ -155,6 +155,15 @@ export const MAX_CONNECTIONS_PER_HOST = 20_000;
 export const MAX_PARKED_DATAGRAMS = 8;
 export const MAX_PARKED_BYTES = 16 * 1024;
 
+/**
+ * 0-RTT that overtook its Initial: for how many clients it is kept, how many datagrams and bytes of each (a first window),
+ * and for how long, ms: that is for reordering, what was lost is sent again. Stops: memory by 0-RTT floods, half a MiB.
+ */
+export const MAX_EARLY_QUEUES = 32;
+export const MAX_EARLY_QUEUE_DATAGRAMS = 16;
+export const MAX_EARLY_QUEUE_BYTES = 16 * 1024;
+export const EARLY_QUEUE_TIME = 100;
+
 /** A rate: so many per second, so many at once. */
 export interface Rate {
   readonly perSecond: number;
@@ -332,6 +341,11 @@ export const MAX_PSK_IDENTITIES = 8;
 export const MAX_TICKETS_TAKEN = 16;
 /** The age a client claims for its ticket may differ by this from ours, ms: rfc8446#8.3. Stops: late replays of 0-RTT. */
 export const TICKET_AGE_TOLERANCE = 10_000;
+/**
+ * Tickets used for 0-RTT that a replay filter in memory knows, each for twice the tolerance: some 3,000 clients a second. Beyond
+ * that 0-RTT is refused, and the handshake goes on. Stops: memory by 0-RTT floods; it must not forget, which would let replays in.
+ */
+export const MAX_REPLAY_ENTRIES = 65_536;
 /** Servers whose sessions the client's cache keeps, and how many of each. Stops: memory by dialing many servers. */
 export const SESSION_CACHE_SERVERS = 256;
 export const SESSIONS_PER_SERVER = 4;

@@ -16,6 +16,8 @@ export type DropReason =
   | "unexpected_version"
   /** Keys for this level do not exist yet, and no room to keep it. */
   | "keys_unavailable"
+  /** 0-RTT that the server does not take, rfc9001#4.6.2. */
+  | "early_data_rejected"
   /** Keys for this level are gone. */
   | "keys_discarded"
   /** Did not authenticate. */
@@ -102,6 +104,10 @@ export type TraceEvent =
       owner: "local" | "remote";
       parameters: { readonly [name: string]: unknown };
     })
+  /** Client: what is remembered of the server's limits counts for 0-RTT. */
+  | (Base & { name: "parameters_restored"; parameters: { readonly [name: string]: unknown } })
+  /** What became of the client's wish for 0-RTT. `refusal`: why not, where it is known: at the server. */
+  | (Base & { name: "early_data"; accepted: boolean; refusal: string | null })
   | (Base & {
       name: "packet_sent";
       header: PacketHeaderInfo;

@@ -10,7 +10,7 @@
 //   may a packet with data leave?         probesDue(space) > 0, or bytesInFlight + size ≤ cwnd, not sent(space).isFull
 //   setHandshakeKeys, setHandshakeConfirmed, setAmplificationBlocked, setPeerMaxAckDelay
 //                                         what the PTO's rules depend on; discardSpace when keys go
-//   resetInitial (Retry), resetZeroRtt (rejected), onNewPath (migration)
+//   onRetry, resetZeroRtt (0-RTT was refused), onNewPath (migration)
 //   ecnFailed                             marks do not arrive as they must: stop marking
 
 import { emptyBatch, type CongestionController } from "../congestion/controller.ts";
@@ -197,7 +197,7 @@ export class Recovery {
     // error of type PROTOCOL_VIOLATION; rfc9000#21.4 the skipped numbers are such.
     const lie = state.numbers.neverSent(ack.largest, ranges, rangeCount);
     if (lie >= 0) {
-      throw new TransportError(PROTOCOL_VIOLATION, `acknowledges packet ${lie}, which was never sent`, {
+      throw new TransportError(PROTOCOL_VIOLATION, `acknowledges packet ${lie}: never sent, or refused`, {
         frameType: FRAME_ACK,
       });
     }
@@ -525,17 +525,22 @@ export class Recovery {
   }
 
   /**
-   * A Retry: everything in Initial is sent again. rfc9002#6.3 clients that receive a Retry packet reset congestion
-   * control and loss recovery state. Packet numbers go on: rfc9000#17.2.5.3 MUST NOT reset the packet number.
+   * Everything in Initial is sent again, and in 0-RTT. rfc9002#6.3 clients that receive a Retry packet reset congestion
+   * control and loss recovery state. rfc9000#17.2.5.3 they MUST NOT reset the packet number.
    */
-  resetInitial(now: number): void {
+  onRetry(now: number): void {
     this.#sendAgain(INITIAL, now);
+    this.#sendAgain(APPLICATION, now);
     this.#controller.reset();
   }
 
-  /** rfc9002#6.4 when 0-RTT is rejected, recovery state for all in-flight 0-RTT packets is discarded; their data is not. */
+  /** rfc9002#6.4 when 0-RTT is rejected, the state of all of its packets is discarded; their numbers stay used. */
   resetZeroRtt(now: number): void {
-    this.#sendAgain(APPLICATION, now);
+    const state = this.#spaces[APPLICATION];
+    this.#drop(state);
+    state.numbers.forbidSoFar();
+    this.ptoCount = 0;
+    this.#setTimer(now);
   }
 
   #sendAgain(space: Space, now: number): void {

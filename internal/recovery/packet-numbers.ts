@@ -16,6 +16,8 @@ export class PacketNumbers {
   /** Made when a number is skipped: handshakes end before. */
   #skipped: Float64Array | null = null;
   #skippedCount = 0;
+  /** Those below are nobody's to acknowledge. */
+  #valid = 0;
   #skipAt = Infinity;
   #period = SKIPPED_NUMBER_PERIOD;
 
@@ -42,9 +44,18 @@ export class PacketNumbers {
     this.next++;
   }
 
+  /**
+   * What was sent so far was refused as 0-RTT. rfc9001#4.6.2 a client SHOULD treat receipt of an acknowledgment for a
+   * 0-RTT packet as a connection error of type PROTOCOL_VIOLATION.
+   */
+  forbidSoFar(): void {
+    this.#valid = this.next;
+  }
+
   /** A number that `ranges` (pairs, the highest first) acknowledge and that was never sent; −1 where all is well. */
   neverSent(largest: number, ranges: Float64Array, rangeCount: number): number {
     if (largest >= this.next) return largest;
+    if (rangeCount > 0 && ranges[2 * rangeCount - 2]! < this.#valid) return ranges[2 * rangeCount - 2]!;
     const count = Math.min(this.#skippedCount, MAX_SKIPPED_NUMBERS);
     // The newest first, as the ranges are.
     let range = 0;

@@ -20,6 +20,8 @@ export class Stream {
   readonly id: number;
   readonly send: SendHalf | null;
   readonly recv: RecvHalf | null;
+  /** Opened in 0-RTT: what came on it before the handshake is complete may be a replay. */
+  early = false;
   /** The owner's. */
   userData: unknown = undefined;
   /** In the connection's queues of streams with events. */

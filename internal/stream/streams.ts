@@ -48,6 +48,8 @@ export interface StreamHost {
   /** Smoothed RTT in ms, 0 before the first sample. */
   readonly smoothedRtt: number;
   readonly tracer: Tracer | null;
+  /** What opens a stream now is 0-RTT. */
+  readonly early: boolean;
   onStreamOpened(stream: Stream): void;
   onStreamReadable(stream: Stream): void;
   onStreamWritable(stream: Stream): void;
@@ -156,6 +158,7 @@ export class StreamMap implements RecvHost, SendHost {
     own.opened++;
     own.limit.used = own.opened;
     const stream = this.#make(id, true, bidi);
+    stream.early = this.#host.role === "client" && this.#host.early;
     this.#applyLimit(stream);
     if (this.#host.tracer !== null) this.#trace(this.#host.tracer, stream, "open");
     return stream;
@@ -226,6 +229,7 @@ export class StreamMap implements RecvHost, SendHost {
     const type = id % 4;
     while (peer.opened <= index) {
       opened = this.#make(4 * peer.opened + type, bidi, true);
+      opened.early = this.#host.early;
       peer.opened++;
       // rfc9000#4.6 the limit is ours to raise: streams opened and ended at once, which nobody accepts, are not replaced.
       opened.held = this.#limits.holdStreams === true;

@@ -311,6 +311,7 @@ export class TlsClient extends TlsMachine {
 
   #onEarlyData(accepted: boolean): void {
     this.earlyData = accepted ? "accepted" : "rejected";
+    // rfc9001#8.3 Clients MUST NOT send the EndOfEarlyData message.
     this.sink.earlyData(accepted);
   }
 

@@ -25,7 +25,10 @@ export type EarlyDataRefusal =
   /** The replay filter said no. */
   | "replay";
 
-/** Everything but the replay filter, which comes last: what it has let through once is used up. */
+/**
+ * Everything but the replay filter, which comes last: what it has let through once is used up.
+ * rfc9001#9.2 Endpoints MUST implement and use the replay protections described in [TLS13].
+ */
 export function refuseEarlyData(
   options: EarlyDataOptions | null | undefined,
   psk: SelectedPsk | null,

@@ -7,6 +7,7 @@ import { APPLICATION, HANDSHAKE, ZERO_RTT, type Level, type Role } from "../prot
 import { InvalidOptionError, QuicError, TlsAlertError, TransportError } from "../protocol/errors.ts";
 import { certificateVerifyContent, checkCertificateVerify } from "./certificate-verify.ts";
 import { alert } from "./codec.ts";
+import type { EarlyDataRefusal } from "./early-data.ts";
 import { KeySchedule, type Exporter, type TrafficSecrets } from "./key-schedule.ts";
 import { leafKey } from "./leaf-key.ts";
 import { MessageReader, type HandshakeMessage } from "./message-reader.ts";
@@ -104,6 +105,8 @@ export abstract class TlsMachine implements TlsResult {
   resumed = false;
   /** What became of 0-RTT. */
   earlyData: "none" | "offered" | "accepted" | "rejected" = "none";
+  /** Server: why it refused 0-RTT that the client wished for. */
+  earlyDataRefusal: EarlyDataRefusal | null = null;
   /** What the application had remembered with the session that is resumed. */
   applicationData: Uint8Array | null = null;
   /** The name the client asked for (SNI at a server, the name verified at a client). */

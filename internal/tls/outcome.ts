@@ -4,6 +4,7 @@
 import type { GroupName } from "../crypto/provider.ts";
 import type { CipherSuite } from "../crypto/suites.ts";
 import { QuicError } from "../protocol/errors.ts";
+import type { EarlyDataRefusal } from "./early-data.ts";
 import type { Exporter } from "./key-schedule.ts";
 
 /** What was negotiated, and with whom. */
@@ -26,6 +27,8 @@ export interface TlsResult {
   readonly resumed: boolean;
   /** What became of 0-RTT. */
   readonly earlyData: "none" | "offered" | "accepted" | "rejected";
+  /** Server: why it refused 0-RTT; null where it did not. */
+  readonly earlyDataRefusal: EarlyDataRefusal | null;
   /** What the application had remembered with the session that is resumed. */
   readonly applicationData: Uint8Array | null;
   /** The name the client asked for (SNI at a server, the name verified at a client). */
@@ -61,6 +64,7 @@ export class TlsOutcome implements TlsResult {
   readonly peerVerifyError: string | null;
   readonly resumed: boolean;
   readonly earlyData: TlsResult["earlyData"];
+  readonly earlyDataRefusal: EarlyDataRefusal | null;
   readonly applicationData: Uint8Array | null;
   readonly serverName: string | null;
   #exporter: Exporter | null;
@@ -76,6 +80,7 @@ export class TlsOutcome implements TlsResult {
     this.peerVerifyError = result.peerVerifyError;
     this.resumed = result.resumed;
     this.earlyData = result.earlyData;
+    this.earlyDataRefusal = result.earlyDataRefusal;
     this.applicationData = result.applicationData;
     this.serverName = result.serverName;
     this.#exporter = exporter;

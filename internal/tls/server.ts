@@ -67,8 +67,6 @@ export class TlsServer extends TlsMachine {
   #psk: SelectedPsk | null = null;
   /** The client takes tickets. */
   #ticketsWanted = false;
-  /** Why the 0-RTT that the client wished for was refused; null where it did not, or has it. */
-  earlyDataRefusal: EarlyDataRefusal | null = null;
 
   constructor(options: TlsServerOptions, sink: TlsSink) {
     super("server", options, sink);

@@ -18,7 +18,15 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 /** An echo server on `port`, for examples that dial; what an example names and does not make. */
 const SURROUNDINGS = `
 import * as all from ${JSON.stringify(entry)};
-const { QuicVersion, Transport, acceptFrom, memorySessionCache, memoryTokenStore, refuse, selfSigned, listenAddr: realListen, dialAddr: realDial } = all;
+const { Error0RTTRejected, QuicVersion, acceptFrom, memoryReplayFilter, memorySessionCache, memoryTokenStore, refuse, selfSigned, listenAddr: realListen, dialAddr: realDial, listenAddrEarly: realListenEarly, dialAddrEarly: realDialEarly } = all;
+class Transport extends all.Transport {
+  constructor({ port, ...options } = {}) {
+    super({ address: "127.0.0.1", ...options });
+  }
+  dialEarly(target, ...more) {
+    return super.dialEarly("127.0.0.1:" + String(echo.address().port), ...more);
+  }
+}
 const made = selfSigned();
 const echo = await new Transport({ address: "127.0.0.1" }).listen({ ...made, ALPNProtocols: ["echo"] });
 void (async () => {
@@ -33,8 +41,8 @@ const ca = made.cert;
 /** Ports in examples are for readers; here any free one is taken. */
 function program(example: string): string {
   const body = example
-    .replaceAll(/listenAddr\(\s*(?:4433|"[^"]*")/g, 'realListen("127.0.0.1:0"')
-    .replaceAll(/dialAddr\(\s*"[^"]*"/g, "realDial(`127.0.0.1:${echo.address().port}`");
+    .replaceAll(/listenAddr(Early)?\(\s*(?:4433|"[^"]*")/g, 'realListen$1("127.0.0.1:0"')
+    .replaceAll(/dialAddr(Early)?\(\s*"[^"]*"/g, "realDial$1(`127.0.0.1:${echo.address().port}`");
   return `${SURROUNDINGS}\n{\n${body}\n}\nconsole.log("ran to its end");\nprocess.exit(0);\n`;
 }
 

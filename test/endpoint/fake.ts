@@ -115,6 +115,8 @@ export class Bench {
   /** What the next accepted connection does with its first datagrams. */
   authenticates = true;
   throwOnAccept = false;
+  /** A server from now on takes 0-RTT. */
+  earlyData = false;
 
   constructor(options: Partial<EndpointOptions> = {}) {
     this.endpoint = new Endpoint(
@@ -127,7 +129,7 @@ export class Bench {
       },
       {
         connect: (options, context, host) => this.#make(host, context, options.remote, null),
-        policy: () => ({ versions: [VERSION_1, VERSION_2], greaseQuicBit: false }),
+        policy: () => ({ versions: [VERSION_1, VERSION_2], greaseQuicBit: false, earlyData: this.earlyData }),
         accept: (_options, initial, context, host) => {
           if (this.throwOnAccept) throw new Error("defect");
           return this.#make(host, context, initial.remote, initial);

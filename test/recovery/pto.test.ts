@@ -175,7 +175,7 @@ describe("ends", () => {
   test("a Retry sends Initial again with new numbers", () => {
     const h = new Harness("client", { confirmed: false });
     h.send(0, INITIAL);
-    h.recovery.resetInitial(50);
+    h.recovery.onRetry(50);
     assert.deepEqual(h.take(), { acked: [], lost: ["0:0"] });
     assert.equal(h.recovery.bytesInFlight, 0);
     // rfc9000#17.2.5.3 a client MUST NOT reset the packet number for any packet number space after a Retry.

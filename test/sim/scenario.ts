@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { ClientConnectionOptions } from "../../internal/connection/client.ts";
 import { connectionConfig, type ConnectionConfig } from "../../internal/connection/config.ts";
 import type { Connection } from "../../internal/connection/connection.ts";
+import type { ServerConnectionOptions } from "../../internal/connection/server.ts";
 import type { GroupName } from "../../internal/crypto/provider.ts";
 import { simProvider } from "../../internal/crypto/sim.ts";
 import { Endpoint } from "../../internal/endpoint/endpoint.ts";
@@ -14,7 +15,13 @@ import type { TraceEvent } from "../../internal/protocol/tracer.ts";
 import type { Stream } from "../../internal/stream/stream.ts";
 import { loadIdentity } from "../../internal/tls/identity.ts";
 import { makeCertificate } from "../../internal/tls/self-signed.ts";
-import type { Identity, TlsClientOptions, TlsServerOptions } from "../../internal/tls/types.ts";
+import type { ClientSession } from "../../internal/tls/session.ts";
+import type {
+  Identity,
+  TicketOptions,
+  TlsClientOptions,
+  TlsServerOptions,
+} from "../../internal/tls/types.ts";
 import { seeded } from "../path/seeded.ts";
 import { Host, Network, type Link, type LinkOptions } from "./network.ts";
 
@@ -102,6 +109,10 @@ export interface ConnectionState {
   complete: boolean;
   confirmed: boolean;
   error: QuicError | null;
+  /** Tickets came for these. */
+  readonly sessions: ClientSession[];
+  /** Streams that a refusal of 0-RTT made void. */
+  rejected: readonly Stream[] | null;
   readonly streams: Map<number, StreamState>;
   pathChanges: string[];
   finished: number;
@@ -120,6 +131,14 @@ export interface ScenarioOptions {
   readonly nullAead?: boolean;
   /** Bytes the server answers with on each bidirectional stream, at once. Default: nothing but the end. */
   readonly respond?: number;
+  /** The server gives and takes tickets. */
+  readonly tickets?: Omit<TicketOptions, "quicVersion"> | null;
+  /** … and 0-RTT. */
+  readonly earlyData?: ServerConnectionOptions["earlyData"];
+  /** Its connections are announced when they can be written to. */
+  readonly listenEarly?: boolean;
+  /** Both sides' protocols. */
+  readonly alpn?: readonly string[];
   /** Keeps trace events of both sides. */
   readonly traced?: boolean;
 }
@@ -127,7 +146,7 @@ export interface ScenarioOptions {
 const KEYS = { client: 1, server: 2 } as const;
 
 export class Scenario {
-  readonly options: ScenarioOptions;
+  options: ScenarioOptions;
   readonly net: Network;
   readonly client: Host;
   readonly server: Host;
@@ -151,8 +170,20 @@ export class Scenario {
     for (const each of list(options.down)) this.client.inbound.push(net.link(each));
     this.up = this.client.outbound[0]!;
     this.down = this.client.inbound[0]!;
-    const tls = this.#serverTls();
-    this.server.endpoint.listen({ config: this.#config("server"), tls: () => ({ options: tls }) });
+    this.listen();
+  }
+
+  /** The server begins, or begins anew with other options. */
+  listen(changes: Partial<ScenarioOptions> = {}): void {
+    this.options = { ...this.options, ...changes };
+    const { endpoint } = this.server;
+    if (endpoint.isListening) endpoint.stopListening();
+    const options = this.#serverTls();
+    const { tickets = null, earlyData = null, listenEarly: early = false } = this.options;
+    endpoint.listen(
+      { config: this.#config("server"), earlyData, tls: () => ({ options, tickets }) },
+      { early },
+    );
   }
 
   #host(role: "client" | "server", ip: string, port: number): Host {
@@ -191,7 +222,7 @@ export class Scenario {
           ? ["X25519MLKEM768", "x25519"]
           : undefined;
     return {
-      alpn: ["sim"],
+      alpn: this.options.alpn ?? ["sim"],
       identity: identity(kind === "long chain" ? "long" : "server"),
       clientAuth: kind === "client auth" ? "require" : "none",
       verify: () => ({ ok: true }),
@@ -208,7 +239,7 @@ export class Scenario {
           ? ["X25519MLKEM768", "x25519"]
           : undefined;
     return {
-      alpn: ["sim"],
+      alpn: this.options.alpn ?? ["sim"],
       serverName: "server.example",
       verify: () => ({ ok: true }),
       keyShares: 1,
@@ -218,12 +249,13 @@ export class Scenario {
   }
 
   /** @param negotiated the version that a Version Negotiation packet made the client choose. */
-  dial(negotiated?: number): Connection {
+  dial(negotiated?: number, more: Partial<ClientConnectionOptions> = {}): Connection {
     const options: ClientConnectionOptions = {
       remote: this.server.address,
       config: this.#config("client"),
       tls: this.#clientTls(),
       ...(negotiated === undefined ? {} : { negotiated }),
+      ...more,
     };
     const connection = this.client.endpoint.dial(options, this.net.now, this.net.wallNow);
     this.state(connection);
@@ -249,6 +281,8 @@ export class Scenario {
         complete: false,
         confirmed: false,
         error: null,
+        sessions: [],
+        rejected: null,
         streams: new Map(),
         pathChanges: [],
         finished: 0,
@@ -270,7 +304,11 @@ export class Scenario {
     if (inner.type === "handshake_complete") state.complete = true;
     else if (inner.type === "handshake_confirmed") state.confirmed = true;
     else if (inner.type === "closed") state.error = inner.error;
-    else if (inner.type === "path_changed") state.pathChanges.push(inner.remote);
+    else if (inner.type === "session_ticket") state.sessions.push(inner.session);
+    else if (inner.type === "early_data_rejected") {
+      state.rejected = inner.streams;
+      state.streams.clear();
+    } else if (inner.type === "path_changed") state.pathChanges.push(inner.remote);
     else if (inner.type === "stream_opened") this.#opened(state, inner.stream);
     else if (inner.type === "stream_readable") this.read(this.streamState(event.connection, inner.stream));
     else if (inner.type === "stream_writable") this.#write(this.streamState(event.connection, inner.stream));

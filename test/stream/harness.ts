@@ -69,6 +69,7 @@ export class Side extends Recorder implements StreamHost {
   now = 1;
   smoothedRtt = 20;
   readonly tracer = null;
+  early = false;
   readonly map: StreamMap;
   opened: Stream[] = [];
   readonly readable = new Set<Stream>();

@@ -11,6 +11,7 @@ test("rfc9000#13.3 lost data passes a stream whose loss was spurious and that wa
     now: 0,
     smoothedRtt: 0,
     tracer: null,
+    early: false,
     onStreamOpened: () => {},
     onStreamReadable: () => {},
     onStreamWritable: () => {},
