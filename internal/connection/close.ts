@@ -46,17 +46,16 @@ export class CloseMachine {
     this.#frame = closeFrame(error);
   }
 
-  /** rfc9000#10.2.2 an endpoint that receives CONNECTION_CLOSE enters the draining state and sends nothing more. */
+  /**
+   * rfc9000#10.2.2 an endpoint that receives CONNECTION_CLOSE enters the draining state and sends nothing more. It MAY
+   * send one CONNECTION_CLOSE before, which would let the peer forget early; but a peer in its closing state answers
+   * what comes, and three datagrams for each connection that ends are not worth it.
+   */
   closedByPeer(error: QuicError): void {
     this.peerError ??= error;
     if (this.state === "closed" || this.state === "draining") return;
-    if (this.state === "open") {
-      this.error = error;
-      // rfc9000#10.2.2 MAY send a single packet containing a CONNECTION_CLOSE frame before entering draining:
-      // it lets the peer leave its closing state early.
-      this.sendDue = true;
-      this.#frame = { application: false, errorCode: NO_ERROR, frameType: 0, reason: new Uint8Array(0) };
-    }
+    if (this.state === "open") this.error = error;
+    this.sendDue = false;
     this.state = "draining";
   }
 

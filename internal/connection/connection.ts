@@ -461,7 +461,6 @@ export class Connection implements Core, StreamHost, PathSetHost {
     if (!this.close.isOpen) return;
     // rfc9000#10.3.1 … MUST enter the draining period and not send any further packets on this connection.
     this.close.closedByPeer(new StatelessResetError());
-    this.close.sendDue = false;
     this.#closing();
     this.#after();
   }
