@@ -25,6 +25,8 @@ export class CloseMachine {
   peerError: QuicError | null = null;
   /** A CONNECTION_CLOSE is due. */
   sendDue = false;
+  /** Before this, ms, what comes may have been sent before the close was heard. */
+  #quietUntil = 0;
   #packetsSinceClose = 0;
   #answerAt = 1;
   #frame: CloseFrame | null = null;
@@ -74,12 +76,18 @@ export class CloseMachine {
     this.state = "closed";
   }
 
+  /** A CONNECTION_CLOSE left. @param roundTrip ms */
+  onSent(now: number, roundTrip: number): void {
+    this.sendDue = false;
+    this.#quietUntil = now + roundTrip;
+  }
+
   /**
-   * rfc9000#10.2.1 an endpoint in the closing state SHOULD limit the rate at which it generates packets: it answers
-   * the 1st, 2nd, 4th, 8th … packet that arrives.
+   * rfc9000#10.2.1 an endpoint in the closing state SHOULD limit the rate at which it generates packets: once the close
+   * could have been heard, it answers the 1st, 2nd, 4th, 8th … packet that arrives.
    */
-  onPacketWhileClosing(): void {
-    if (this.state !== "closing") return;
+  onPacketWhileClosing(now: number): void {
+    if (this.state !== "closing" || now < this.#quietUntil) return;
     this.#packetsSinceClose++;
     if (this.#packetsSinceClose < this.#answerAt) return;
     this.#answerAt *= 2;

@@ -139,7 +139,7 @@ export class Receiver {
     core.stats.bytesReceived += length;
     if (core.close.state !== "open") {
       // rfc9000#10.2.1 in the closing state an endpoint answers with CONNECTION_CLOSE, at a limited rate.
-      core.close.onPacketWhileClosing();
+      core.close.onPacketWhileClosing(core.now);
       if (core.close.state !== "closing") {
         this.drop("connection_closing", null, length);
         return;

@@ -33,7 +33,7 @@ export function transmitClose(core: Core, tx: TxBatch, token: Uint8Array, now: n
   const size = Math.min(path.mtu, path.sendBudget());
   if (size < MIN_DATAGRAM_SIZE) return false;
   if (!tx.hasRoom(size)) return true;
-  close.sendDue = false;
+  close.onSent(now, core.rtt.smoothed);
   const start = tx.used;
   const limit = start + size;
   // rfc9000#10.2.3 After the handshake is confirmed (see Section 4.1.2 of [QUIC-TLS]), an endpoint MUST send any

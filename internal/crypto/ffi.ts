@@ -4,7 +4,7 @@
 import { concatBytes, fromHex, toHex } from "../protocol/bytes.ts";
 import { loadLibCrypto, type LibCrypto } from "../ffi/libcrypto.ts";
 import { FfiAesHeaderProtector, FfiChaChaHeaderProtector, FfiPacketAead } from "./ffi-aead.ts";
-import { ffiVerify, FfiX25519Share } from "./ffi-keys.ts";
+import { FfiVerifier, FfiX25519Share } from "./ffi-keys.ts";
 import { FfiSha256 } from "./ffi-sha256.ts";
 import { hybridRespond, hybridShare } from "./hybrid.ts";
 import { NodeProvider, nodeProvider } from "./node.ts";
@@ -39,6 +39,7 @@ export class FfiProvider extends NodeProvider {
   override readonly name: string = "openssl";
   readonly #lib: LibCrypto;
   readonly #sha256: FfiSha256 | null;
+  readonly #verifier: FfiVerifier;
   #sparesOf: Random | null = null;
   #spare: FfiX25519Share | null = null;
   /** A share was used: another one will be. */
@@ -48,6 +49,7 @@ export class FfiProvider extends NodeProvider {
     super();
     this.#lib = lib;
     this.#sha256 = lib.sha256 === null ? null : new FfiSha256(lib);
+    this.#verifier = new FfiVerifier(lib);
   }
 
   override hash(name: HashName, data: Uint8Array): Uint8Array {
@@ -207,7 +209,9 @@ export class FfiProvider extends NodeProvider {
   }
 
   override verify(scheme: SignatureName, spki: Uint8Array, data: Uint8Array, signature: Uint8Array): boolean {
-    return ffiVerify(this.#lib, scheme, spki, data, signature) ?? super.verify(scheme, spki, data, signature);
+    return (
+      this.#verifier.verify(scheme, spki, data, signature) ?? super.verify(scheme, spki, data, signature)
+    );
   }
 }
 

@@ -278,6 +278,9 @@ export const SKIPPED_NUMBER_PERIOD = 256;
 /** Native cipher contexts for each cipher, about 1 KB each; keys beyond them take turns. Stops: memory by idle connections. */
 export const MAX_CIPHER_CONTEXTS = 256;
 
+/** Public keys of servers kept ready for the next signature, in the whole process. Stops: memory by many servers. */
+export const MAX_VERIFY_KEYS = 16;
+
 /** Blocks of stream data of each size (2 to 64 KiB) kept for what comes next, in the whole process: 16 MB at most. Stops:
  * memory after a burst of transfers. */
 export const MAX_POOLED_BLOCKS = 128;

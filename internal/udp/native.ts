@@ -57,6 +57,8 @@ export class NativeConn implements PacketConn {
   readonly #gro: boolean;
   readonly #poll: PollHandle;
   #events = READABLE;
+  readonly #receiveBufferSize: number;
+  readonly #sendBufferSize: number;
   #sink: PacketSink | null = null;
   /** Receives that failed, one after the other. */
   #receiveErrors = 0;
@@ -90,6 +92,9 @@ export class NativeConn implements PacketConn {
     this.#family = family;
     this.#gso = can.gso;
     this.#gro = can.gro;
+    // The kernel doubles what it is asked for and says so; its own bookkeeping takes the other half.
+    this.#receiveBufferSize = getOption(libc, fd, L.SO_RCVBUF) >> 1;
+    this.#sendBufferSize = getOption(libc, fd, L.SO_SNDBUF) >> 1;
     this.#addresses = new AddressTable(this.#rxName);
     this.#local = this.#name();
     this.#wildcard = this.#local.ip === "::" || this.#local.ip === "0.0.0.0";
@@ -382,16 +387,14 @@ export class NativeConn implements PacketConn {
   }
 
   describe(): SocketDescription {
-    const open = this.#closed === null;
     return {
       kind: "native",
       gso: this.#gso,
       gro: this.#gro,
       ecn: true,
       dontFragment: true,
-      // The kernel doubles what it is asked for and says so; its own bookkeeping takes the other half.
-      receiveBufferSize: open ? getOption(this.#libc, this.#fd, L.SO_RCVBUF) >> 1 : 0,
-      sendBufferSize: open ? getOption(this.#libc, this.#fd, L.SO_SNDBUF) >> 1 : 0,
+      receiveBufferSize: this.#receiveBufferSize,
+      sendBufferSize: this.#sendBufferSize,
     };
   }
 }

@@ -1,13 +1,14 @@
 // libcrypto by FFI: what goes wrong ends in a fallback or an error, and no context is left behind.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { generateKeyPairSync, sign } from "node:crypto";
 import { test } from "node:test";
 import { FfiPacketAead } from "../../internal/crypto/ffi-aead.ts";
 import { FfiProvider, passesSelfTest } from "../../internal/crypto/ffi.ts";
 import { nodeProvider } from "../../internal/crypto/node.ts";
 import { LibCrypto, loadLibCrypto, type CryptoFunctions } from "../../internal/ffi/libcrypto.ts";
 import { loadKoffi } from "../../internal/ffi/koffi.ts";
-import { MAX_CIPHER_CONTEXTS } from "../../internal/protocol/limits.ts";
+import { MAX_CIPHER_CONTEXTS, MAX_VERIFY_KEYS } from "../../internal/protocol/limits.ts";
 import { seededInt } from "../path/seeded.ts";
 import { seeded, take } from "./helpers.ts";
 
@@ -165,6 +166,35 @@ test("a library that fails at any call is not used, or says so", { skip }, () =>
     assert.equal(signedBy(provider, spki), false, name);
   }
   assert.equal(signedBy(new FfiProvider(lib!), spki), true);
+});
+
+test("public keys are kept for the next signature, so many and no more", { skip }, () => {
+  const made = { pkeyNew: 0, pkeyFree: 0 };
+  const call: CryptoFunctions = {
+    ...lib!.call,
+    pkeyNew: () => (made.pkeyNew++, lib!.call.pkeyNew()),
+    pkeyFree: (key) => (made.pkeyFree++, lib!.call.pkeyFree(key)),
+  };
+  const provider = new FfiProvider(new LibCrypto(loadKoffi()!, call));
+  const data = new Uint8Array(40).fill(1);
+  const signers = Array.from({ length: MAX_VERIFY_KEYS + 3 }, () => {
+    const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    return {
+      spki: new Uint8Array(publicKey.export({ format: "der", type: "spki" })),
+      signature: new Uint8Array(sign("sha256", data, privateKey)),
+    };
+  });
+  const check = (i: number, by = i) =>
+    provider.verify("ecdsa_secp256r1_sha256", signers[i]!.spki, data, signers[by]!.signature);
+  for (let round = 0; round < 2; round++) {
+    for (let i = 0; i < signers.length; i++) {
+      assert.equal(check(i), true);
+      assert.equal(check(i), true);
+      assert.equal(check(i, (i + 1) % signers.length), false, "another one's signature");
+    }
+  }
+  assert.equal(made.pkeyNew, 2 * signers.length, "made anew only after it was forgotten");
+  assert.equal(made.pkeyNew - made.pkeyFree, MAX_VERIFY_KEYS);
 });
 
 function signedBy(provider: FfiProvider, signer: ReturnType<typeof nodeProvider>): boolean {
