@@ -10,6 +10,8 @@ const MB = 1024 * KB;
 export interface Evidence {
   stats: RelayStats;
   handshake: Handshake | null;
+  /** Of the second connection, in cases that have one. */
+  second: Handshake | null;
   elapsedMs: number;
   /** Connections that were to be made. */
   connections: number;
@@ -25,6 +27,8 @@ export interface Case {
   ipv6?: boolean;
   /** A connection for each file. */
   multiconnect?: boolean;
+  /** A connection for the first file, and a second one for the others. */
+  again?: boolean;
   /** Authorities between the root and the server's certificate. */
   authorities?: number;
   timeoutMs?: (full: boolean) => number;
@@ -51,6 +55,12 @@ function lost({ stats }: Evidence): string | null {
 }
 function corrupted({ stats }: Evidence): string | null {
   return needs(stats.toServer.corrupted > 0 && stats.toClient.corrupted > 0, "no packets were corrupted");
+}
+function resumed({ handshake, second }: Evidence): string | null {
+  if (handshake === null || second === null) return "the relay did not see two ClientHellos";
+  return (
+    needs(!handshake.resumed, "the first connection resumed") ?? needs(second.resumed, "it did not resume")
+  );
 }
 const drop = (rate: number) => ({ dropRate: rate, dropBurst: BURST });
 const corrupt = (rate: number) => ({ corruptRate: rate, corruptBurst: BURST });
@@ -111,6 +121,18 @@ export const CASES: readonly Case[] = [
     check: ({ stats, handshake }) =>
       needs(stats.versionNegotiations > 0, "no Version Negotiation packet was sent") ??
       needs(handshake?.negotiatedVersion === VERSION_1, "it did not end with version 1"),
+  },
+  { name: "resumption", testcase: "resumption", files: () => [KB, 5 * KB], again: true, check: resumed },
+  {
+    name: "zerortt",
+    testcase: "zerortt",
+    files: () => [KB, ...Array<number>(40).fill(32)],
+    again: true,
+    check: (evidence) =>
+      resumed(evidence) ??
+      needs(evidence.second!.offeredEarlyData, "the client offered no 0-RTT") ??
+      needs(evidence.second!.acceptedEarlyData === true, "the server took no 0-RTT") ??
+      needs(evidence.stats.zeroRttToServer > 0, "no 0-RTT packet was sent"),
   },
   {
     name: "multiplexing",

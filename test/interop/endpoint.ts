@@ -10,7 +10,15 @@ import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fetchHq, HQ_ALPN } from "../../examples/hq/client.ts";
 import { serveHq } from "../../examples/hq/server.ts";
-import { type Config, type Connection, QuicVersion, type TlsOptions, Transport } from "../../src/index.ts";
+import {
+  type Config,
+  type Connection,
+  Error0RTTRejected,
+  memorySessionCache,
+  QuicVersion,
+  type TlsOptions,
+  Transport,
+} from "../../src/index.ts";
 
 /** What the runner takes for "this implementation does not do that". */
 const UNSUPPORTED = 127;
@@ -28,6 +36,8 @@ const BOTH = [
   "keyupdate",
   "v2",
   "versionnegotiation",
+  "resumption",
+  "zerortt",
   "multiplexing",
   "blackhole",
   "amplificationlimit",
@@ -70,7 +80,10 @@ async function serve(): Promise<void> {
     port: Number(env["PORT"] || 443),
     verifySourceAddress: testcase === "retry",
   });
-  const listener = await transport.listen(tls, CONFIG);
+  const zerortt = testcase === "zerortt";
+  const listener = await (zerortt
+    ? transport.listenEarly(tls, { ...CONFIG, earlyData: true })
+    : transport.listen(tls, CONFIG));
   process.once("SIGTERM", () => void transport.close());
   console.log("listening");
   await serveHq(listener, folder("WWW", "/www"), ({ path, bytes }) => {
@@ -93,18 +106,28 @@ async function download(connection: Connection, url: URL): Promise<void> {
   }
 }
 
-async function fetchAll(urls: readonly URL[]): Promise<void> {
+/** A connection for all of `urls`; `early`: with 0-RTT where the server lets it. It stays open until `last`. */
+async function fetchAll(urls: readonly URL[], early = false, last?: Promise<unknown>): Promise<void> {
   const first = urls[0]!;
   const host = first.hostname.replace(/^\[|\]$/g, "");
   const transport = new Transport({ address: host.includes(":") ? "::" : "0.0.0.0" });
   try {
-    const connection = await transport.dial({ host, port: Number(first.port || 443) }, tls, CONFIG);
-    const { cipher } = connection.connectionState();
-    const handshakeMs = Math.round(connection.stats().handshakeDuration);
-    console.log(JSON.stringify({ handshakeMs, cipher }));
+    const target = { host, port: Number(first.port || 443) };
+    const dialed = early ? transport.dialEarly(target, tls, CONFIG) : transport.dial(target, tls, CONFIG);
+    const connection = await dialed;
     try {
-      await Promise.all(urls.map((url) => download(connection, url)));
+      try {
+        await Promise.all(urls.map((url) => download(connection, url)));
+      } catch (error) {
+        if (!(error instanceof Error0RTTRejected)) throw error;
+        const again = await connection.nextConnection();
+        await Promise.all(urls.map((url) => download(again, url)));
+      }
+      await last;
     } finally {
+      const { cipher, didResume, earlyData } = connection.connectionState();
+      const handshakeMs = Math.round(connection.stats().handshakeDuration);
+      console.log(JSON.stringify({ handshakeMs, cipher, didResume, earlyData }));
       console.log(JSON.stringify(connection.stats()));
       connection.closeWithError(0, "");
     }
@@ -122,6 +145,11 @@ async function fetchRequests(): Promise<void> {
   tls.ca = readFileSync(join(certs, "ca.pem"));
   if (["multiconnect", "handshakeloss", "handshakecorruption"].includes(testcase)) {
     for (const url of urls) await fetchAll([url]);
+  } else if (testcase === "resumption" || testcase === "zerortt") {
+    tls.sessionCache = memorySessionCache();
+    const ticket = new Promise((resolve) => (tls.onSessionTicket = resolve));
+    await fetchAll(urls.slice(0, 1), false, ticket);
+    await fetchAll(urls.slice(1), testcase === "zerortt");
   } else {
     await fetchAll(urls);
   }

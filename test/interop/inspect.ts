@@ -12,6 +12,12 @@ export interface Handshake {
   suite: number | null;
   /** Key agreement group of the server's share; 0x11ec is X25519MLKEM768. */
   group: number | null;
+  /** The server took a pre-shared key. */
+  resumed: boolean;
+  /** The client asked for 0-RTT. */
+  offeredEarlyData: boolean;
+  /** The server took it; null without a key log. */
+  acceptedEarlyData: boolean | null;
   /** Of the client's first Initial. */
   originalVersion: number;
   /** Of the server's Handshake packets. */
@@ -28,6 +34,12 @@ interface Keys {
   iv: Buffer;
   hp: Buffer;
 }
+
+/** TLS extensions, rfc8446#4.2, rfc9001#8.2. */
+const PRE_SHARED_KEY = 41;
+const EARLY_DATA = 42;
+const KEY_SHARE = 51;
+const QUIC_TRANSPORT_PARAMETERS = 0x39;
 
 const VERSIONS = new Map([
   [1, { salt: "38762cf7f55934b34d179ae6a4c80cadccbb7f0a", label: "quic" }],
@@ -209,6 +221,9 @@ export function inspectHandshake(
     offeredSuites: [],
     suite: null,
     group: null,
+    resumed: false,
+    offeredEarlyData: false,
+    acceptedEarlyData: null,
     originalVersion: version(false, INITIAL)!,
     negotiatedVersion: version(true, HANDSHAKE),
     keyPhases: { client: [], server: [] },
@@ -220,6 +235,9 @@ export function inspectHandshake(
   const suites = new Cursor(clientHello.take(clientHello.uint(2)));
   while (!suites.done) found.offeredSuites.push(suites.uint(2));
 
+  clientHello.take(clientHello.uint(1));
+  for (const { type } of extensions(clientHello)) if (type === EARLY_DATA) found.offeredEarlyData = true;
+
   // The last one: a HelloRetryRequest comes before it.
   const serverHello = fromServer.messages().findLast(({ type }) => type === 2)?.body;
   if (serverHello === undefined) return found;
@@ -227,7 +245,10 @@ export function inspectHandshake(
   serverHello.take(serverHello.uint(1));
   found.suite = serverHello.uint(2);
   serverHello.take(1);
-  for (const { type, body } of extensions(serverHello)) if (type === 51) found.group = body.uint(2);
+  for (const { type, body } of extensions(serverHello)) {
+    if (type === KEY_SHARE) found.group = body.uint(2);
+    if (type === PRE_SHARED_KEY) found.resumed = true;
+  }
 
   const logged = (label: string) => new RegExp(`^${label} ${random} ([0-9a-f]+)`, "mi").exec(keyLog)?.[1];
   const secret = logged("SERVER_HANDSHAKE_TRAFFIC_SECRET");
@@ -261,8 +282,10 @@ export function inspectHandshake(
   }
   const encryptedExtensions = encrypted.messages().find(({ type }) => type === 8)?.body;
   if (encryptedExtensions === undefined) return found;
+  found.acceptedEarlyData = false;
   for (const { type, body } of extensions(encryptedExtensions)) {
-    if (type !== 0x39) continue;
+    if (type === EARLY_DATA) found.acceptedEarlyData = true;
+    if (type !== QUIC_TRANSPORT_PARAMETERS) continue;
     while (!body.done) {
       const id = body.varint();
       const value = new Cursor(body.take(body.varint()));

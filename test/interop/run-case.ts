@@ -11,7 +11,7 @@ import { type Case, checkAlways, USUAL_PATH, worstAmplification } from "./cases.
 import { writeCertificates } from "./certificates.ts";
 import { type Assignment, type Command, type Implementation, type Role, start } from "./implementations.ts";
 import { type Handshake, inspectHandshake } from "./inspect.ts";
-import { type Relay, type RelayStats, startRelay } from "./relay/relay.ts";
+import { type Captured, type Relay, type RelayStats, startRelay } from "./relay/relay.ts";
 
 export interface Pairing {
   client: Implementation;
@@ -195,12 +195,19 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
     compare(join(folder, "downloads"), files);
 
     let handshake: Handshake | null = null;
+    let second: Handshake | null = null;
     if (test.multiconnect !== true) {
       const keys = existsSync(keyLog) ? readFileSync(keyLog, "utf8") : "";
-      handshake = inspectHandshake(relay.captured(), keys, relay.shortHeaders());
+      const clients = [...new Set(relay.captured().map(({ client: from }) => from))];
+      const of = (index: number): Handshake | null => {
+        const its = ({ client: from }: Captured): boolean => from === clients[index];
+        return inspectHandshake(relay!.captured().filter(its), keys, relay!.shortHeaders().filter(its));
+      };
+      handshake = of(0);
+      if (test.again === true) second = of(1);
     }
-    const connections = test.multiconnect === true ? files.length : 1;
-    const evidence = { stats, handshake, elapsedMs, connections };
+    const connections = test.multiconnect === true ? files.length : test.again === true ? 2 : 1;
+    const evidence = { stats, handshake, second, elapsedMs, connections };
     const objection = checkAlways(evidence, underTest === "server") ?? test.check?.(evidence) ?? null;
     if (objection !== null) throw new Failure(objection);
     return { verdict: "ok", detail: summary(stats), elapsedMs, stats };
