@@ -309,6 +309,13 @@ export class EventMapper {
             trigger: DROP_TRIGGERS[event.reason] ?? "general",
           }),
         );
+      case "datagram_dropped": {
+        const where = event.received ? "received" : "to be sent";
+        return emit(
+          "loglevel:warning",
+          json({ message: `datagram of ${event.length} bytes ${where} was dropped: ${event.reason}` }),
+        );
+      }
       case "packet_buffered":
         return emit(
           "quic:packet_buffered",

@@ -14,6 +14,7 @@ import * as limits from "../internal/protocol/limits.ts";
 import type { TracerSource } from "../internal/protocol/tracer.ts";
 import { checkEarlyData, type ReplayFilter } from "./early-data.ts";
 import type { ClientInfo, ConfigAnswer } from "./incoming.ts";
+import { datagramSettings, type DatagramQueues } from "./datagrams.ts";
 import { safeTracer } from "./tracing.ts";
 import type { TokenStore } from "./token-store.ts";
 import { random } from "./random.ts";
@@ -38,6 +39,12 @@ export interface Config {
   maxIncomingUniStreams?: number;
   /** UDP payload size of what we send, 1,200 to 65,527. Default 1,252; more needs a path that carries it. */
   initialPacketSize?: number;
+  /** Take datagrams (rfc9221), and tell the peer so. Default false. */
+  enableDatagrams?: boolean;
+  /** Bytes of the largest DATAGRAM frame to take where they are enabled, 1 to 65,535 (default). */
+  maxDatagramFrameSize?: number;
+  /** Bounds of the datagrams that wait. */
+  datagramQueues?: DatagramQueues;
   /**
    * QUIC versions, the preferred one first (rfc9368). Default `[QuicVersion.v1, QuicVersion.v2]`. A client begins with
    * the first, and tells the others; a server that is given versions moves clients that can to the first of its own,
@@ -131,6 +138,7 @@ export function resolveConfig(
     throw new InvalidOptionError("getConfigForClient", "a function");
   }
   checkEarlyData(config);
+  const datagrams = datagramSettings(config);
   checkVersions(config.versions, config.originalVersion);
   const controller =
     config.congestionControl === undefined
@@ -156,6 +164,7 @@ export function resolveConfig(
     datagramSize: config.initialPacketSize ?? limits.INITIAL_DATAGRAM_SIZE,
     ...(config.versions === undefined ? {} : { versions: [...config.versions], honorVersionOrder: true }),
     ...(config.originalVersion === undefined ? {} : { originalVersion: config.originalVersion }),
+    ...datagrams,
     greaseQuicBit: config.greaseQuicBit ?? true,
     pacing: config.pacing ?? true,
     congestionControl: controller,

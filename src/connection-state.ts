@@ -3,9 +3,37 @@
 import type { X509Certificate } from "node:crypto";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { GroupName } from "../internal/crypto/provider.ts";
+import type { StatisticsSnapshot } from "../internal/connection/stats.ts";
+import { QuicError } from "../internal/protocol/errors.ts";
 import type { EarlyDataRefusal } from "../internal/tls/early-data.ts";
 import type { SocketDescription } from "../internal/udp/packet-conn.ts";
 import { type Authorization, type CertificateError, x509 } from "./tls-options.ts";
+
+/** How a connection ended. */
+export interface CloseInfo {
+  /** The typed error; an ApplicationError with code 0 is a normal end. */
+  readonly error: QuicError;
+  /** Whether the peer ended it. */
+  readonly remote: boolean;
+  /** What each side said, where it said something: they may cross. */
+  readonly localError: QuicError | null;
+  readonly peerError: QuicError | null;
+}
+
+/** Counters and estimates at one moment; times in ms, sizes in bytes. */
+export type ConnectionStatistics = StatisticsSnapshot;
+
+/** Thrown by tryOpenStream where the peer's limit is reached. */
+export class StreamLimitReachedError extends QuicError {
+  constructor(bidi: boolean) {
+    super(
+      "ERR_QUIC_STREAM_LIMIT",
+      `The peer allows no more ${bidi ? "bidirectional" : "unidirectional"} streams now. ` +
+        `Wait with ${bidi ? "openStream" : "openUniStream"}, or finish streams first.`,
+      { temporary: true },
+    );
+  }
+}
 
 /** The keys of a key agreement, made for one connection. */
 export interface EphemeralKeyInfo {

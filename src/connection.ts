@@ -4,7 +4,6 @@ import type { CongestionControllerFactory } from "../internal/congestion/control
 import type { CongestionControllerName } from "../internal/congestion/controllers.ts";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
-import type { StatisticsSnapshot } from "../internal/connection/stats.ts";
 import type { Stream as CoreStream } from "../internal/stream/stream.ts";
 import type { CryptoProvider } from "../internal/crypto/provider.ts";
 import type { PendingAnswer, PendingRequest } from "../internal/tls/types.ts";
@@ -18,43 +17,25 @@ import {
 import type { SocketDescription } from "../internal/udp/packet-conn.ts";
 import { askClientHello } from "./client-hello.ts";
 import { requireController } from "./config.ts";
-import { type ConnectionState, stateOf } from "./connection-state.ts";
+import {
+  type CloseInfo,
+  type ConnectionState,
+  type ConnectionStatistics,
+  stateOf,
+  StreamLimitReachedError,
+} from "./connection-state.ts";
+import { DatagramQueue, type DatagramOptions } from "./datagrams.ts";
 import { monotonicNow } from "./driver.ts";
 import { askReplayFilter, Error0RTTRejected, type ReplayFilter } from "./early-data.ts";
 import { askIdentity, findOcspResponse } from "./identities.ts";
 import { errorCode, ReceiveStream, type StreamOwner } from "./receive-stream.ts";
 import { SendStream, wakeAll } from "./send-stream.ts";
+import { type Sides, sidesOf, wakeStreams } from "./sides.ts";
 import { lookUpPsk, type SessionKeeper } from "./sessions.ts";
 import type { TokenKeeper } from "./token-store.ts";
 import { Stream } from "./stream.ts";
 import { type Authorization, runVerifier, type TlsOptions } from "./tls-options.ts";
 import { WaitQueue, type WaitOptions } from "./waiter.ts";
-
-/** How a connection ended. */
-export interface CloseInfo {
-  /** The typed error; an ApplicationError with code 0 is a normal end. */
-  readonly error: QuicError;
-  /** Whether the peer ended it. */
-  readonly remote: boolean;
-  /** What each side said, where it said something: they may cross. */
-  readonly localError: QuicError | null;
-  readonly peerError: QuicError | null;
-}
-
-/** Counters and estimates at one moment; times in ms, sizes in bytes. */
-export type ConnectionStatistics = StatisticsSnapshot;
-
-/** Thrown by tryOpenStream where the peer's limit is reached. */
-export class StreamLimitReachedError extends QuicError {
-  constructor(bidi: boolean) {
-    super(
-      "ERR_QUIC_STREAM_LIMIT",
-      `The peer allows no more ${bidi ? "bidirectional" : "unidirectional"} streams now. ` +
-        `Wait with ${bidi ? "openStream" : "openUniStream"}, or finish streams first.`,
-      { temporary: true },
-    );
-  }
-}
 
 /** What a connection needs of its transport. @internal */
 export interface ConnectionOwner {
@@ -64,11 +45,6 @@ export interface ConnectionOwner {
   describeSocket(): SocketDescription;
   localAddress(): string;
   forget(connection: Connection): void;
-}
-
-interface Sides {
-  receiving: ReceiveStream | null;
-  sending: SendStream | null;
 }
 
 /** A QUIC connection (rfc9000#5). Made by `dial` and `accept`. */
@@ -90,6 +66,8 @@ export class Connection implements AsyncDisposable {
   #streamOwner: StreamOwner & { rejected: Error0RTTRejected | null };
   /** 0-RTT was refused, and `nextConnection` was not called since. */
   #rejected: Error0RTTRejected | null = null;
+  /** The queues of datagrams: what waits, what was dropped, and more than `sendDatagram` and `receiveDatagram`. */
+  readonly datagramQueue: DatagramQueue;
   #failure: QuicError | null = null;
   #context: AbortController | null = null;
   #resolveHandshake: () => void = () => {};
@@ -133,6 +111,7 @@ export class Connection implements AsyncDisposable {
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
+    this.datagramQueue = new DatagramQueue(core, owner);
     this.#streamOwner = this.#newStreamOwner();
   }
 
@@ -305,6 +284,38 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
+   * Sends a datagram (rfc9221) as soon as congestion control lets it: unreliable, unordered, unfragmented. The bytes are
+   * copied. Both sides have to set `enableDatagrams`.
+   * @returns "queued", or "queue_full": it was not taken, because the application sends faster than the path carries.
+   * `datagramQueue.ready()` waits until there is room.
+   * @throws {DatagramTooLargeError} with the size that fits now
+   * @throws {DatagramsUnsupportedError} where the peer takes none
+   */
+  sendDatagram(data: Uint8Array | string, options?: DatagramOptions): "queued" | "queue_full" {
+    this.#throwIfClosed();
+    return this.datagramQueue.send(data, options);
+  }
+
+  /** Bytes of the largest datagram that could be sent now; 0 where the peer takes none. The path's MTU moves it. */
+  get maxDatagramSize(): number {
+    return this.datagramQueue.maxDatagramSize;
+  }
+
+  /** The next datagram of the peer's; waits for one. Rejects with the connection's error when it has ended. */
+  receiveDatagram(options?: WaitOptions): Promise<Uint8Array> {
+    return this.datagramQueue.receive(options?.signal);
+  }
+
+  /** The peer's datagrams, until the connection ends (without an error where it ended with code 0). */
+  async *datagrams(): AsyncGenerator<Uint8Array, void, undefined> {
+    for (;;) {
+      const next = this.datagramQueue.tryReceive() ?? (await this.datagramQueue.orEnd());
+      if (next === null) return;
+      yield next;
+    }
+  }
+
+  /**
    * Ends the connection at once with an application error code (rfc9000#10.2); streams that are not finished are lost.
    * @param code 0 is a normal end.
    * @param reason text for the peer's logs, cut at 512 bytes.
@@ -474,6 +485,11 @@ export class Connection implements AsyncDisposable {
       case "warning":
         process.emitWarning(event.message, { code: event.code });
         break;
+      case "datagrams_readable":
+      case "datagrams_writable":
+      case "datagram_settled":
+        this.datagramQueue.handle(event);
+        break;
       case "early_ready":
       case "handshake_confirmed":
       case "path_changed":
@@ -550,6 +566,7 @@ export class Connection implements AsyncDisposable {
     this.#incomingUni.end(error);
     this.#wakeOpeners();
     wakeStreams(this.#core.streams.values());
+    this.datagramQueue.end(error);
     this.#context?.abort(error);
     this.#resolveClosed({
       error,
@@ -588,16 +605,4 @@ export class Connection implements AsyncDisposable {
     if (this.#failure === null) this.closeWithError(0, "");
     await this.closed;
   }
-}
-
-function wakeStreams(streams: Iterable<CoreStream>): void {
-  for (const stream of streams) {
-    const sides = sidesOf(stream);
-    sides?.receiving?.wake();
-    sides?.sending?.wake();
-  }
-}
-
-function sidesOf(stream: CoreStream): Sides | null {
-  return (stream.userData as Sides | null | undefined) ?? null;
 }

@@ -9,15 +9,26 @@ export { acceptFrom } from "./accept-from.ts";
 export { dialAddr, dialAddrEarly, listenAddr, listenAddrEarly } from "./addr.ts";
 export type { ClientHello, ClientHelloAnswer, ClientHelloOptions } from "./client-hello.ts";
 export type { Config } from "./config.ts";
-export {
-  Connection,
-  type CloseInfo,
-  type ConnectionStatistics,
-  StreamLimitReachedError,
-} from "./connection.ts";
+export { Connection } from "./connection.ts";
 export { Error0RTTRejected, memoryReplayFilter, type ReplayFilter } from "./early-data.ts";
+export {
+  type DatagramOptions,
+  type DatagramOutcome,
+  DatagramQueue,
+  type DatagramQueueBounds,
+  type DatagramQueues,
+  type DatagramStatistics,
+  DatagramsUnsupportedError,
+  DatagramTooLargeError,
+} from "./datagrams.ts";
 export type { ClientInfo, ConfigAnswer, IncomingOptions } from "./incoming.ts";
-export type { ConnectionState, EphemeralKeyInfo } from "./connection-state.ts";
+export {
+  type CloseInfo,
+  type ConnectionState,
+  type ConnectionStatistics,
+  type EphemeralKeyInfo,
+  StreamLimitReachedError,
+} from "./connection-state.ts";
 export { Listener, ListenerBusyError, ListenerClosedError } from "./listener.ts";
 export { refuse, type Refusal } from "./refuse.ts";
 export { ReceiveStream, StreamLockedError } from "./receive-stream.ts";
@@ -57,6 +68,7 @@ export {
   VersionNegotiationError,
 } from "../internal/protocol/errors.ts";
 export type {
+  DatagramDropReason,
   DropReason,
   TraceEvent,
   TracedFrame,

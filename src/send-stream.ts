@@ -169,7 +169,20 @@ export class SendStream implements AsyncDisposable {
     }
   }
 
-  /** Gives the stream up: RESET_STREAM with `code` (rfc9000#3.1); what was not sent never will be. */
+  /**
+   * What was written so far arrives even where the stream is cancelled later (RESET_STREAM_AT of the reliable stream
+   * resets draft): a header, say, that tells what the stream was about. May be called again to move the boundary up.
+   * @returns whether the peer can do that; where it cannot, `cancelWrite` takes all with it.
+   */
+  setReliableBoundary(): boolean {
+    this.#half.setReliableBoundary();
+    return this.#half.resetsReliably;
+  }
+
+  /**
+   * Gives the stream up: RESET_STREAM with `code` (rfc9000#3.1); what was not sent never will be, but for what lies before
+   * `setReliableBoundary`.
+   */
   cancelWrite(code: number | bigint = 0): void {
     // rfc9000#11.2 RESET_STREAM MUST only be instigated by the application protocol that uses QUIC.
     const big = errorCode(code);

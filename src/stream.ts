@@ -86,6 +86,11 @@ export class Stream implements AsyncIterable<Uint8Array>, AsyncDisposable {
     this.receiving.cancelRead(code);
   }
 
+  /** See SendStream.setReliableBoundary. */
+  setReliableBoundary(): boolean {
+    return this.sending.setReliableBoundary();
+  }
+
   /** See SendStream.cancelWrite. */
   cancelWrite(code: number | bigint = 0): void {
     this.sending.cancelWrite(code);

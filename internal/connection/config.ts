@@ -8,6 +8,7 @@ import * as limits from "../protocol/limits.ts";
 import { VERSION_1, VERSION_2 } from "../protocol/constants.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import type { TracerSource } from "../protocol/tracer.ts";
+import type { DatagramQueueLimits } from "./datagrams.ts";
 
 /** Settings of one connection. Times in ms, sizes in bytes. */
 export interface ConnectionConfig {
@@ -41,6 +42,10 @@ export interface ConnectionConfig {
   readonly datagramSize: number;
   /** Largest UDP payload we take, announced as max_udp_payload_size. */
   readonly maxUdpPayloadSize: number;
+  /** Largest DATAGRAM frame we take, announced as max_datagram_frame_size (rfc9221#3); 0: none at all. */
+  readonly maxDatagramFrameSize: number;
+  readonly datagramSendQueue: DatagramQueueLimits;
+  readonly datagramReceiveQueue: DatagramQueueLimits;
   readonly congestionControl: CongestionControllerFactory;
   readonly pacing: boolean;
   readonly activeConnectionIdLimit: number;
@@ -73,6 +78,9 @@ export function connectionConfig(
     datagramSize: limits.INITIAL_DATAGRAM_SIZE,
     maxUdpPayloadSize: limits.MAX_DATAGRAM_SIZE,
     congestionControl: defaultController,
+    maxDatagramFrameSize: 0,
+    datagramSendQueue: limits.DATAGRAM_SEND_QUEUE,
+    datagramReceiveQueue: limits.DATAGRAM_RECEIVE_QUEUE,
     pacing: true,
     activeConnectionIdLimit: limits.ACTIVE_CONNECTION_ID_LIMIT,
     disableActiveMigration: false,

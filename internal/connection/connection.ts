@@ -36,6 +36,7 @@ import { CloseMachine } from "./close.ts";
 import type { ConnectionConfig } from "./config.ts";
 import { ControlFrames } from "./control.ts";
 import type { ConnectionHost, Core } from "./core.ts";
+import { Datagrams } from "./datagrams.ts";
 import { EventQueue, type ConnectionEvent } from "./events.ts";
 import { RecordFate } from "./fate.ts";
 import { FrameHandler } from "./frames.ts";
@@ -105,6 +106,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
   ];
   readonly crypto = new CryptoStreams();
   streams: StreamMap;
+  readonly datagrams: Datagrams = new Datagrams(this);
   readonly control: ControlFrames;
   readonly localCids: LocalCids;
   readonly remoteCids: RemoteCids;

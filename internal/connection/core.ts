@@ -17,6 +17,7 @@ import type { TransportParameters } from "../wire/transport-parameters.ts";
 import type { CloseMachine } from "./close.ts";
 import type { ConnectionConfig } from "./config.ts";
 import type { ControlFrames } from "./control.ts";
+import type { Datagrams } from "./datagrams.ts";
 import type { EventQueue } from "./events.ts";
 import type { PathSet } from "../path/path-set.ts";
 import type { IdleTimer } from "./idle.ts";
@@ -65,6 +66,7 @@ export interface Core {
   readonly crypto: CryptoStreams;
   /** Another one once a server has refused 0-RTT. */
   readonly streams: StreamMap;
+  readonly datagrams: Datagrams;
   readonly control: ControlFrames;
   readonly localCids: LocalCids;
   readonly remoteCids: RemoteCids;
@@ -74,6 +76,8 @@ export interface Core {
   peerParameters: TransportParameters | null;
   handshakeComplete: boolean;
   handshakeConfirmed: boolean;
+  /** What is sent (client) or was just received (server) is 0-RTT. */
+  readonly early: boolean;
 
   /** Ask the owner for a call of transmit. */
   wake(): void;

@@ -4,6 +4,7 @@ import type { QuicError } from "../protocol/errors.ts";
 import type { Stream } from "../stream/stream.ts";
 import type { ClientSession } from "../tls/session.ts";
 import type { PendingRequest } from "../tls/types.ts";
+import type { DatagramOutcome } from "./datagrams.ts";
 
 export type ConnectionEvent =
   | { readonly type: "handshake_complete" }
@@ -21,6 +22,12 @@ export type ConnectionEvent =
   | { readonly type: "stream_writable"; readonly stream: Stream }
   /** The peer raised its stream limit. */
   | { readonly type: "streams_available"; readonly bidi: boolean }
+  /** Datagrams wait for the application. Once until polled. */
+  | { readonly type: "datagrams_readable" }
+  /** The send queue, which was full, has room again. */
+  | { readonly type: "datagrams_writable" }
+  /** What became of a datagram that is watched. */
+  | { readonly type: "datagram_settled"; readonly id: number; readonly outcome: DatagramOutcome }
   | { readonly type: "path_changed"; readonly remote: string }
   /** Something of the application's failed, and the connection goes on without it. */
   | { readonly type: "warning"; readonly code: "QUIC_CONGESTION_CONTROL"; readonly message: string }
@@ -52,6 +59,7 @@ export class EventQueue {
   #pathAt = -1;
   #bidiAt = -1;
   #uniAt = -1;
+  #datagramsAt = -1;
   #closed = false;
 
   push(event: ConnectionEvent): void {
@@ -62,6 +70,9 @@ export class EventQueue {
     if (event.type === "path_changed") {
       if (this.#replaced(this.#pathAt, event)) return;
       this.#pathAt = at;
+    } else if (event.type === "datagrams_readable") {
+      if (this.#datagramsAt >= this.#head) return;
+      this.#datagramsAt = at;
     } else if (event.type === "streams_available") {
       if (this.#replaced(event.bidi ? this.#bidiAt : this.#uniAt, event)) return;
       if (event.bidi) this.#bidiAt = at;
@@ -124,7 +135,7 @@ export class EventQueue {
     if (this.#head === this.#events.length) {
       this.#events = [];
       this.#head = 0;
-      this.#pathAt = this.#bidiAt = this.#uniAt = -1;
+      this.#pathAt = this.#bidiAt = this.#uniAt = this.#datagramsAt = -1;
     }
     return event;
   }

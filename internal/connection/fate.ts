@@ -28,6 +28,9 @@ export class RecordFate implements FrameFate {
       case rec.REC_NEW_TOKEN:
         core.control.onNewTokenAcked();
         return;
+      case rec.REC_DATAGRAM:
+        core.datagrams.onAcked(a, c === 1);
+        return;
       case rec.REC_PING:
       case rec.REC_PATH_CHALLENGE:
       case rec.REC_HANDSHAKE_DONE:
@@ -38,6 +41,11 @@ export class RecordFate implements FrameFate {
     }
   }
 
+  /** Frames that are not sent again hear of the real loss alone, not of probes. */
+  onProbedRecordLost(_space: Space, kind: number, a: number, _b: number, c: number): void {
+    if (kind === rec.REC_DATAGRAM) this.#core!.datagrams.onLost(a, c === 1);
+  }
+
   onRecordLost(space: Space, kind: number, a: number, b: number, c: number): void {
     const core = this.#core!;
     switch (kind) {
@@ -46,6 +54,10 @@ export class RecordFate implements FrameFate {
       case rec.REC_ACK:
       case rec.REC_PING:
       case rec.REC_PATH_CHALLENGE:
+        return;
+      case rec.REC_DATAGRAM:
+        // rfc9221#5.2 DATAGRAM frames are not retransmitted upon loss detection.
+        if (!core.recovery.probing) core.datagrams.onLost(a, c === 1);
         return;
       case rec.REC_CRYPTO:
         core.crypto.onLost(space, a, b);

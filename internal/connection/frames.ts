@@ -53,8 +53,8 @@ export class FrameHandler implements FrameVisitor {
     core.wake();
   }
 
-  onResetStream(id: number, _errorCode: number, errorCodeBig: bigint, finalSize: number): void {
-    this.#core.streams.onResetStream(id, errorCodeBig, finalSize);
+  onResetStream(id: number, _code: number, codeBig: bigint, finalSize: number, reliableSize: number): void {
+    this.#core.streams.onResetStream(id, codeBig, finalSize, reliableSize);
   }
 
   onStopSending(id: number, _errorCode: number, errorCodeBig: bigint): void {
@@ -159,12 +159,18 @@ export class FrameHandler implements FrameVisitor {
     this.#handshake.confirm();
   }
 
-  onDatagram(): void {
-    // rfc9221#3 an endpoint that receives a DATAGRAM frame when it has not indicated support MUST terminate the
-    // connection with an error of type PROTOCOL_VIOLATION.
-    throw new TransportError(PROTOCOL_VIOLATION, "DATAGRAM without max_datagram_frame_size", {
-      frameType: FRAME_DATAGRAM,
-    });
+  onDatagram(buf: Uint8Array, start: number, length: number, frameLength: number): void {
+    const most = this.#core.config.maxDatagramFrameSize;
+    if (frameLength > most) {
+      // rfc9221#3 An endpoint that receives a DATAGRAM frame when it has not indicated support via the transport parameter
+      // MUST terminate the connection with an error of type PROTOCOL_VIOLATION.
+      // rfc9221#3 Similarly, an endpoint that receives a DATAGRAM frame that is larger than the value it sent in its
+      // max_datagram_frame_size transport parameter MUST terminate the connection with an error of type
+      // PROTOCOL_VIOLATION.
+      const what = most === 0 ? "without max_datagram_frame_size" : `of ${frameLength} bytes, over ${most}`;
+      throw new TransportError(PROTOCOL_VIOLATION, `DATAGRAM ${what}`, { frameType: FRAME_DATAGRAM });
+    }
+    this.#core.datagrams.onDatagram(buf, start, length);
   }
 }
 

@@ -131,6 +131,7 @@ export class HandshakeDriver implements TlsSink {
   #startEarly(): void {
     const core = this.#core;
     core.streams.setPeerParameters(this.remembered!);
+    core.datagrams.peerLimit = this.remembered!.maxDatagramFrameSize;
     core.setMaxUdpPayload(this.remembered!.maxUdpPayloadSize);
     core.events.push({ type: "early_ready" });
     if (core.tracer === null) return;
@@ -144,7 +145,9 @@ export class HandshakeDriver implements TlsSink {
     const core = this.#core;
     this.discardEarly();
     // rfc9000#7.4.1 Once the handshake completes, the client updates the flow control limits on all sending streams.
-    if (core.peerParameters !== null) core.streams.setPeerParameters(core.peerParameters);
+    if (core.peerParameters === null) return;
+    core.streams.setPeerParameters(core.peerParameters);
+    core.datagrams.peerLimit = core.peerParameters.maxDatagramFrameSize;
   }
 
   /** Server: 0-RTT has been refused, or there is none: packets of it are not worth keeping. */
@@ -192,6 +195,7 @@ export class HandshakeDriver implements TlsSink {
       return;
     }
     core.streams.setPeerParameters(peer);
+    core.datagrams.peerLimit = peer.maxDatagramFrameSize;
   }
 
   /**

@@ -9,6 +9,7 @@ export function localParameters(config: ConnectionConfig): TransportParameters {
     ...defaultTransportParameters(),
     maxIdleTimeout: Math.round(config.maxIdleTimeout),
     maxUdpPayloadSize: config.maxUdpPayloadSize,
+    maxDatagramFrameSize: config.maxDatagramFrameSize,
     initialMaxData: config.initialConnectionWindow,
     initialMaxStreamDataBidiLocal: config.initialStreamWindow,
     initialMaxStreamDataBidiRemote: config.initialStreamWindow,
@@ -20,6 +21,7 @@ export function localParameters(config: ConnectionConfig): TransportParameters {
     disableActiveMigration: config.disableActiveMigration,
     activeConnectionIdLimit: config.activeConnectionIdLimit,
     greaseQuicBit: config.greaseQuicBit,
+    resetStreamAt: true,
     extra: [greasedParameter(config.random)],
   };
 }

@@ -149,7 +149,7 @@ export class Sender {
     if (entryLength > 0) tx.commit(entryLength, segment, path.remote, path.local, NOT_ECT);
     core.protection.maskPending();
     // rfc9002#7.8 a sender that has nothing to send is limited by its application, not by the network.
-    if (!more) core.controller.setAppLimited(!core.streams.hasData);
+    if (!more) core.controller.setAppLimited(!core.streams.hasData && !core.datagrams.hasFrames);
     return more;
   }
 
@@ -432,7 +432,9 @@ export class Sender {
     const core = this.#core;
     if (core.crypto.hasData(space)) return true;
     if (space !== APPLICATION) return false;
-    return path.hasFrames || core.control.hasFrames || core.streams.hasControl || core.streams.hasData;
+    const { streams } = core;
+    if (streams.hasData || streams.hasControl || core.datagrams.hasFrames) return true;
+    return path.hasFrames || core.control.hasFrames;
   }
 
   #writeFrames(buf: Uint8Array, pos: number, end: number, space: Space, path: Path, now: number): number {
@@ -447,7 +449,12 @@ export class Sender {
     }
     if (core.control.hasFrames) pos = core.control.write(buf, pos, end, sent);
     if (core.streams.hasControl) pos = core.streams.writeControl(buf, pos, end, sent);
+    // rfc9221#5.4 The sender MUST either delay sending the frame until the controller allows it or drop the frame: they
+    // wait in their queue, as everything here does.
+    const { datagrams } = core;
+    if (datagrams.isUrgent) pos = datagrams.write(buf, pos, end, true, sent, now);
     if (core.streams.hasData) pos = core.streams.writeStreamFrames(buf, pos, end, sent);
+    if (datagrams.hasFrames) pos = datagrams.write(buf, pos, end, false, sent, now);
     return pos;
   }
 

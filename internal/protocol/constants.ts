@@ -67,6 +67,8 @@ export const FRAME_PATH_RESPONSE = 0x1b;
 export const FRAME_CONNECTION_CLOSE = 0x1c;
 export const FRAME_CONNECTION_CLOSE_APP = 0x1d;
 export const FRAME_HANDSHAKE_DONE = 0x1e;
+/** reliable-stream-reset#4 */
+export const FRAME_RESET_STREAM_AT = 0x24;
 export const FRAME_DATAGRAM = 0x30;
 export const FRAME_DATAGRAM_LEN = 0x31;
 

@@ -100,6 +100,17 @@ export const ACK_DELAY_EXPONENT = 3;
 /** Ack-eliciting packets before an ACK leaves at once, rfc9000#13.2.2. */
 export const ACK_ELICITING_THRESHOLD = 2;
 
+/** The max_datagram_frame_size we announce where datagrams are wanted: any that fits a packet, rfc9221#3. */
+export const DATAGRAM_FRAME_SIZE = 65535;
+/**
+ * Datagrams that wait to be sent, and those that wait for the application: a second of video, or what one turn of the event
+ * loop brings. Stops: memory by datagrams that nobody reads, which no flow control counts (rfc9221#5.3).
+ */
+export const DATAGRAM_SEND_QUEUE = { count: 512, bytes: 1024 * 1024, drop: "newest" } as const;
+export const DATAGRAM_RECEIVE_QUEUE = { count: 2048, bytes: 2 * 1024 * 1024, drop: "oldest" } as const;
+/** Urgency of datagrams without one, of 0 to 7; up to it they leave before stream data. */
+export const DATAGRAM_URGENCY = 3;
+
 /** Connection IDs of ours that the peer holds, and the most we hold of the peer's: rfc9000#18.2 wants at least 2. */
 export const ACTIVE_CONNECTION_ID_LIMIT = 4;
 

@@ -57,6 +57,19 @@ export type DropReason =
   /** The connection ended with an error on this datagram. */
   | "connection_error";
 
+/** Why a datagram (rfc9221) was not sent, or not given to the application. */
+export type DatagramDropReason =
+  /** The application sends faster than the path carries. */
+  | "send_queue_full"
+  /** The peer sends faster than the application reads. */
+  | "receive_queue_full"
+  /** Its time was over before it could leave. */
+  | "expired"
+  /** The path carries less than when it was queued. */
+  | "too_large"
+  /** The application took it back. */
+  | "purged";
+
 /** A frame as traces show it. `type` is qlog's name. */
 export type TracedFrame = { readonly type: string } & { readonly [field: string]: unknown };
 
@@ -130,6 +143,7 @@ export type TraceEvent =
       size: number;
       detail?: string;
     })
+  | (Base & { name: "datagram_dropped"; reason: DatagramDropReason; length: number; received: boolean })
   | (Base & { name: "packet_buffered"; packetType: PacketType; size: number })
   | (Base & {
       name: "packet_lost";

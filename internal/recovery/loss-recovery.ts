@@ -86,6 +86,10 @@ export class Recovery {
     this.#fate.onRecordAcked(this.#callbackSpace, kind, a, b, c);
   readonly #lost = (kind: number, a: number, b: number, c: number): void =>
     this.#fate.onRecordLost(this.#callbackSpace, kind, a, b, c);
+  readonly #probedLost = (kind: number, a: number, b: number, c: number): void =>
+    this.#fate.onProbedRecordLost?.(this.#callbackSpace, kind, a, b, c);
+  /** The records that the fate gets now are for a probe: their packets are not lost. */
+  probing = false;
 
   constructor(options: RecoveryOptions) {
     this.#rtt = options.rtt;
@@ -386,7 +390,7 @@ export class Recovery {
       if (this.#trace !== null) this.#trace.lost(now, space, pn, trigger);
     }
     // What a probe was to carry again is in the writers' hands already: it must not be sent twice more.
-    if ((flags & PROBED) === 0) sent.records(pn, this.#lost);
+    sent.records(pn, (flags & PROBED) === 0 ? this.#lost : this.#probedLost);
     sent.forget(pn);
   }
 
@@ -484,7 +488,9 @@ export class Recovery {
       if ((sent.flags(pn) & (ACK_ELICITING | PROBED)) !== ACK_ELICITING) continue;
       found++;
       sent.setFlag(pn, PROBED);
+      this.probing = true;
       sent.records(pn, this.#lost);
+      this.probing = false;
     }
     return found;
   }

@@ -19,8 +19,9 @@ export const REC_MAX_DATA = 5;
 export const REC_MAX_STREAM_DATA = 6;
 export const REC_MAX_STREAMS_BIDI = 7;
 export const REC_MAX_STREAMS_UNI = 8;
-/** a: stream ID. */
+/** a: stream ID, b: reliable size. */
 export const REC_RESET_STREAM = 9;
+/** a: stream ID. */
 export const REC_STOP_SENDING = 10;
 /** a: sequence number. */
 export const REC_NEW_CONNECTION_ID = 11;

@@ -11,6 +11,8 @@ import { SentPackets } from "./sent-packets.ts";
 export interface FrameFate {
   onRecordAcked(space: Space, kind: number, a: number, b: number, c: number): void;
   onRecordLost(space: Space, kind: number, a: number, b: number, c: number): void;
+  /** The packet is lost, and its records had been handed to onRecordLost for a probe. */
+  onProbedRecordLost?(space: Space, kind: number, a: number, b: number, c: number): void;
 }
 
 export class SpaceState {

@@ -6,6 +6,7 @@ import {
   FRAME_RESET_STREAM,
   FRAME_STREAM,
   INTERNAL_ERROR,
+  STREAM_STATE_ERROR,
 } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
 import type { ReceiveWindow } from "../flow/receive-window.ts";
@@ -36,6 +37,8 @@ export class RecvHalf {
   readonly #data = new Reassembly();
   #finalSize = Infinity;
   #resetCode: bigint | null = null;
+  /** What is read in spite of the reset. reliable-stream-reset#5 */
+  #reliableSize = 0;
   #stopCode: bigint | null = null;
   #stopAcked = false;
   #done = false;
@@ -51,7 +54,9 @@ export class RecvHalf {
 
   /** Bytes that can be read now. */
   get available(): number {
-    return this.#stopCode !== null ? 0 : this.#data.available;
+    if (this.#stopCode !== null) return 0;
+    const { available, read } = this.#data;
+    return this.#resetCode === null ? available : Math.max(0, Math.min(available, this.#reliableSize - read));
   }
 
   /** Everything up to the end was read. */
@@ -59,9 +64,9 @@ export class RecvHalf {
     return this.#resetCode === null && this.#stopCode === null && this.#data.read === this.#finalSize;
   }
 
-  /** The peer's reset code, null without a reset. */
+  /** The peer's reset code; null without a reset, and as long as there is something to read before it. */
   get resetCode(): bigint | null {
-    return this.#resetCode;
+    return this.#data.read < this.#reliableSize ? null : this.#resetCode;
   }
 
   /** Our STOP_SENDING code, null without one. */
@@ -113,6 +118,11 @@ export class RecvHalf {
       this.#giveUp();
       return false;
     }
+    if (this.#resetCode !== null) {
+      // Nothing behind what has to arrive is read.
+      length = Math.min(length, this.#reliableSize - offset);
+      if (length <= 0) return false;
+    }
     if (!this.#data.insert(offset, buf, start, length, this.#finalSize)) {
       // The peer kept to its limits, we do not keep to buffering anything within them: no violation of its own.
       throw new TransportError(INTERNAL_ERROR, "too many gaps in stream data", {
@@ -127,10 +137,11 @@ export class RecvHalf {
   }
 
   /**
-   * RESET_STREAM. True where a reader has something new to see.
-   * @throws {TransportError} FINAL_SIZE_ERROR, FLOW_CONTROL_ERROR.
+   * RESET_STREAM, or RESET_STREAM_AT with the bytes that are read all the same. True where a reader has something new to
+   * see.
+   * @throws {TransportError} FINAL_SIZE_ERROR, FLOW_CONTROL_ERROR, STREAM_STATE_ERROR.
    */
-  onReset(code: bigint, finalSize: number): boolean {
+  onReset(code: bigint, finalSize: number, reliableSize = 0): boolean {
     if (this.#finalSize !== Infinity && finalSize !== this.#finalSize) {
       throw finalSizeError("RESET_STREAM changed the final size", FRAME_RESET_STREAM);
     }
@@ -144,10 +155,25 @@ export class RecvHalf {
     const known = this.#finalSize !== Infinity;
     this.#finalSize = finalSize;
     // rfc9000#3.2 once all data has arrived a RESET_STREAM may be ignored: the reader gets the data.
-    if (this.#stopCode === null && known && this.#data.contiguous === finalSize) return false;
+    if (this.#resetCode === null) {
+      if (this.#stopCode === null && known && this.#data.contiguous === finalSize) return false;
+    } else {
+      // reliable-stream-reset#5.2 If the receiver detects a change in those fields, it MUST close the connection with a
+      // connection error of type STREAM_STATE_ERROR or FINAL_SIZE_ERROR, respectively.
+      if (code !== this.#resetCode) {
+        throw new TransportError(STREAM_STATE_ERROR, "the code of a reset changed", {
+          frameType: FRAME_RESET_STREAM,
+        });
+      }
+      // reliable-stream-reset#5.2 The receiver MUST ignore any RESET_STREAM_AT frame that increases the Reliable Size.
+      if (reliableSize >= this.#reliableSize) return false;
+    }
     this.#resetCode = code;
-    this.#data.clear();
-    this.#giveUp();
+    this.#reliableSize = reliableSize;
+    if (this.#stopCode !== null || this.#data.read >= reliableSize) {
+      this.#data.clear();
+      this.#giveUp();
+    }
     return true;
   }
 
@@ -229,7 +255,8 @@ export class RecvHalf {
 
   /** A reader looked: where all was read the half is over. */
   checkEnd(): void {
-    if (this.#data.read === this.#finalSize) this.#finish();
+    if (this.#resetCode !== null && this.#data.read >= this.#reliableSize) this.#giveUp();
+    else if (this.#data.read === this.#finalSize) this.#finish();
   }
 
   /** rfc9000#3.5: asks the peer to stop; what arrived and what will is dropped. */
@@ -237,7 +264,7 @@ export class RecvHalf {
     if (this.#stopCode !== null || this.#done) return;
     this.#stopCode = code;
     // rfc9000#3.5 once all stream data has been received … sending a STOP_SENDING frame is unnecessary.
-    this.#stopAcked = this.#data.contiguous === this.#finalSize;
+    this.#stopAcked = this.#data.contiguous === this.#finalSize || this.#resetCode !== null;
     if (!this.#stopAcked) this.#host.onStop(this);
     this.#data.clear();
     this.#giveUp();

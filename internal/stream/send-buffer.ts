@@ -129,6 +129,24 @@ export class SendBuffer {
     set.add(at, end);
   }
 
+  /** Forgets what lies at `end` and behind it. */
+  truncate(end: number): void {
+    if (end <= this.base) {
+      this.end = Math.max(end, this.base);
+      this.clear();
+      return;
+    }
+    while (this.#blocks.length > this.#head && this.#blocks[this.#blocks.length - 1]!.start >= end) {
+      const { bytes, ours } = this.#blocks.pop()!;
+      if (ours) giveBlock(bytes);
+    }
+    const last = this.#blocks[this.#blocks.length - 1]!;
+    last.length = Math.min(last.length, end - last.start);
+    this.#acked.remove(end, Infinity);
+    this.#cursor = this.#head;
+    this.end = end;
+  }
+
   /** Forgets everything. */
   clear(): void {
     for (const { bytes, ours } of this.#blocks) if (ours) giveBlock(bytes);

@@ -16,6 +16,8 @@ export interface SendHost {
   onSendDone(half: SendHalf): void;
   /** Bytes that all streams together may still buffer for sending. */
   readonly sharedRoom: number;
+  /** The peer takes RESET_STREAM_AT. */
+  readonly reliableResets: boolean;
   onBuffered(half: SendHalf, bytes: number): void;
   onReleased(bytes: number): void;
   /** A write found that room used up: tell the half when there is some. */
@@ -39,11 +41,15 @@ export class SendHalf {
   #finAcked = false;
   #resetCode: bigint | null = null;
   #resetAcked = false;
+  /** What is delivered even where the stream is reset: reliable-stream-reset#5. */
+  #boundary = 0;
   #stopCode: bigint | null = null;
   #done = false;
   /** Some of what was written never will be acknowledged: reset, or the connection ended. */
   #truncated = false;
   #abandoned = false;
+  /** Nothing of the data is sent any more, not even again. */
+  #dropped = false;
   /** A write found no room: tell when there is some. */
   wantsRoom = false;
   /** Control frames due, managed by the stream map. */
@@ -132,14 +138,63 @@ export class SendHalf {
     this.#host.onSendable(this);
   }
 
+  /** What was written so far arrives even where the stream is reset later, if the peer can do that. */
+  setReliableBoundary(): void {
+    if (this.#resetCode === null) this.#boundary = this.#data.end;
+  }
+
+  /** Whether the peer takes RESET_STREAM_AT. */
+  get resetsReliably(): boolean {
+    return this.#host.reliableResets;
+  }
+
+  /** Bytes that arrive in spite of the reset. */
+  get reliableSize(): number {
+    return this.#boundary;
+  }
+
   /** Gives the stream up: RESET_STREAM. Nothing happens where all was acknowledged to the end. rfc9000#3.1 */
   reset(code: bigint): void {
     if (this.#resetCode !== null || this.#done || this.#abandoned) return;
     this.#resetCode = code;
     this.#truncated = true;
-    this.#drop();
+    if (!this.#host.reliableResets) this.#boundary = 0;
+    if (this.#boundary > 0) this.#truncate(this.#boundary);
+    else this.#drop();
+    // rfc9000#4.5 the final size lies within the limits: what has to arrive leaves first.
+    if (this.#next < this.#boundary) this.#host.onSendable(this);
+    else this.#dueReset();
+  }
+
+  #dueReset(): void {
     this.resetDue = true;
     this.#host.onResetDue(this);
+  }
+
+  /**
+   * reliable-stream-reset#5 the initiator MUST guarantee reliable delivery of stream data of at least Reliable Size bytes.
+   * Data sent beyond that byte offset SHOULD NOT be retransmitted.
+   */
+  #truncate(boundary: number): void {
+    const { size } = this.#data;
+    this.#data.truncate(boundary);
+    this.#lost.remove(boundary, Infinity);
+    this.#fin = this.#finLost = this.wantsRoom = false;
+    const released = size - this.#data.size;
+    if (released > 0) this.#host.onReleased(released);
+    if (!this.#lost.isEmpty) this.#host.onSendable(this);
+  }
+
+  /**
+   * reliable-stream-reset#5.4 the peer does not want what was promised: RESET_STREAM instead, with the same code and final
+   * size. reliable-stream-reset#5.2 it MAY also send a RESET_STREAM frame.
+   */
+  #breakPromise(): void {
+    if (this.#resetCode === null || this.#boundary === 0 || this.#done) return;
+    this.#boundary = 0;
+    this.#resetAcked = false;
+    this.#drop();
+    this.#dueReset();
   }
 
   /**
@@ -149,13 +204,15 @@ export class SendHalf {
   onStopSending(code: bigint): boolean {
     if (this.#stopCode !== null || this.#done) return false;
     this.#stopCode = code;
+    if (this.#resetCode === null) this.#boundary = 0;
+    this.#breakPromise();
     this.reset(code);
     return true;
   }
 
   /** Something to send again, or an end without data: needs no credit. */
   get needsNoCredit(): boolean {
-    if (this.#resetCode !== null) return false;
+    if (this.#dropped) return false;
     return (
       !this.#lost.isEmpty || this.#finLost || (this.#fin && !this.#finSent && this.#next === this.#data.end)
     );
@@ -167,12 +224,12 @@ export class SendHalf {
     // limits set by its peer.
     // rfc9000#19.10 The data sent on a stream MUST NOT exceed the largest maximum stream data value advertised by the
     // receiver.
-    return this.#resetCode === null && this.#next < this.#data.end && this.window.available > 0;
+    return !this.#dropped && this.#next < this.#data.end && this.window.available > 0;
   }
 
   /** New data that only the peer's limit for this stream holds back. */
   get isBlocked(): boolean {
-    return this.#resetCode === null && this.#next < this.#data.end && this.window.available <= 0;
+    return !this.#dropped && this.#next < this.#data.end && this.window.available <= 0;
   }
 
   /**
@@ -199,6 +256,8 @@ export class SendHalf {
     this.#next = offset + this.wroteLength;
     this.window.used = this.#next;
     this.wroteNew = this.wroteLength;
+    // The last of what has to arrive in spite of a reset.
+    if (this.#resetCode !== null && this.#next === this.#data.end) this.resetDue = true;
     return after;
   }
 
@@ -230,7 +289,9 @@ export class SendHalf {
 
   /** A frame was acknowledged. True where a writer may go on or something ended. */
   onAcked(offset: number, length: number, fin: boolean): boolean {
-    if (this.#resetCode !== null || this.#abandoned) return false;
+    if (this.#dropped) return false;
+    // What lies behind a reliable reset is forgotten.
+    length = Math.min(length, this.#data.end - offset);
     if (length > 0) {
       const before = this.#data.size;
       this.#data.acked(offset, length);
@@ -241,10 +302,7 @@ export class SendHalf {
       this.#finAcked = true;
       this.#finLost = false;
     }
-    if (this.#finAcked && this.#data.size === 0 && !this.#done) {
-      this.#done = true;
-      this.#host.onSendDone(this);
-    }
+    this.#checkDone();
     if (this.allAcked) return true;
     if (!this.wantsRoom || this.capacity < SEND_BUFFER_PER_STREAM / 4) return false;
     this.wantsRoom = false;
@@ -253,25 +311,34 @@ export class SendHalf {
 
   /** A frame was lost: what of it was not acknowledged meanwhile is due again. */
   onLost(offset: number, length: number, fin: boolean): void {
-    if (this.#resetCode !== null || this.#done || this.#abandoned) return;
+    if (this.#dropped || this.#done) return;
+    length = Math.min(length, this.#data.end - offset);
     if (length > 0) this.#data.addUnacked(this.#lost, offset, length);
-    if (fin && !this.#finAcked) this.#finLost = true;
+    if (fin && !this.#finAcked && this.#resetCode === null) this.#finLost = true;
     this.#host.onSendable(this);
   }
 
-  onResetAcked(): void {
+  /** @param reliableSize of the frame that was acknowledged: one with more than we promise now does not count. */
+  onResetAcked(reliableSize: number): void {
+    if (reliableSize !== this.#boundary) return;
     this.#resetAcked = true;
     this.resetDue = false;
-    if (this.#done) return;
-    this.#done = true;
-    this.#host.onSendDone(this);
+    this.#checkDone();
   }
 
-  onResetLost(): void {
+  onResetLost(reliableSize: number): void {
     // rfc9000#13.3 The content of a RESET_STREAM frame MUST NOT change when it is sent again.
-    if (this.#resetAcked) return;
-    this.resetDue = true;
-    this.#host.onResetDue(this);
+    // reliable-stream-reset#5.2 the sender MUST retransmit the RESET_STREAM_AT frame carrying the smallest Reliable Size.
+    if (this.#resetAcked || reliableSize !== this.#boundary) return;
+    this.#dueReset();
+  }
+
+  /** reliable-stream-reset#5.3 once the frame and all data up to its offset have been acknowledged, it is over. */
+  #checkDone(): void {
+    if (this.#done || this.#data.size > 0) return;
+    if (this.#resetCode === null ? !this.#finAcked : !this.#resetAcked) return;
+    this.#done = true;
+    this.#host.onSendDone(this);
   }
 
   /** The connection ended: memory goes. */
@@ -282,6 +349,7 @@ export class SendHalf {
   }
 
   #drop(): void {
+    this.#dropped = true;
     const { size } = this.#data;
     this.#data.clear();
     this.#lost.clear();

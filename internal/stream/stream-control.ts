@@ -9,6 +9,7 @@ import type { RecordSink } from "../recovery/sent-packets.ts";
 import {
   writeNumberFrame,
   writeResetStream,
+  writeResetStreamAt,
   writeStopSending,
   writeStreamNumberFrame,
 } from "../wire/frame-writers.ts";
@@ -30,8 +31,8 @@ export interface ControlSources {
 /** The longest frame made of numbers. */
 const MAX_NUMBERS = 1 + 8 + 8;
 const MAX_CONNECTION_FRAMES = 6 * (1 + 8);
-/** RESET_STREAM, STOP_SENDING and MAX_STREAM_DATA. */
-const MAX_STREAM_FRAMES = 1 + 3 * 8 + 2 * MAX_NUMBERS;
+/** RESET_STREAM_AT, STOP_SENDING and MAX_STREAM_DATA. */
+const MAX_STREAM_FRAMES = 1 + 4 * 8 + 2 * MAX_NUMBERS;
 
 export class StreamControl {
   readonly #from: ControlSources;
@@ -161,8 +162,12 @@ export class StreamControl {
     // or any terminal state -- that is, after sending a RESET_STREAM frame.
     if (send !== null) {
       if (send.resetDue && send.resetCode !== null) {
-        pos = writeResetStream(buf, pos, id, send.resetCode, send.finalSize);
-        records.addRecord(rec.REC_RESET_STREAM, id, 0, 0);
+        const { reliableSize } = send;
+        pos =
+          reliableSize > 0
+            ? writeResetStreamAt(buf, pos, id, send.resetCode, send.finalSize, reliableSize)
+            : writeResetStream(buf, pos, id, send.resetCode, send.finalSize);
+        records.addRecord(rec.REC_RESET_STREAM, id, reliableSize, 0);
         send.resetDue = false;
         send.blockedDue = false;
       }

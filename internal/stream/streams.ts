@@ -272,10 +272,10 @@ export class StreamMap implements RecvHost, SendHost {
     if (stream.recv!.onStream(offset, fin, buf, start, length)) this.#host.onStreamReadable(stream);
   }
 
-  onResetStream(id: number, code: bigint, finalSize: number): void {
+  onResetStream(id: number, code: bigint, finalSize: number, reliableSize = 0): void {
     const stream = this.#receiving(id, c.FRAME_RESET_STREAM);
     if (stream === undefined) return;
-    if (stream.recv!.onReset(code, finalSize)) this.#host.onStreamReadable(stream);
+    if (stream.recv!.onReset(code, finalSize, reliableSize)) this.#host.onStreamReadable(stream);
   }
 
   onStopSending(id: number, code: bigint): void {
@@ -348,6 +348,10 @@ export class StreamMap implements RecvHost, SendHost {
       const stream = this.#streams.get(half.id);
       if (stream !== undefined) this.#control.queue(stream);
     }
+  }
+
+  get reliableResets(): boolean {
+    return this.#peer?.resetStreamAt === true;
   }
 
   get sharedRoom(): number {
@@ -480,6 +484,7 @@ export class StreamMap implements RecvHost, SendHost {
       records.addRecord(kind, half.id, half.wroteOffset, half.wroteLength);
       queue.shift();
       this.#enqueue(half);
+      if (half.resetDue) this.#control.queue(this.#streams.get(half.id)!);
       if (limit - pos < MIN_STREAM_FRAME) return pos;
     }
   }
@@ -501,7 +506,7 @@ export class StreamMap implements RecvHost, SendHost {
         return;
       }
       case rec.REC_RESET_STREAM:
-        this.#streams.get(a)?.send?.onResetAcked();
+        this.#streams.get(a)?.send?.onResetAcked(b);
         return;
       case rec.REC_STOP_SENDING:
         this.#streams.get(a)?.recv?.onStopAcked();
@@ -516,7 +521,7 @@ export class StreamMap implements RecvHost, SendHost {
         this.#streams.get(a)?.send?.onLost(b, length, kind === rec.REC_STREAM_FIN);
         return;
       case rec.REC_RESET_STREAM:
-        this.#streams.get(a)?.send?.onResetLost();
+        this.#streams.get(a)?.send?.onResetLost(b);
         return;
       default: {
         const stream = this.#streams.get(a);

@@ -37,8 +37,16 @@ export class FrameCollector implements FrameVisitor {
     });
   }
 
-  onResetStream(streamId: number, errorCode: number, _big: bigint, finalSize: number): void {
-    this.#add({ type: "reset_stream", streamId, errorCode, finalSize });
+  onResetStream(
+    streamId: number,
+    errorCode: number,
+    _big: bigint,
+    finalSize: number,
+    reliableSize: number,
+  ): void {
+    // Without a reliable size it does what RESET_STREAM does.
+    if (reliableSize === 0) this.#add({ type: "reset_stream", streamId, errorCode, finalSize });
+    else this.#add({ type: "reset_stream_at", streamId, errorCode, finalSize, reliableSize });
   }
 
   onStopSending(streamId: number, errorCode: number): void {
@@ -126,7 +134,7 @@ export class FrameCollector implements FrameVisitor {
     this.#add({ type: "handshake_done" });
   }
 
-  onDatagram(_buf: Uint8Array, _start: number, length: number): void {
+  onDatagram(_buf: Uint8Array, _start: number, length: number, _frameLength: number): void {
     this.#add({ type: "datagram", length });
   }
 }

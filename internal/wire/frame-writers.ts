@@ -122,6 +122,21 @@ export function writeResetStream(
   return writeVarint(buf, pos, finalSize);
 }
 
+/** RESET_STREAM_AT, reliable-stream-reset#4. */
+export function writeResetStreamAt(
+  buf: Uint8Array,
+  pos: number,
+  id: number,
+  code: bigint,
+  finalSize: number,
+  reliableSize: number,
+): number {
+  const type = pos;
+  pos = writeResetStream(buf, pos, id, code, finalSize);
+  buf[type] = c.FRAME_RESET_STREAM_AT;
+  return writeVarint(buf, pos, reliableSize);
+}
+
 /** The most a STOP_SENDING frame takes, whatever its error code. */
 export function stopSendingLength(id: number): number {
   return 1 + varintLength(id) + 8;

@@ -34,7 +34,14 @@ export interface FrameVisitor {
   onPing(): void;
   onAck(ack: AckFrame): void;
   /** `errorCode` is clipped to 2^53−1, `errorCodeBig` exact. */
-  onResetStream(streamId: number, errorCode: number, errorCodeBig: bigint, finalSize: number): void;
+  /** RESET_STREAM, and RESET_STREAM_AT with what arrives all the same: 0 for the former. */
+  onResetStream(
+    streamId: number,
+    errorCode: number,
+    errorCodeBig: bigint,
+    finalSize: number,
+    reliableSize: number,
+  ): void;
   onStopSending(streamId: number, errorCode: number, errorCodeBig: bigint): void;
   onCrypto(offset: number, buf: Uint8Array, start: number, length: number): void;
   onNewToken(buf: Uint8Array, start: number, length: number): void;
@@ -65,7 +72,8 @@ export interface FrameVisitor {
     application: boolean,
   ): void;
   onHandshakeDone(): void;
-  onDatagram(buf: Uint8Array, start: number, length: number): void;
+  /** `frameLength` counts type and length as well: rfc9221#3 limits that. */
+  onDatagram(buf: Uint8Array, start: number, length: number, frameLength: number): void;
 }
 
 /** Which packets may carry a frame, rfc9000#12.4 table 3: bit by packet type. */
@@ -87,6 +95,8 @@ ALLOWED[c.FRAME_PATH_RESPONSE] = O;
 ALLOWED[c.FRAME_CONNECTION_CLOSE] = I | H | Z | O;
 ALLOWED[c.FRAME_CONNECTION_CLOSE_APP] = Z | O;
 ALLOWED[c.FRAME_HANDSHAKE_DONE] = O;
+// reliable-stream-reset#4 RESET_STREAM_AT frames MUST only be sent in the application data packet number space.
+ALLOWED[c.FRAME_RESET_STREAM_AT] = Z | O;
 ALLOWED[c.FRAME_DATAGRAM] = ALLOWED[c.FRAME_DATAGRAM_LEN] = Z | O;
 
 // One cursor for all: every parser takes the position behind its frame before it calls the visitor, which may itself
@@ -286,12 +296,14 @@ function parseOther(buf: Uint8Array, type: number, visitor: FrameVisitor): numbe
     case c.FRAME_DATAGRAM:
     case c.FRAME_DATAGRAM_LEN: {
       // rfc9221#4 without the LEN bit the Datagram Data field extends to the end of the packet.
+      const from = r.pos - 1;
       const length = type === c.FRAME_DATAGRAM_LEN ? r.varint() : r.remaining;
       const start = take(r, length, type);
-      visitor.onDatagram(buf, start, length);
+      visitor.onDatagram(buf, start, length, start + length - from);
       return start + length;
     }
     case c.FRAME_RESET_STREAM:
+    case c.FRAME_RESET_STREAM_AT:
     case c.FRAME_STOP_SENDING:
     case c.FRAME_MAX_STREAM_DATA:
     case c.FRAME_STREAM_DATA_BLOCKED:
@@ -328,15 +340,19 @@ function parseStreamControl(type: number, visitor: FrameVisitor): number {
     return next;
   }
   const code = r.varintBig();
-  const size = type === c.FRAME_RESET_STREAM ? r.varint() : 0;
+  const size = type === c.FRAME_STOP_SENDING ? 0 : r.varint();
+  const reliable = type === c.FRAME_RESET_STREAM_AT ? r.varint() : 0;
   const next = r.pos;
   if (r.failed) throw cutOff(type);
   // rfc9000#4.5 a receiver SHOULD treat a final size beyond flow control as FLOW_CONTROL_ERROR: rfc9000#4.1.
   if (size === TOO_BIG) {
     throw new TransportError(c.FLOW_CONTROL_ERROR, "final size is beyond any limit", { frameType: type });
   }
-  if (type === c.FRAME_RESET_STREAM) visitor.onResetStream(id, clipCode(code), code, size);
-  else visitor.onStopSending(id, clipCode(code), code);
+  // reliable-stream-reset#4 If the Reliable Size is larger than the Final Size, the receiver MUST close the connection
+  // with a connection error of type FRAME_ENCODING_ERROR.
+  if (reliable > size) throw encodingError(type, "reliable size is larger than the final size");
+  if (type === c.FRAME_STOP_SENDING) visitor.onStopSending(id, clipCode(code), code);
+  else visitor.onResetStream(id, clipCode(code), code, size, reliable);
   return next;
 }
 

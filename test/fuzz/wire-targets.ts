@@ -119,9 +119,10 @@ class Bounds extends Recorder {
     this.#within(s, length);
     super.onNewToken(b, s, length);
   }
-  override onDatagram(b: Uint8Array, s: number, length: number): void {
+  override onDatagram(b: Uint8Array, s: number, length: number, frameLength: number): void {
+    if (frameLength < length + 1 || frameLength > length + 9) throw new Error("DATAGRAM frame length");
     this.#within(s, length);
-    super.onDatagram(b, s, length);
+    super.onDatagram(b, s, length, frameLength);
   }
   override onAck(...[ack]: Parameters<Recorder["onAck"]>): void {
     assert.ok(ack.rangeCount >= 1 && ack.rangeCount <= MAX_ACK_RANGES_READ);

@@ -1,4 +1,5 @@
 // A peer that violates a MUST hears the RFC's error code, our side gets the typed error, and the neighbour lives on.
+import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as c from "../../internal/protocol/constants.ts";
 import { CRYPTO_BUFFER } from "../../internal/protocol/limits.ts";
@@ -23,6 +24,8 @@ const number = (type: number, value: number) => frame((buf) => w.writeNumberFram
 const streamNumber = (type: number, id: number, value: number) =>
   frame((buf) => w.writeStreamNumberFrame(buf, 0, type, id, value));
 const reset = (id: number, size: number) => frame((buf) => w.writeResetStream(buf, 0, id, 1n, size));
+const resetAt = (id: number, size: number, reliable: number, code = 1n) =>
+  frame((buf) => w.writeResetStreamAt(buf, 0, id, code, size, reliable));
 const stop = (id: number) => frame((buf) => w.writeStopSending(buf, 0, id, 1n));
 const newCid = (sequence: number, retire: number, byte: number, length = 8) =>
   frame((buf) =>
@@ -65,6 +68,21 @@ const CASES: readonly Case[] = [
     c.FLOW_CONTROL_ERROR,
   ],
   ["rfc9000#4.5 a reset beyond the stream limit", reset(0, 5000), c.FLOW_CONTROL_ERROR],
+  [
+    "reliable-stream-reset#4 If an endpoint receives a RESET_STREAM_AT frame that violates either limit: FLOW_CONTROL_ERROR",
+    resetAt(0, 5000, 10),
+    c.FLOW_CONTROL_ERROR,
+  ],
+  [
+    "reliable-stream-reset#4 If the Reliable Size is larger than the Final Size: FRAME_ENCODING_ERROR",
+    resetAt(0, 10, 11),
+    c.FRAME_ENCODING_ERROR,
+  ],
+  [
+    "reliable-stream-reset#5.2 a code that changes: STREAM_STATE_ERROR",
+    [resetAt(0, 100, 50, 1n), resetAt(0, 100, 40, 2n)],
+    c.STREAM_STATE_ERROR,
+  ],
   [
     "rfc9000#19.8 an end that exceeds 2^62-1",
     Uint8Array.of(0x0e, 0, ...new Uint8Array(8).fill(255), 1, 0),
@@ -161,6 +179,47 @@ const CASES: readonly Case[] = [
     c.PROTOCOL_VIOLATION,
   ],
 ];
+
+describe("datagrams of a hostile peer", () => {
+  for (const role of ["client", "server"] as const) {
+    // rfc9221#3 an endpoint that receives a DATAGRAM frame that is larger than the value it sent in its
+    // max_datagram_frame_size transport parameter MUST terminate the connection with an error of type
+    // PROTOCOL_VIOLATION.
+    test(`a ${role}'s DATAGRAM over max_datagram_frame_size`, () => {
+      for (const withLength of [true, false]) {
+        const limits = { maxDatagramFrameSize: withLength ? 103 : 101 };
+        const bench = new Bench(role, {}, limits).connect();
+        const datagram = (length: number) =>
+          frame((buf) => w.writeDatagram(buf, 0, new Uint8Array(length), withLength));
+        bench.peer.send(APPLICATION, datagram(100));
+        bench.assertOpen("a frame as large as announced");
+        assert.equal(bench.connection.datagrams.counters.received, 1);
+        bench.peer.send(APPLICATION, datagram(101));
+        bench.assertClosed(c.PROTOCOL_VIOLATION, "a byte more");
+      }
+    });
+  }
+
+  test("more than the queue holds are dropped by name, and the connection lives", () => {
+    const queue = { count: 4, bytes: 1000, drop: "oldest" } as const;
+    const bench = new Bench("client", {}, { maxDatagramFrameSize: 1000, datagramReceiveQueue: queue });
+    bench.connect();
+    for (let i = 0; i < 300; i++) {
+      bench.peer.send(
+        APPLICATION,
+        frame((buf) => w.writeDatagram(buf, 0, new Uint8Array(300).fill(i))),
+      );
+    }
+    bench.assertOpen("a flood of datagrams");
+    const { datagrams } = bench.connection;
+    assert.equal(datagrams.receivedCount, 3);
+    assert.equal(datagrams.receivedBytes, 900);
+    assert.equal(datagrams.counters.dropped.receive_queue_full, 297);
+    assert.equal(datagrams.receive()![0], 297 & 255);
+    const dropped = bench.victim.trace.filter((event) => event.name === "datagram_dropped");
+    assert.ok(dropped.length === 297 && dropped.every((event) => event.reason === "receive_queue_full"));
+  });
+});
 
 /** Short packets have no sample for header protection. */
 const padded = (payload: Uint8Array) =>

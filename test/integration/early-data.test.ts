@@ -365,3 +365,26 @@ test("the filter in memory: once each, bounded, forgetting in time, closed at fi
   t.mock.timers.tick(1);
   assert.equal(use(young, 2), true);
 });
+
+test("datagrams go in 0-RTT within what the server had promised, and say that they did", async () => {
+  const on: Config = { enableDatagrams: true, maxDatagramFrameSize: 500 };
+  await using s = await server({ ...on, earlyData: true });
+  await s.visit({ enableDatagrams: true });
+  const conn = await s.dialEarly({}, { enableDatagrams: true });
+  assert.equal(conn.connectionState().earlyData, "offered");
+  // rfc9221#3 the max_datagram_frame_size that was remembered holds.
+  assert.equal(conn.maxDatagramSize, 497);
+  const outcomes: string[] = [];
+  conn.sendDatagram(new Uint8Array(497).fill(1), { onSettled: (outcome) => outcomes.push(outcome) });
+  assert.equal(await ask(conn, "early"), "you said early");
+  await conn.handshakeComplete;
+  await until(() => outcomes.length === 1, "its fate");
+  assert.deepEqual(outcomes, ["acked"]);
+  const { connection } = s.seen[0]!;
+  const got = connection.datagramQueue.tryReceive()!;
+  assert.equal(got.length, 497);
+  assert.ok(connection.datagramQueue.isEarly(got));
+  conn.sendDatagram("late");
+  assert.ok(!connection.datagramQueue.isEarly(await connection.receiveDatagram()));
+  await conn.close();
+});

@@ -415,3 +415,23 @@ test("streams that end before anybody accepts them use up the limit", async () =
   await it.client.close();
   await opening;
 });
+
+test("a reset delivers what lies before the reliable boundary", async () => {
+  await using both = await pair();
+  const { client, server } = both;
+  const stream = await client.openUniStream();
+  await stream.write(bytes("header"));
+  assert.equal(stream.setReliableBoundary(), true);
+  await stream.write(new Uint8Array(100_000));
+  stream.cancelWrite(42);
+  const incoming = await server.acceptUniStream();
+  const target = new Uint8Array(100);
+  let got = "";
+  await assert.rejects(
+    async () => {
+      for (;;) got += new TextDecoder().decode(target.subarray(0, (await incoming.read(target))!));
+    },
+    (error) => error instanceof StreamError && error.errorCode === 42 && error.remote,
+  );
+  assert.equal(got, "header");
+});

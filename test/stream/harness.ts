@@ -60,6 +60,7 @@ export function parameters(limits: StreamLimits): TransportParameters {
     initialMaxStreamDataUni: limits.initialStreamWindow,
     initialMaxStreamsBidi: limits.maxIncomingStreams,
     initialMaxStreamsUni: limits.maxIncomingUniStreams,
+    resetStreamAt: true,
   };
 }
 
@@ -100,8 +101,8 @@ export class Side extends Recorder implements StreamHost {
     this.wants++;
   }
 
-  override onResetStream(id: number, _code: number, big: bigint, size: number): void {
-    this.map.onResetStream(id, big, size);
+  override onResetStream(id: number, _code: number, big: bigint, size: number, reliable: number): void {
+    this.map.onResetStream(id, big, size, reliable);
   }
   override onStopSending(id: number, _code: number, big: bigint): void {
     this.map.onStopSending(id, big);

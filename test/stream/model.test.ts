@@ -13,6 +13,8 @@ class User {
   readonly length: number;
   readonly resetAt: number;
   readonly resetCode: bigint;
+  /** What the reset must not take away. */
+  readonly reliable: number;
   readonly stopAt: number;
   readonly stopCode: bigint;
   readonly owned: boolean;
@@ -28,6 +30,7 @@ class User {
     this.length = [0, draw(50), draw(3000), draw(60_000)][draw(4)]!;
     this.resetAt = draw(5) === 0 ? draw(this.length + 1) : Infinity;
     this.resetCode = BigInt(draw(1000)) + (draw(4) === 0 ? 2n ** 60n : 0n);
+    this.reliable = draw(2) === 0 ? draw(Math.min(this.resetAt, this.length) + 1) : 0;
     this.stopAt = draw(6) === 0 ? draw(30_000) : Infinity;
     this.stopCode = 5000n + BigInt(draw(1000));
     this.owned = draw(3) === 0;
@@ -37,9 +40,11 @@ class User {
     const { send } = this.stream;
     if (send === null || this.ended || send.stopCode !== null) return;
     while (this.written < Math.min(this.length, this.resetAt)) {
-      const wanted = Math.min(1 + draw(20_000), Math.min(this.length, this.resetAt) - this.written);
+      const mark = this.written < this.reliable ? this.reliable : Infinity;
+      const wanted = Math.min(1 + draw(20_000), Math.min(this.length, this.resetAt, mark) - this.written);
       const n = send.write(content(sendKey(this), this.written, wanted), this.owned);
       this.written += n;
+      if (this.written === this.reliable) send.setReliableBoundary();
       if (n < wanted) return;
       if (draw(3) === 0) return;
     }
@@ -146,6 +151,10 @@ function run(seed: number): void {
           // rfc9000#3.5 SHOULD copy the error code from the STOP_SENDING frame
           const code = user.resetHere && send.resetCode === user.resetCode ? user.resetCode : other.stopCode;
           assert.equal(recv.resetCode, code, what);
+          // reliable-stream-reset#5 MUST guarantee reliable delivery of stream data of at least Reliable Size bytes
+          if (send.stopCode === null && recv.stopCode === null) {
+            assert.ok(other.received >= user.reliable, `${what}: ${other.received} of ${user.reliable}`);
+          }
         } else assert.ok(recv.stopCode !== null, what);
         if (user.ended && !user.resetHere && recv.stopCode === null) {
           assert.ok(recv.finished, `${what} was finished and not delivered`);

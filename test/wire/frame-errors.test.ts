@@ -62,7 +62,10 @@ test("a packet without frames is a PROTOCOL_VIOLATION", () => {
 test("unknown frame types are a FRAME_ENCODING_ERROR", () => {
   // rfc9000#12.4 MUST treat the receipt of a frame of unknown type as a connection error of type FRAME_ENCODING_ERROR
   fails("1f", c.FRAME_ENCODING_ERROR, 0x1f);
-  fails("24 00 00 00 00", c.FRAME_ENCODING_ERROR, 0x24);
+  fails("25 00 00 00 00", c.FRAME_ENCODING_ERROR, 0x25);
+  // reliable-stream-reset#4 a Reliable Size larger than the Final Size: FRAME_ENCODING_ERROR
+  fails("24 00 00 05 06", c.FRAME_ENCODING_ERROR, 0x24);
+  fails("24 00 00 05", c.FRAME_ENCODING_ERROR, 0x24);
   fails("2f", c.FRAME_ENCODING_ERROR, 0x2f);
   fails("32", c.FRAME_ENCODING_ERROR, 0x32);
   fails("40af 00 00 00 00", c.FRAME_ENCODING_ERROR, 0xaf);

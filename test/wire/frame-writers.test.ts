@@ -65,6 +65,12 @@ test("the lengths callers reckon with are those that are written", () => {
         round((out, pos) => w.writeResetStream(out, pos, value, code, value)),
         ["reset_stream", value, clipped, code, value],
       );
+      if (value > 0) {
+        assert.deepEqual(
+          round((out, pos) => w.writeResetStreamAt(out, pos, value, code, value, value)),
+          ["reset_stream_at", value, clipped, code, value, value],
+        );
+      }
       assert.deepEqual(
         round((out, pos) => w.writeStopSending(out, pos, value, code)),
         ["stop_sending", value, clipped, code],

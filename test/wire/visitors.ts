@@ -22,8 +22,9 @@ export class Recorder implements FrameVisitor {
     const ranges = [...ack.ranges.subarray(0, 2 * ack.rangeCount)];
     this.calls.push(["ack", ack.largest, ack.delay, ranges, ack.ecn ? [ack.ect0, ack.ect1, ack.ce] : null]);
   }
-  onResetStream(id: number, code: number, big: bigint, size: number): void {
-    this.calls.push(["reset_stream", id, code, big, size]);
+  onResetStream(id: number, code: number, big: bigint, size: number, reliable: number): void {
+    if (reliable === 0) this.calls.push(["reset_stream", id, code, big, size]);
+    else this.calls.push(["reset_stream_at", id, code, big, size, reliable]);
   }
   onStopSending(id: number, code: number, big: bigint): void {
     this.calls.push(["stop_sending", id, code, big]);
@@ -80,7 +81,7 @@ export class Recorder implements FrameVisitor {
   onHandshakeDone(): void {
     this.calls.push(["handshake_done"]);
   }
-  onDatagram(buf: Uint8Array, start: number, length: number): void {
+  onDatagram(buf: Uint8Array, start: number, length: number, _frameLength: number): void {
     this.calls.push(["datagram", hex(buf, start, length)]);
   }
 }
@@ -134,8 +135,9 @@ export class Rewriter implements FrameVisitor {
       ack.ecn ? ack : null,
     );
   }
-  onResetStream(id: number, _code: number, big: bigint, size: number): void {
-    this.pos = w.writeResetStream(this.buf, this.pos, id, big, size);
+  onResetStream(id: number, _code: number, big: bigint, size: number, reliable: number): void {
+    if (reliable === 0) this.pos = w.writeResetStream(this.buf, this.pos, id, big, size);
+    else this.pos = w.writeResetStreamAt(this.buf, this.pos, id, big, size, reliable);
   }
   onStopSending(id: number, _code: number, big: bigint): void {
     this.pos = w.writeStopSending(this.buf, this.pos, id, big);
