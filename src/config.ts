@@ -12,6 +12,7 @@ import type { CryptoProvider } from "../internal/crypto/provider.ts";
 import { InvalidOptionError } from "../internal/protocol/errors.ts";
 import * as limits from "../internal/protocol/limits.ts";
 import type { TracerSource } from "../internal/protocol/tracer.ts";
+import type { SocketDescription } from "../internal/udp/packet-conn.ts";
 import { checkEarlyData, type ReplayFilter } from "./early-data.ts";
 import type { ClientInfo, ConfigAnswer } from "./incoming.ts";
 import { datagramSettings, type DatagramQueues } from "./datagrams.ts";
@@ -61,6 +62,11 @@ export interface Config {
   greaseQuicBit?: boolean;
   /** Spread packets over time. Default true. */
   pacing?: boolean;
+  /**
+   * Mark what is sent as ECN-capable, so that routers can tell of congestion without losing packets (rfc9000#13.4). Given up
+   * on paths that do not carry the marks. Default true; without effect on sockets that cannot (`connectionState().socket`).
+   */
+  ecn?: boolean;
   /**
    * How much may be in flight and how fast it leaves: "cubic" (the default; RFC 9438 with HyStart++), "newreno"
    * (RFC 9002), or a factory of your own. One that throws or says nonsense is replaced by NewReno, with a process warning
@@ -167,6 +173,7 @@ export function resolveConfig(
     ...datagrams,
     greaseQuicBit: config.greaseQuicBit ?? true,
     pacing: config.pacing ?? true,
+    ecn: config.ecn ?? true,
     congestionControl: controller,
     disableActiveMigration: config.disableActiveMigration ?? false,
     activeConnectionIdLimit: config.activeConnectionIdLimit ?? limits.ACTIVE_CONNECTION_ID_LIMIT,
@@ -174,6 +181,11 @@ export function resolveConfig(
     keyLog,
     tracer: safeTracer(config.tracer ?? null, qlog),
   });
+}
+
+/** What of it the socket can do: without marks or DF of its own a connection does without. @internal */
+export function onSocket(config: ConnectionConfig, socket: SocketDescription): ConnectionConfig {
+  return { ...config, ecn: config.ecn && socket.ecn };
 }
 
 /** The factory that `choice` names or is. @throws {InvalidOptionError} */

@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
 import { afterVersionNegotiation, type ClientConnectionOptions } from "../internal/connection/client.ts";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
+import type { ConnectionConfig } from "../internal/connection/config.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
 import { Endpoint } from "../internal/endpoint/endpoint.ts";
 import { connections } from "../internal/endpoint/factory.ts";
@@ -19,7 +20,7 @@ import { openSocket, type UdpKind } from "../internal/udp/open.ts";
 import type { PacketConn } from "../internal/udp/packet-conn.ts";
 import { type Accepting, acceptor } from "./accepting.ts";
 import { type AdmissionOptions, resolveAdmission } from "./admission.ts";
-import { type Config, resolveConfig } from "./config.ts";
+import { type Config, onSocket, resolveConfig } from "./config.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import { Driver, monotonicNow } from "./driver.ts";
 import { ListenerIdentities } from "./identities.ts";
@@ -245,6 +246,10 @@ export class Transport implements AsyncDisposable {
     socket.start(this.#driver);
   }
 
+  #onSocket(config: ConnectionConfig): ConnectionConfig {
+    return this.#socket === null ? config : onSocket(config, this.#socket.describe());
+  }
+
   /** The local address. @throws {TransportClosedError} before the socket is open. */
   address(): { address: string; port: number; family: string } {
     if (this.#socket === null) throw new TransportClosedError(this.#failure);
@@ -283,7 +288,7 @@ export class Transport implements AsyncDisposable {
     const keyLog = keyLogOf(tls);
     const identities = new ListenerIdentities(tls, provider);
     let qlog: TracerSource | null = null;
-    const resolve = (own: Config) => resolveConfig(own, provider, keyLog !== null, qlog);
+    const resolve = (own: Config) => this.#onSocket(resolveConfig(own, provider, keyLog !== null, qlog));
     let resolved = resolve(config);
     const verifier = verifierOf(tls, provider, "client");
     const tickets = ticketOptionsOf(tls, provider);
@@ -304,8 +309,8 @@ export class Transport implements AsyncDisposable {
     this.#listener = listener;
     try {
       qlog = await environmentQlog();
-      if (qlog !== null) resolved = resolve(config);
       await this.open();
+      resolved = resolve(config);
       if (this.#closed !== null) throw new TransportClosedError(this.#failure);
     } catch (error) {
       this.#listener = null;
@@ -380,10 +385,11 @@ export class Transport implements AsyncDisposable {
     const provider = providerOf(tls);
     const keyLog = keyLogOf(tls);
     const identity = identityOf(tls, provider);
-    const resolved = resolveConfig(config, provider, keyLog !== null, await environmentQlog());
+    const asked = resolveConfig(config, provider, keyLog !== null, await environmentQlog());
     const verifier = verifierOf(tls, provider, "server");
     options.signal?.throwIfAborted();
     await this.open();
+    const resolved = this.#onSocket(asked);
     const family = this.#family() || (options.family ?? 0);
     const addresses = await resolveHost(host, family, this.#options.lookup, options.signal);
     const effective = keyLog === null ? tls : { ...tls, keylog: keyLog };

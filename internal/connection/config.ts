@@ -48,6 +48,8 @@ export interface ConnectionConfig {
   readonly datagramReceiveQueue: DatagramQueueLimits;
   readonly congestionControl: CongestionControllerFactory;
   readonly pacing: boolean;
+  /** Mark what we send as ECN-capable where the path proves to carry it: rfc9000#13.4.2. The socket has to be able to. */
+  readonly ecn: boolean;
   readonly activeConnectionIdLimit: number;
   readonly disableActiveMigration: boolean;
   /** When keys are changed, and when they are used up. */
@@ -82,6 +84,7 @@ export function connectionConfig(
     datagramSendQueue: limits.DATAGRAM_SEND_QUEUE,
     datagramReceiveQueue: limits.DATAGRAM_RECEIVE_QUEUE,
     pacing: true,
+    ecn: true,
     activeConnectionIdLimit: limits.ACTIVE_CONNECTION_ID_LIMIT,
     disableActiveMigration: false,
     keyUse: KEY_USE,

@@ -157,6 +157,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
       tracer: this.tracer,
       fate,
     });
+    if (config.ecn) this.recovery.ecn.start(now);
     this.streams = new StreamMap(this, config);
     this.localCids = new LocalCids({
       generator: setup.cids,

@@ -69,6 +69,8 @@ export class Sender {
   /** Set by #datagram: whether what was written may be followed by an equal one. */
   #ackEliciting = false;
   #datagramId = 0;
+  /** How datagrams of this call are marked. */
+  #ecn = NOT_ECT;
   /** 1-RTT packets since the last ack-eliciting one. */
   #quiet = 0;
   /** Least size of the datagram being written. */
@@ -98,8 +100,10 @@ export class Sender {
       return transmitClose(core, tx, this.#token ?? EMPTY, now);
     }
     if (core.handshakeConfirmed && core.protection.updateDue) this.updateKeys(now);
+    this.#ecn = NOT_ECT;
     this.#transmitPathFrames(tx, now);
     const path = core.paths.active;
+    this.#ecn = core.recovery.ecn.mark;
     let entryStart = tx.used;
     let entryLength = 0;
     let segment = 0;
@@ -127,7 +131,7 @@ export class Sender {
       core.stats.bytesSent += size;
       if (segment !== 0 && size > segment) {
         // Longer than its predecessors: the run ends before it.
-        tx.commit(entryLength, segment, path.remote, path.local, NOT_ECT);
+        tx.commit(entryLength, segment, path.remote, path.local, this.#ecn);
         entryStart = tx.used;
         entryLength = 0;
         segment = 0;
@@ -140,13 +144,13 @@ export class Sender {
       entryLength += size;
       if (segment === 0) segment = size;
       else if (size < segment) {
-        tx.commit(entryLength, segment, path.remote, path.local, NOT_ECT);
+        tx.commit(entryLength, segment, path.remote, path.local, this.#ecn);
         entryStart = tx.used;
         entryLength = 0;
         segment = 0;
       }
     }
-    if (entryLength > 0) tx.commit(entryLength, segment, path.remote, path.local, NOT_ECT);
+    if (entryLength > 0) tx.commit(entryLength, segment, path.remote, path.local, this.#ecn);
     core.protection.maskPending();
     // rfc9002#7.8 a sender that has nothing to send is limited by its application, not by the network.
     if (!more) core.controller.setAppLimited(!core.streams.hasData && !core.datagrams.hasFrames);
@@ -240,7 +244,7 @@ export class Sender {
       path.onSent(size);
       core.stats.datagramsSent++;
       core.stats.bytesSent += size;
-      tx.commit(size, size, path.remote, path.local, NOT_ECT);
+      tx.commit(size, size, path.remote, path.local, this.#ecn);
     }
   }
 
@@ -515,7 +519,7 @@ export class Sender {
         },
         size: end + TAG - start,
         frames: describeFrames(buf, pnOffset + pnLength, end, PACKET_TYPES[level]!),
-        ecn: NOT_ECT,
+        ecn: this.#ecn,
         datagramId: this.#datagramId,
       });
     }
@@ -523,7 +527,14 @@ export class Sender {
     core.stats.packetsSent++;
     // rfc9002#2 packets are in flight when they are ack-eliciting or contain a PADDING frame.
     const size = end + TAG - start;
-    core.recovery.onPacketSent(space, now, size, packet.ackEliciting, packet.ackEliciting || padded, NOT_ECT);
+    core.recovery.onPacketSent(
+      space,
+      now,
+      size,
+      packet.ackEliciting,
+      packet.ackEliciting || padded,
+      this.#ecn,
+    );
     if (packet.ackEliciting) core.pacer.onSent(size);
     if (space === APPLICATION) this.#askForAck(packet.ackEliciting);
     // rfc9001#4.9.1 a client MUST discard Initial keys when it first sends a Handshake packet.

@@ -1,5 +1,6 @@
 import type { CongestionController } from "../congestion/controller.ts";
 import type { Recovery } from "../recovery/loss-recovery.ts";
+import type { EcnState } from "../recovery/ecn-validation.ts";
 import type { RttEstimator } from "../recovery/rtt.ts";
 
 /** Counters of one connection. Plain numbers, updated in place. */
@@ -43,6 +44,10 @@ export interface StatisticsSnapshot {
   readonly ptoCount: number;
   readonly congestionWindow: number;
   readonly bytesInFlight: number;
+  /** Whether what we send is marked for ECN on this path: rfc9000#13.4.2. */
+  readonly ecn: EcnState;
+  /** Packets of ours that routers marked instead of dropping them. */
+  readonly ecnCongested: number;
 }
 
 export function snapshot(
@@ -71,5 +76,7 @@ export function snapshot(
     ptoCount: recovery.ptoCount,
     congestionWindow: controller.cwnd,
     bytesInFlight: recovery.bytesInFlight,
+    ecn: recovery.ecn.state,
+    ecnCongested: recovery.ecn.congested,
   };
 }

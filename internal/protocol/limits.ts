@@ -244,6 +244,10 @@ export const MAX_REASON_PHRASE = 512;
 /** Packets per datagram that are looked at. Four types coalesce; more is somebody probing. */
 export const MAX_COALESCED_PACKETS = 8;
 
+/** rfc9000#A.4: marked packets that want an ACK, and PTOs in a row, after which the answer is awaited without marks. */
+export const ECN_TEST_PACKETS = 10;
+export const ECN_TEST_TIMEOUTS = 2;
+
 /** Datagrams handed to one connection's transmit before others get their turn. */
 export const MAX_DATAGRAMS_PER_TRANSMIT = 44;
 

@@ -11,10 +11,10 @@
 //   setHandshakeKeys, setHandshakeConfirmed, setAmplificationBlocked, setPeerMaxAckDelay
 //                                         what the PTO's rules depend on; discardSpace when keys go
 //   onRetry, resetZeroRtt (0-RTT was refused), onNewPath (migration)
-//   ecnFailed                             marks do not arrive as they must: stop marking
+//   ecn.mark                              how to mark what leaves
 
 import { emptyBatch, type CongestionController } from "../congestion/controller.ts";
-import { ECT_0, ECT_1 } from "../protocol/batch.ts";
+import { ECT_0, ECT_1, NOT_ECT } from "../protocol/batch.ts";
 import {
   APPLICATION,
   FRAME_ACK,
@@ -29,7 +29,8 @@ import { MAX_ACK_DELAY, MAX_HANDSHAKE_SPEED_UPS } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import type { Tracer } from "../protocol/tracer.ts";
 import type { AckFrame } from "../wire/frames.ts";
-import { ECN_CONGESTED, ECN_FAILED, type EcnCounters } from "./ecn-counts.ts";
+import type { EcnCounters } from "./ecn-counts.ts";
+import { EcnValidation } from "./ecn-validation.ts";
 import { backedOff, lossSpace, ptoSpace } from "./due.ts";
 import { LossSpan } from "./loss-span.ts";
 import { RecoveryTrace, type LossTrigger } from "./recovery-trace.ts";
@@ -74,8 +75,7 @@ export class Recovery {
   bytesInFlight = 0;
   lostPackets = 0;
   spuriousLosses = 0;
-  /** ECN validation failed: the connection should stop marking, rfc9000#13.4.2.2. */
-  ecnFailed = false;
+  readonly ecn: EcnValidation;
 
   readonly #batch = emptyBatch();
   readonly #reordering = new Reordering();
@@ -97,6 +97,7 @@ export class Recovery {
     this.#trace =
       options.tracer === null ? null : new RecoveryTrace(options.tracer, options.controller, options.rtt);
     this.#fate = options.fate;
+    this.ecn = new EcnValidation(options.tracer);
     this.#peerCompletedValidation = options.role === "server";
     // The handshake's few packets are no place for optimistic ACKs, nor for gaps that cost the peer a range.
     this.#spaces = [new SpaceState(null), new SpaceState(null), new SpaceState(options.random)];
@@ -143,6 +144,7 @@ export class Recovery {
     this.#controller.onPacketSent(now, bytes, this.bytesInFlight);
     if (!eliciting) return;
     state.lastElicitingSent = now;
+    if (ecn !== NOT_ECT) this.ecn.onSent(now);
     if (state.probes > 0) state.probes--;
     // rfc9002#6.2.1 a sender SHOULD restart its PTO timer every time an ack-eliciting packet is sent.
     this.#setTimer(now);
@@ -267,18 +269,9 @@ export class Recovery {
       if (this.#handshakeConfirmed) delay = Math.min(delay, this.#peerMaxAckDelay);
       this.#rtt.update(Math.max(now - largestTime, MIN_SAMPLE), delay, now);
     }
-    if (!this.ecnFailed) {
-      const ceBefore = state.ecn.ce;
-      const verdict = state.ecn.onAck(ack, acked0, acked1, newLargest);
-      if (verdict === ECN_FAILED) {
-        this.ecnFailed = true;
-        if (this.#trace !== null) this.#trace.ecnFailed(now);
-      }
-      // rfc9002#7.1 a response when the peer-reported ECN-CE count increases.
-      else if (verdict === ECN_CONGESTED) {
-        this.#controller.onEcnCe(now, largestTime, state.ecn.ce - ceBefore);
-      }
-    }
+    const congested = this.ecn.onAck(state.ecn, ack, acked0, acked1, newLargest, now);
+    // rfc9002#7.1 a response when the peer-reported ECN-CE count increases.
+    if (congested > 0) this.#controller.onEcnCe(now, largestTime, congested);
     this.#detectLost(space, now);
     if (batch.bytes > 0) {
       batch.now = now;
@@ -386,6 +379,7 @@ export class Recovery {
     // rfc9002#6.1 a packet is declared lost if it is unacknowledged, in flight, …: ACKs alone are just forgotten.
     if ((flags & (IN_FLIGHT | ACK_ELICITING)) !== 0) {
       this.lostPackets++;
+      if (sent.ecn(pn) !== NOT_ECT) this.ecn.onLost(now);
       if ((flags & OLD_PATH) === 0) state.lost.add(pn, now, sent.time(pn), trigger === "time_threshold");
       if (this.#trace !== null) this.#trace.lost(now, space, pn, trigger);
     }
@@ -453,6 +447,7 @@ export class Recovery {
     else this.#probe(INITIAL);
     // rfc9002#6.2.1 when a PTO timer expires, the PTO backoff MUST be increased.
     this.ptoCount++;
+    this.ecn.onTimeout(this.ptoCount, now);
     this.#setTimer(now);
     // The probes leave now and set it again; should they not be able to, it must not fire at once.
     if (this.#timeout <= now) this.#timeout = now + this.#backedOff(this.#rtt.ptoBase);
@@ -591,7 +586,7 @@ export class Recovery {
     this.#reordering.reset();
     this.#spaces[APPLICATION].lost.clear();
     this.ptoCount = 0;
-    this.ecnFailed = false;
+    if (this.ecn.state !== "off") this.ecn.start(now);
     this.#setTimer(now);
     this.#traceAll(now);
   }

@@ -30,10 +30,6 @@ export class RecoveryTrace {
     this.#tracer.record({ name: "spurious_loss", time: now, space, count });
   }
 
-  ecnFailed(now: number): void {
-    this.#tracer.record({ name: "ecn_state_updated", time: now, state: "failed" });
-  }
-
   lost(now: number, space: Space, number: number, trigger: LossTrigger): void {
     this.#tracer.record({ name: "packet_lost", time: now, space, number, trigger });
   }

@@ -173,3 +173,16 @@ test("a socket that fails ends its connections with its error", async () => {
   await acceptor.close();
   await Promise.all([here.close(), there.close()]);
 });
+
+test("ECN is in use where the socket can mark, off elsewhere and where it is not wanted", async () => {
+  await using both = await pair();
+  const stream = await both.client.openUniStream();
+  await stream.write(pattern(50_000));
+  stream.close();
+  await collect(await both.server.acceptUniStream());
+  await stream.drained();
+  const { socket } = both.client.connectionState();
+  assert.equal(both.client.stats().ecn, socket.ecn ? "capable" : "off");
+  await using other = await pair({ clientConfig: { ecn: false } });
+  assert.equal(other.client.stats().ecn, "off");
+});

@@ -48,6 +48,7 @@ export class Harness {
         onRecordLost: (space, _kind, pn) => this.lost.push(`${space}:${pn}`),
       },
     });
+    this.recovery.ecn.start(0);
     if (options.confirmed !== false) this.recovery.setHandshakeConfirmed(0);
   }
 

@@ -43,8 +43,10 @@ export interface LinkOptions {
   corrupt?: number;
   /** Larger datagrams vanish. */
   mtu?: number;
-  /** Chance that a datagram leaves as Congestion Experienced. */
+  /** Chance that a datagram leaves as Congestion Experienced: one that is marked as ECN-capable. */
   ce?: number;
+  /** What becomes of a mark: another, or −1 where the datagram is dropped for it. */
+  mangle?: (ecn: number) => number;
 }
 
 export class Link {
@@ -72,6 +74,7 @@ export class Link {
       this.blackhole ||
       datagram.bytes.length > (o.mtu ?? Infinity) ||
       (this.filter !== null && !this.filter(datagram, index, now)) ||
+      (o.mangle !== undefined && o.mangle(datagram.ecn) < 0) ||
       (o.loss !== undefined && random() < o.loss)
     ) {
       this.dropped++;
@@ -92,7 +95,10 @@ export class Link {
       bytes[Math.floor(random() * bytes.length)]! ^= 1 + Math.floor(random() * 255);
       datagram = { ...datagram, bytes };
     }
-    if (o.ce !== undefined && random() < o.ce) datagram = { ...datagram, ecn: ECN_CE };
+    if (o.mangle !== undefined) datagram = { ...datagram, ecn: o.mangle(datagram.ecn) };
+    if (o.ce !== undefined && random() < o.ce && datagram.ecn !== NOT_ECT) {
+      datagram = { ...datagram, ecn: ECN_CE };
+    }
     at += o.delay ?? 0;
     if (o.reorder !== undefined && random() < o.reorder) at += random() * (o.reorderDelay ?? 5);
     out(datagram, at);
