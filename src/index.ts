@@ -33,7 +33,7 @@ export { Listener, ListenerBusyError, ListenerClosedError } from "./listener.ts"
 export { refuse, type Refusal } from "./refuse.ts";
 export { ReceiveStream, StreamLockedError } from "./receive-stream.ts";
 export { type Lookup, ResolveError, type Target } from "./resolve.ts";
-export { SendStream, StreamClosedError } from "./send-stream.ts";
+export { SendStream, StreamClosedError, type StreamPriority } from "./send-stream.ts";
 export { selfSigned, type SelfSigned, type SelfSignedOptions } from "./self-signed.ts";
 export { memorySessionCache, type Psk, type SessionCache, type SessionOptions } from "./sessions.ts";
 export { memoryTokenStore, type TokenStore } from "./token-store.ts";

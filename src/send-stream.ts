@@ -2,7 +2,7 @@
 
 import { Writable } from "node:stream";
 import { WritableStream } from "node:stream/web";
-import { QuicError, StreamError } from "../internal/protocol/errors.ts";
+import { InvalidOptionError, QuicError, StreamError } from "../internal/protocol/errors.ts";
 import type { SendHalf } from "../internal/stream/send.ts";
 import { errorCode, StreamLockedError, type StreamOwner } from "./receive-stream.ts";
 import { Waiter, type WaitOptions } from "./waiter.ts";
@@ -12,6 +12,17 @@ export class StreamClosedError extends QuicError {
   constructor(id: number) {
     super("ERR_QUIC_STREAM_CLOSED", `Stream ${id} was closed for writing; open another one to send more.`);
   }
+}
+
+/** When a stream's data leaves, against that of the connection's other streams: rfc9218#4, rfc9000#2.3. */
+export interface StreamPriority {
+  /** 0 (first) to 7 (last). Nothing of a stream leaves while one of lower number has something to send. Default 3. */
+  readonly urgency?: number;
+  /**
+   * True: the streams of this urgency share the bandwidth. False (default): they go one after the other, the lowest
+   * stream ID first.
+   */
+  readonly incremental?: boolean;
 }
 
 /** The sending half of a stream, and all of a unidirectional stream that we opened. */
@@ -177,6 +188,29 @@ export class SendStream implements AsyncDisposable {
   setReliableBoundary(): boolean {
     this.#half.setReliableBoundary();
     return this.#half.resetsReliably;
+  }
+
+  /**
+   * Says when this stream's data leaves, lost data included, against that of the other streams of the connection; as often
+   * as you like. A stream of which nothing was said has urgency 3 and shares. The peer is not told.
+   *
+   * @throws {InvalidOptionError} where the urgency is no integer from 0 to 7
+   * @example
+   * const conn = await dialAddr("localhost:4433", { ca, ALPNProtocols: ["echo"] });
+   * const stream = await conn.openStream();
+   * stream.setPriority({ urgency: 1 });
+   */
+  setPriority(priority: StreamPriority): void {
+    const { urgency = 3, incremental = false } = priority;
+    if (!Number.isInteger(urgency) || urgency < 0 || urgency > 7) {
+      throw new InvalidOptionError("urgency", `an integer from 0 to 7, not ${String(urgency)}`);
+    }
+    this.#half.setPriority(urgency, incremental);
+  }
+
+  /** What `setPriority` said: urgency 3 and incremental where it said nothing. */
+  get priority(): Required<StreamPriority> {
+    return { urgency: this.#half.urgency, incremental: this.#half.incremental };
   }
 
   /**

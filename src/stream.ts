@@ -3,7 +3,7 @@
 import { Duplex } from "node:stream";
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import type { ReceiveStream } from "./receive-stream.ts";
-import type { SendStream } from "./send-stream.ts";
+import type { SendStream, StreamPriority } from "./send-stream.ts";
 import type { WaitOptions } from "./waiter.ts";
 
 /**
@@ -84,6 +84,16 @@ export class Stream implements AsyncIterable<Uint8Array>, AsyncDisposable {
   /** See ReceiveStream.cancelRead. */
   cancelRead(code: number | bigint = 0): void {
     this.receiving.cancelRead(code);
+  }
+
+  /** See SendStream.setPriority. */
+  setPriority(priority: StreamPriority): void {
+    this.sending.setPriority(priority);
+  }
+
+  /** See SendStream.priority. */
+  get priority(): Required<StreamPriority> {
+    return this.sending.priority;
   }
 
   /** See SendStream.setReliableBoundary. */

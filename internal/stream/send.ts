@@ -22,6 +22,8 @@ export interface SendHost {
   onReleased(bytes: number): void;
   /** A write found that room used up: tell the half when there is some. */
   onRoomWanted(half: SendHalf): void;
+  /** Sets the half's priority, wherever it is queued. */
+  onPriority(half: SendHalf, urgency: number, incremental: boolean): void;
 }
 
 export type SendState = "ready" | "send" | "data_sent" | "data_received" | "reset_sent" | "reset_received";
@@ -57,6 +59,10 @@ export class SendHalf {
   blockedDue = false;
   /** In which queues it is, a bit for each. */
   queued = 0;
+  /** 0 (first) to 7. Set by `setPriority`. */
+  urgency = 3;
+  /** Shares with others of its urgency, in place of going by stream ID. Where nobody has said, streams share. */
+  incremental = true;
 
   /** What `writeFrame` wrote last. */
   wroteOffset = 0;
@@ -67,6 +73,12 @@ export class SendHalf {
   constructor(id: number, host: SendHost) {
     this.id = id;
     this.#host = host;
+  }
+
+  /** When its data leaves, against that of other streams: at once, also for what is lost. rfc9218#4 */
+  setPriority(urgency: number, incremental: boolean): void {
+    if (urgency === this.urgency && incremental === this.incremental) return;
+    this.#host.onPriority(this, urgency, incremental);
   }
 
   /** Bytes written and not acknowledged. */

@@ -6,7 +6,7 @@
 //                                     frames as they arrive; a TransportError thrown ends the connection. The bytes
 //                                     given to onStream are copied.
 //   hasControl / writeControl         window updates, limits, resets, stops, BLOCKED: before stream data
-//   hasData / writeStreamFrames       STREAM frames: lost data first, then each stream in turn. `limit` is where the
+//   hasData / writeStreamFrames       STREAM frames, by priority; lost data before new. `limit` is where the
 //                                     payload ends: the last frame may have no length and reach to it, so that nothing
 //                                     may follow. Both return the new position and add a record (kind, id, offset,
 //                                     length; control frames: kind, id or 0, 0, value) for each frame written.
@@ -32,7 +32,7 @@ import type { Tracer } from "../protocol/tracer.ts";
 import type { TransportParameters } from "../wire/transport-parameters.ts";
 import { PeerStreamLimit } from "./peer-stream-limit.ts";
 import { RecvHalf, type RecvHost } from "./recv.ts";
-import { RoundRobin } from "./scheduler.ts";
+import { RoundRobin, Scheduler } from "./scheduler.ts";
 import { SendHalf, type SendHost } from "./send.ts";
 import { StreamControl } from "./stream-control.ts";
 import { isBidi, isClientInitiated, SERVER_INITIATED, Stream, UNIDIRECTIONAL } from "./stream.ts";
@@ -87,9 +87,7 @@ export class StreamMap implements RecvHost, SendHost {
   readonly #peerUni: PeerStreamLimit;
   readonly connectionWindow: ReceiveWindow;
   readonly #sendWindow = new SendWindow();
-  /** Halves with something that needs no connection credit, and halves with new data. */
-  readonly #urgent = new RoundRobin(1);
-  readonly #sendable = new RoundRobin(2);
+  readonly #scheduler = new Scheduler();
   /** Halves whose writer waits for room that all streams share. */
   readonly #waiting = new RoundRobin(4);
   readonly #control: StreamControl;
@@ -337,11 +335,18 @@ export class StreamMap implements RecvHost, SendHost {
     this.#host.wantSend();
   }
 
+  onPriority(half: SendHalf, urgency: number, incremental: boolean): void {
+    this.#scheduler.remove(half);
+    half.urgency = urgency;
+    half.incremental = incremental;
+    this.#enqueue(half);
+  }
+
   /** Into the queue where its next frame comes from, if it has one. */
   #enqueue(half: SendHalf): void {
-    if (half.needsNoCredit) this.#urgent.push(half);
+    if (half.needsNoCredit) this.#scheduler.pushLost(half);
     else if (half.hasNewData) {
-      this.#sendable.push(half);
+      this.#scheduler.pushFresh(half);
       if (this.#sendWindow.available <= 0) this.#blocked();
     } else if (half.isBlocked && half.window.blockedDue()) {
       half.blockedDue = true;
@@ -450,29 +455,27 @@ export class StreamMap implements RecvHost, SendHost {
 
   /** Stream data that flow control lets through. */
   get hasData(): boolean {
-    return this.#urgent.length > 0 || (this.#sendable.length > 0 && this.#sendWindow.available > 0);
+    return this.#scheduler.hasLost || (this.#scheduler.hasFresh && this.#sendWindow.available > 0);
   }
 
   writeControl(buf: Uint8Array, pos: number, limit: number, records: RecordSink): number {
     return this.#control.write(buf, pos, limit, records);
   }
 
-  /** STREAM frames below `limit`: what was lost first, then each stream in turn. */
+  /** STREAM frames below `limit`, in the order of the streams' priorities. */
   writeStreamFrames(buf: Uint8Array, pos: number, limit: number, records: RecordSink): number {
+    const scheduler = this.#scheduler;
     for (;;) {
-      const urgent = this.#urgent.peek();
-      const queue = urgent !== null ? this.#urgent : this.#sendable;
-      const half = urgent ?? this.#sendable.peek();
-      if (half === null) return pos;
       const credit = this.#sendWindow.available;
-      if (urgent === null && credit <= 0) {
-        this.#blocked();
+      const half = scheduler.next(credit > 0);
+      if (half === null) {
+        if (scheduler.hasFresh) this.#blocked();
         return pos;
       }
-      if (!half.needsNoCredit && (urgent !== null || !half.hasNewData)) {
+      if (!half.needsNoCredit && (scheduler.isLost || !half.hasNewData)) {
         // Reset, acknowledged or blocked meanwhile; or what was lost arrived after all, and the rest wants credit: at
         // the head it would hold up what was lost of others.
-        queue.shift();
+        scheduler.take();
         this.#enqueue(half);
         continue;
       }
@@ -482,7 +485,7 @@ export class StreamMap implements RecvHost, SendHost {
       this.#sendWindow.used += half.wroteNew;
       const kind = half.wroteFin ? rec.REC_STREAM_FIN : rec.REC_STREAM;
       records.addRecord(kind, half.id, half.wroteOffset, half.wroteLength);
-      queue.shift();
+      scheduler.take();
       this.#enqueue(half);
       if (half.resetDue) this.#control.queue(this.#streams.get(half.id)!);
       if (limit - pos < MIN_STREAM_FRAME) return pos;
@@ -534,8 +537,7 @@ export class StreamMap implements RecvHost, SendHost {
   /** The connection ended: memory for sending goes; what was received stays readable. */
   closeAll(): void {
     this.#closed = true;
-    this.#urgent.clear();
-    this.#sendable.clear();
+    this.#scheduler.clear();
     this.#waiting.clear();
     for (const stream of this.#streams.values()) stream.send?.abandon();
   }
