@@ -298,7 +298,10 @@ export class Http3Connection implements AsyncDisposable {
       this.#earlyPriorities.delete(stream.id);
       if (priority !== undefined) stream.reprioritize(priority);
     }
-    this.#streams.watchHeads(this.#options.headersTimeout ?? limits.HEADERS_TIMEOUT);
+    this.#streams.watch(
+      this.#options.headersTimeout ?? limits.HEADERS_TIMEOUT,
+      this.#options.stallTimeout ?? limits.STALL_TIMEOUT,
+    );
     if (!(await stream.receive(this.#options.enableConnectProtocol === true))) return;
     if (this.role === "server") this.#requests.push(stream);
     else this.#fail(new Http3ConnectionError("H3_STREAM_CREATION_ERROR", "the server sent a request"));

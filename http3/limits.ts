@@ -57,6 +57,9 @@ export const EARLY_PRIORITIES = 100;
 /** Milliseconds from a request stream's first byte to the end of its header section. Node's own default for HTTP/1. Stops: streams that are opened and never say what for. */
 export const HEADERS_TIMEOUT = 60_000;
 
+/** Milliseconds in which a client neither sends what the server reads nor takes what it writes; up to twice that where it is looked at. Node's own for a whole HTTP/1 request. Stops: slow readers and writers that hold requests for ever. */
+export const STALL_TIMEOUT = 300_000;
+
 /** Bytes of encoder instructions that may wait for acknowledgement before fields go out as literals: below any peer's stream window, so that instructions do not wait for credit. rfc9204#2.1.3 */
 export const QPACK_ENCODER_IN_FLIGHT = 16384;
 

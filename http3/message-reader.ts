@@ -28,6 +28,7 @@ export interface ReaderOwner {
 }
 
 const NONE: Uint8Array[] = [];
+const ONE = new Uint8Array(1);
 
 /** Reads one message: sections and content, in turn. One call at a time. */
 export class MessageReader {
@@ -39,6 +40,8 @@ export class MessageReader {
   #at = 0;
   #state: "open" | "ended" | "failed" = "open";
   #error: unknown = null;
+  #waiting = false;
+  #rounds = 0;
   #trailers: readonly Field[] | null = null;
 
   constructor(stream: ReceiveStream, kind: "request" | "push", owner: ReaderOwner) {
@@ -65,6 +68,11 @@ export class MessageReader {
   /** The trailer section, once `read` gave null: empty where there was none. */
   get trailers(): readonly Field[] | null {
     return this.#trailers;
+  }
+
+  /** Where somebody waits for the peer: a number that grows as bytes come. Null where nobody waits. */
+  get waitsAt(): number | null {
+    return this.#waiting ? this.#rounds : null;
   }
 
   /** Bytes that came before this reader was made. */
@@ -135,7 +143,13 @@ export class MessageReader {
       }
       if (event !== null) return event;
       if (this.#at === this.#pieces.length) {
-        this.#pieces = await this.stream.readMany({ maxBytes: READ_AHEAD });
+        this.#waiting = true;
+        try {
+          this.#pieces = await this.stream.readMany({ maxBytes: READ_AHEAD });
+        } finally {
+          this.#waiting = false;
+        }
+        this.#rounds++;
         this.#at = 0;
         if (this.#pieces.length === 0) {
           this.#frames.end();
@@ -184,6 +198,23 @@ export class MessageReader {
       );
     }
     return told;
+  }
+
+  /** The rest is not wanted: takes the message's end where it is there already, else gives up reading as `cancel`. */
+  finish(code: number, error: unknown): void {
+    if (this.#state !== "open") return;
+    if (this.sequence.begun && this.#at === this.#pieces.length && !this.stream.locked) {
+      try {
+        if (this.#frames.next() === null && this.stream.tryRead(ONE) === null) {
+          this.#frames.end();
+          this.#end();
+          return;
+        }
+      } catch {
+        // What it was that broke off or is malformed is not asked any more.
+      }
+    }
+    this.cancel(code, error);
   }
 
   /** Gives up reading: STOP_SENDING with `code`. Later reads reject with `error`. */

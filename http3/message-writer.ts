@@ -52,6 +52,11 @@ export class MessageWriter {
     return this.#state === "ended";
   }
 
+  /** See {@link Outlet.waitsAt}. */
+  get waitsAt(): number | null {
+    return this.over ? null : this.#outlet.waitsAt;
+  }
+
   /** Why it was given up, or null. */
   get error(): unknown {
     return this.#error;

@@ -30,6 +30,11 @@ export interface Http3Options {
   readonly grease?: boolean;
   /** Server: how long a request's header section may take. Default 60,000; 0: for ever. */
   readonly headersTimeout?: number;
+  /**
+   * Server: how long a request may be without progress where the handler waits for its client, to send or to take more;
+   * tunnels (CONNECT) may be silent. It is cancelled after that time, or up to twice that. Default 300,000; 0: for ever.
+   */
+  readonly stallTimeout?: number;
   /** Unidirectional streams of an extension, by type. */
   readonly uniStreams?: ReadonlyMap<number, ExtensionStream<ReceiveStream>>;
   /** Bidirectional streams of an extension, by the type that begins them. */

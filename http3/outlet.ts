@@ -5,10 +5,15 @@ import type { SendStream } from "../src/index.ts";
 /** What `write` gives back where nothing has to be waited for. */
 export const DONE: Promise<void> = Promise.resolve();
 
+/** Bytes that are given to the stream at a time where it has no room. */
+const PART = 262_144;
+
 /** A stream's writing side: what fits its buffer goes there at once, the rest waits in order. */
 export class Outlet {
   readonly stream: SendStream;
   #tail: Promise<void> | null = null;
+  /** Bytes that the stream's buffer has taken. */
+  #given = 0;
 
   constructor(stream: SendStream) {
     this.stream = stream;
@@ -17,6 +22,11 @@ export class Outlet {
   /** Whether something waits for room. */
   get waiting(): boolean {
     return this.#tail !== null;
+  }
+
+  /** Where something waits for room: a number that grows as the peer acknowledges. Null where nothing waits. */
+  get waitsAt(): number | null {
+    return this.#tail === null ? null : this.#given - this.stream.bufferedBytes;
   }
 
   /**
@@ -33,6 +43,7 @@ export class Outlet {
     } catch (error) {
       return Promise.reject(error as Error);
     }
+    this.#given += taken;
     return taken === bytes.length ? DONE : this.#queue(bytes.subarray(taken));
   }
 
@@ -48,7 +59,12 @@ export class Outlet {
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
-    await this.stream.write(bytes);
+    // In parts, so that progress shows.
+    for (let at = 0; at < bytes.length; at += PART) {
+      const part = bytes.length <= PART ? bytes : bytes.subarray(at, at + PART);
+      await this.stream.write(part);
+      this.#given += part.length;
+    }
   }
 
   /** Ends the stream after what was written: now (null) or when the promise resolves. Nothing happens where it failed. */

@@ -46,6 +46,8 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
   protected readonly writer: MessageWriter;
   #aborter: AbortController | null = null;
   #resetCounted = false;
+  #readAt: number | null = null;
+  #wroteAt: number | null = null;
 
   /** @internal */
   constructor(stream: Stream, host: StreamHost) {
@@ -131,6 +133,31 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
   stopReading(code: number = H3_ERROR.H3_NO_ERROR): void {
     this.reader.cancel(code, new Http3StreamError(code, "reading was given up"));
   }
+
+  /**
+   * Takes the end of what comes where it is there already, and else reads no more of it: for a message whose rest does
+   * not matter.
+   */
+  finishReading(code: number = H3_ERROR.H3_NO_ERROR): void {
+    if (!this.reader.over) this.reader.finish(code, new Http3StreamError(code, "reading was given up"));
+  }
+
+  /**
+   * @internal Whether the peer has made no progress since the last call though this side waits for it: to read more
+   * (not in tunnels, where silence is normal), or to write more.
+   */
+  stalled(): boolean {
+    const reading = this.isTunnel ? null : this.reader.waitsAt;
+    const writing = this.writer.waitsAt;
+    const still =
+      (reading !== null && reading === this.#readAt) || (writing !== null && writing === this.#wroteAt);
+    this.#readAt = reading;
+    this.#wroteAt = writing;
+    return still;
+  }
+
+  /** @internal */
+  protected abstract readonly isTunnel: boolean;
 
   /** Gives both directions up. */
   cancel(code: number = H3_ERROR.H3_REQUEST_CANCELLED, reason = "it was cancelled"): void {
@@ -275,6 +302,10 @@ export class ClientStream extends MessageStream {
     return this.writer.head(head, true, tunnel ? null : contentLengthOf(section));
   }
 
+  protected override get isTunnel(): boolean {
+    return this.request.method === "CONNECT";
+  }
+
   /** The response's head, once `response` resolved. */
   get responseHead(): ResponseHead | null {
     return this.#response;
@@ -340,6 +371,10 @@ export class ServerStream extends MessageStream {
   get request(): RequestHead {
     if (this.#request === null) throw new Http3StateError("the request's head has not come");
     return this.#request;
+  }
+
+  protected override get isTunnel(): boolean {
+    return this.#request?.method === "CONNECT";
   }
 
   /** @internal Whether the head has come. */

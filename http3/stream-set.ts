@@ -55,25 +55,37 @@ export class StreamSet {
     return this.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  /** Requests whose head has not come within `timeout` ms are rejected, from now on until there is none. */
-  watchHeads(timeout: number): void {
-    if (timeout === 0 || this.#timer !== null) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
+  /**
+   * From now on until there is none: requests whose head has not come within `heads` ms are rejected, and those whose
+   * client has neither sent nor taken anything for `stall` ms, or up to twice that, are cancelled. 0 for no limit.
+   */
+  watch(heads: number, stall: number): void {
+    if (this.#timer !== null || (heads === 0 && stall === 0)) return;
+    const period = Math.min(heads || Infinity, stall || Infinity);
+    let sinceStallCheck = 0;
+    const look = () => {
+      sinceStallCheck += period;
+      const stallCheck = stall > 0 && sinceStallCheck >= stall;
+      if (stallCheck) sinceStallCheck = 0;
       const now = performance.now();
-      let more = false;
       for (const stream of this.all()) {
-        if (!(stream instanceof ServerStream) || stream.hasRequest) continue;
-        if (now - stream.openedAt < timeout) more = true;
-        else stream.give(new Http3StreamError("H3_REQUEST_REJECTED", "the request's head took too long"));
+        if (!(stream instanceof ServerStream)) continue;
+        if (!stream.hasRequest) {
+          if (heads > 0 && now - stream.openedAt >= heads) {
+            stream.give(new Http3StreamError("H3_REQUEST_REJECTED", "the request's head took too long"));
+          }
+        } else if (stallCheck && stream.stalled()) {
+          stream.give(new Http3StreamError("H3_REQUEST_CANCELLED", "the client made no progress"));
+        }
       }
-      if (more) this.watchHeads(timeout);
-    }, timeout);
+      if (this.size === 0) this.stopWatching();
+    };
+    this.#timer = setInterval(look, period);
     this.#timer.unref();
   }
 
   stopWatching(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
   }
 }

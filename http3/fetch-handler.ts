@@ -1,0 +1,191 @@
+// Handlers in the shape of fetch: a Request comes, a Response goes.
+
+import type { ConnectionState } from "../src/index.ts";
+import { bodyOf, sendContent } from "./body.ts";
+import type { Http3Connection } from "./connection.ts";
+import { H3_ERROR, Http3Error } from "./errors.ts";
+import { fieldsOf, headersOf, httpDate } from "./headers.ts";
+import type { Priority } from "./priority.ts";
+import type { ServerStream } from "./request-stream.ts";
+
+/** What is known about a request beside the Request. */
+export class RequestContext {
+  /** The request stream beneath; who takes it over answers it all by itself, and returns nothing. */
+  readonly stream: ServerStream;
+  /** Trailers of the response: what is there when its body has ended is sent. */
+  readonly responseTrailers = new Headers();
+  /** Resolves with the request's trailers when its body was read to the end; rejects where it broke off. */
+  readonly trailers: Promise<Headers>;
+  readonly #resolveTrailers: (trailers: Headers) => void;
+  readonly #rejectTrailers: (error: unknown) => void;
+
+  /** @internal */
+  constructor(stream: ServerStream) {
+    this.stream = stream;
+    let resolve: (trailers: Headers) => void = () => {};
+    let reject: (error: unknown) => void = () => {};
+    this.trailers = new Promise((one, other) => ([resolve, reject] = [one, other]));
+    // Nobody has to look at it.
+    this.trailers.catch(() => {});
+    this.#resolveTrailers = resolve;
+    this.#rejectTrailers = reject;
+  }
+
+  get connection(): Http3Connection {
+    return this.stream.connection;
+  }
+
+  /** The client's address, as `192.0.2.1:443` or `[2001:db8::1]:443`. */
+  get remoteAddress(): string {
+    return this.connection.quic.remoteAddress;
+  }
+
+  get localAddress(): string {
+    return this.connection.quic.localAddress;
+  }
+
+  /** What TLS has negotiated: cipher, server name, the client's certificates … */
+  get tls(): ConnectionState {
+    return this.connection.quic.connectionState();
+  }
+
+  /** What the client said about the response's priority, rfc9218. It may change. */
+  get priority(): Priority {
+    return this.stream.priority;
+  }
+
+  /** Sends an interim response (1xx) before the final one. rfc9110#15.2 */
+  informational(status: number, headers?: HeadersInit): Promise<void> {
+    return this.stream.informational(status, fieldsOf(new Headers(headers)));
+  }
+
+  /**
+   * Sends 103 Early Hints, rfc8297: what the client can fetch while the response is made.
+   *
+   * @param links - values of Link fields, as `</style.css>; rel=preload; as=style`
+   */
+  earlyHints(...links: readonly string[]): Promise<void> {
+    return this.stream.informational(
+      103,
+      links.map((value) => ({ name: "link", value })),
+    );
+  }
+
+  /** @internal */
+  bodyRead(): void {
+    this.#resolveTrailers(headersOf(this.stream.trailers ?? []));
+  }
+
+  /** @internal */
+  bodyFailed(error: unknown): void {
+    this.#rejectTrailers(error);
+  }
+}
+
+/**
+ * Answers a request. Undefined says that the handler has answered, or will, through `context.stream`. What it throws is
+ * answered with 500, or resets the stream where the response has begun.
+ */
+export type FetchHandler = (
+  request: Request,
+  context: RequestContext,
+) => Response | undefined | void | Promise<Response | undefined | void>;
+
+/** The request as fetch has it. @throws where `Request` refuses it, as it does TRACE. */
+export function requestOf(stream: ServerStream, context: RequestContext): Request {
+  const { request } = stream;
+  const init: RequestInit & { duplex: "half" } = {
+    method: request.method,
+    headers: headersOf(request.fields),
+    signal: stream.signal,
+    duplex: "half",
+  };
+  if (request.method !== "GET" && request.method !== "HEAD" && request.contentLength !== 0) {
+    init.body = bodyOf(stream, {
+      onEnd: () => context.bodyRead(),
+      onError: (error) => context.bodyFailed(error),
+      onCancel: () => stream.finishReading(),
+    }) as NonNullable<RequestInit["body"]>;
+  }
+  return new Request(`${request.scheme}://${request.authority}${request.path}`, init);
+}
+
+/**
+ * Runs a handler and sends what it answers.
+ *
+ * @param onError - told of what the handler, or a response's body, fails with
+ */
+export async function serveFetch(
+  stream: ServerStream,
+  handler: FetchHandler,
+  onError: (error: unknown, stream: ServerStream) => void,
+): Promise<void> {
+  const context = new RequestContext(stream);
+  let request: Request;
+  try {
+    request = requestOf(stream, context);
+  } catch {
+    // Methods and targets that Request refuses: TRACE, `*`.
+    await answer(stream, 501);
+    return;
+  }
+  try {
+    const response = await handler(request, context);
+    if (response === undefined) return;
+    await sendResponse(stream, response, context);
+  } catch (error) {
+    // A client that leaves is no failure of the handler's.
+    if (stream.writeEnded || (error instanceof Http3Error && error.remote)) {
+      stream.finishReading();
+      return;
+    }
+    onError(error, stream);
+    await answer(stream, 500);
+  }
+}
+
+async function sendResponse(stream: ServerStream, response: Response, context: RequestContext): Promise<void> {
+  const { body, status } = response;
+  // Response.error(), and what is no final status.
+  if (!(status >= 200 && status <= 999)) throw new TypeError(`a response with status ${status} cannot be sent`);
+  const fields = fieldsOf(response.headers);
+  // rfc9110#6.6.1 An origin server with a clock MUST generate a Date header field in all 2xx, 3xx and 4xx responses.
+  if (!response.headers.has("date")) fields.push({ name: "date", value: httpDate() });
+  if (body === null && needsLength(stream.request.method, status) && !response.headers.has("content-length")) {
+    fields.push({ name: "content-length", value: "0" });
+  }
+  try {
+    await stream.respond(status, fields);
+  } catch (error) {
+    void body?.cancel(error).catch(() => {});
+    throw error;
+  }
+  if (body !== null) {
+    if (stream.request.method === "HEAD" || status === 204 || status === 304) void body.cancel().catch(() => {});
+    else await sendContent(body, stream);
+  }
+  await stream.end(fieldsOf(context.responseTrailers));
+  // What the handler has not read by now, nobody will; who has its body reads on.
+  stream.finishReading();
+}
+
+const needsLength = (method: string, status: number) => method !== "HEAD" && status !== 204 && status !== 304;
+
+/** Ends a stream for a failure: with a response where none has begun, else with a reset. Never rejects. */
+export async function answer(stream: ServerStream, status: number): Promise<void> {
+  if (stream.headSent) {
+    // rfc9114#4.1.1: truncation must not look like success.
+    if (!stream.writeEnded) stream.cancel(H3_ERROR.H3_INTERNAL_ERROR, "the response could not be made");
+    return;
+  }
+  try {
+    await stream.respond(status, [
+      { name: "content-length", value: "0" },
+      { name: "date", value: httpDate() },
+    ]);
+    await stream.end();
+  } catch {
+    // The client has left.
+  }
+  stream.finishReading();
+}
