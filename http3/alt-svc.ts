@@ -15,7 +15,8 @@ export interface AltSvcOptions {
 }
 
 /** ALPN names in the form of Alt-Svc: percent-encoded tokens. rfc7838#3 */
-const protocolId = (name: string) => encodeURIComponent(name).replace(/[()]/g, (char) => `%${char.charCodeAt(0).toString(16)}`);
+const protocolId = (name: string) =>
+  encodeURIComponent(name).replace(/[()]/g, (char) => `%${char.charCodeAt(0).toString(16)}`);
 
 /**
  * The value of an Alt-Svc field: an HTTP/1 or HTTP/2 server of the same origin sends it so that clients come here.
@@ -28,7 +29,8 @@ const protocolId = (name: string) => encodeURIComponent(name).replace(/[()]/g, (
  */
 export function altSvc(options: AltSvcOptions): string {
   const { port, host = "", maxAge = 86_400, persist = false, protocols = ["h3"] } = options;
-  if (!Number.isInteger(port) || port < 1 || port > 65535) throw new RangeError(`a port from 1 to 65535, not ${port}`);
+  if (!Number.isInteger(port) || port < 1 || port > 65535)
+    throw new RangeError(`a port from 1 to 65535, not ${port}`);
   if (!Number.isInteger(maxAge) || maxAge < 0) throw new RangeError(`seconds from 0, not ${maxAge}`);
   const authority = `${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`;
   if (/["\\\s]/.test(authority)) throw new RangeError(`${JSON.stringify(host)} is no host`);

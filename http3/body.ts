@@ -13,14 +13,21 @@ export interface BodyOptions {
   onCancel(reason: unknown): void;
 }
 
-/** The content that comes on a stream; nothing is read that is not asked for. */
-export function bodyOf(stream: MessageStream, options: BodyOptions): ReadableStream<Uint8Array> {
+/**
+ * Content that comes, as a stream; nothing is read that is not asked for.
+ *
+ * @param read - the next part, null at the end
+ */
+export function bodyOf(
+  read: () => Promise<Uint8Array | null>,
+  options: BodyOptions,
+): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         let chunk: Uint8Array | null;
         try {
-          chunk = await stream.read();
+          chunk = await read();
         } catch (error) {
           options.onError?.(error);
           throw error;

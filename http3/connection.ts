@@ -31,6 +31,7 @@ import { Queue } from "./queue.ts";
 import { Allowance } from "./rate.ts";
 import { ClientStream, type MessageStream, ServerStream, type StreamHost } from "./request-stream.ts";
 import { DEFAULT_SETTINGS, encodeSettings, type Settings } from "./settings.ts";
+import { StreamOpener } from "./stream-opener.ts";
 import { StreamSet } from "./stream-set.ts";
 import { checkBidirectional, PeerUniStreams } from "./streams.ts";
 import {
@@ -71,6 +72,7 @@ export class Http3Connection implements AsyncDisposable {
   /** What the peer's GOAWAY said; -1 before. */
   #peerGoaway = -1;
   #shuttingDown = false;
+  readonly #opener: StreamOpener;
   #nextStream = 0;
   #failure: Error | null = null;
   readonly #resets = new Allowance(limits.RESET_BURST, limits.RESETS_PER_SECOND);
@@ -87,6 +89,7 @@ export class Http3Connection implements AsyncDisposable {
    */
   constructor(quic: Connection, options: Http3Options = {}) {
     this.quic = quic;
+    this.#opener = new StreamOpener(quic);
     this.role = quic.role;
     this.#options = options;
     const maxFieldSectionSize = options.maxHeaderListSize ?? limits.FIELD_SECTION_SIZE;
@@ -355,7 +358,7 @@ export class Http3Connection implements AsyncDisposable {
       if (!enableConnectProtocol) throw new Http3StateError("the server takes no extended CONNECT");
     }
     this.#mustAcceptRequests();
-    const quicStream = await this.quic.openStream(options).catch((error: unknown) => {
+    const quicStream = await this.#opener.open(options?.signal).catch((error: unknown) => {
       throw this.#translate(error);
     });
     try {
@@ -405,6 +408,7 @@ export class Http3Connection implements AsyncDisposable {
       (this.#pushes as ServerPushes).stop();
       return;
     }
+    this.#opener.stop(new GoingAwayError(true));
     for (const stream of this.#streams.all()) {
       if (stream.id < id) continue;
       const error = new Http3StreamError("H3_REQUEST_REJECTED", "the server is going away", { remote: true });
@@ -439,6 +443,7 @@ export class Http3Connection implements AsyncDisposable {
     signal?.addEventListener("abort", aborted, { once: true });
     try {
       if (!begun) {
+        this.#opener.stop(new GoingAwayError(false));
         this.#say(encodeFinalWarning(this.role));
         if (this.role === "server") {
           // What is on its way gets here before the second GOAWAY says which requests did.

@@ -67,7 +67,8 @@ export type Http3ErrorCode =
   | "ERR_HTTP3_STREAM"
   | "ERR_HTTP3_FIELD"
   | "ERR_HTTP3_STATE"
-  | "ERR_HTTP3_GOING_AWAY";
+  | "ERR_HTTP3_GOING_AWAY"
+  | "ERR_HTTP3_TIMEOUT";
 
 /** Options of the errors of HTTP/3. */
 export interface Http3ErrorOptions {
@@ -143,6 +144,17 @@ export class GoingAwayError extends Http3Error {
       `${who} is shutting the connection down; send the request on another one`,
       { remote },
     );
+  }
+}
+
+/** Something took longer than an option allows: its name stands in `option`. */
+export class Http3TimeoutError extends Http3Error {
+  override readonly timeout = true;
+  readonly option: "connectTimeout" | "headersTimeout" | "bodyTimeout";
+
+  constructor(option: Http3TimeoutError["option"], message: string) {
+    super("ERR_HTTP3_TIMEOUT", H3_ERROR.H3_REQUEST_CANCELLED, message);
+    this.option = option;
   }
 }
 

@@ -101,7 +101,7 @@ export function requestOf(stream: ServerStream, context: RequestContext): Reques
     duplex: "half",
   };
   if (request.method !== "GET" && request.method !== "HEAD" && request.contentLength !== 0) {
-    init.body = bodyOf(stream, {
+    init.body = bodyOf(() => stream.read(), {
       onEnd: () => context.bodyRead(),
       onError: (error) => context.bodyFailed(error),
       onCancel: () => stream.finishReading(),
@@ -144,14 +144,23 @@ export async function serveFetch(
   }
 }
 
-async function sendResponse(stream: ServerStream, response: Response, context: RequestContext): Promise<void> {
+async function sendResponse(
+  stream: ServerStream,
+  response: Response,
+  context: RequestContext,
+): Promise<void> {
   const { body, status } = response;
   // Response.error(), and what is no final status.
-  if (!(status >= 200 && status <= 999)) throw new TypeError(`a response with status ${status} cannot be sent`);
+  if (!(status >= 200 && status <= 999))
+    throw new TypeError(`a response with status ${status} cannot be sent`);
   const fields = fieldsOf(response.headers);
   // rfc9110#6.6.1 An origin server with a clock MUST generate a Date header field in all 2xx, 3xx and 4xx responses.
   if (!response.headers.has("date")) fields.push({ name: "date", value: httpDate() });
-  if (body === null && needsLength(stream.request.method, status) && !response.headers.has("content-length")) {
+  if (
+    body === null &&
+    needsLength(stream.request.method, status) &&
+    !response.headers.has("content-length")
+  ) {
     fields.push({ name: "content-length", value: "0" });
   }
   try {
@@ -161,7 +170,8 @@ async function sendResponse(stream: ServerStream, response: Response, context: R
     throw error;
   }
   if (body !== null) {
-    if (stream.request.method === "HEAD" || status === 204 || status === 304) void body.cancel().catch(() => {});
+    if (stream.request.method === "HEAD" || status === 204 || status === 304)
+      void body.cancel().catch(() => {});
     else await sendContent(body, stream);
   }
   await stream.end(fieldsOf(context.responseTrailers));

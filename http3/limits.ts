@@ -74,3 +74,26 @@ export const MAX_DATA_FRAME = 1_048_576;
 
 /** Requests of a connection that wait for the application to accept them. QUIC's limit on streams (100 by default) bounds them too, but is freed by a reset. Stops: rapid resets. */
 export const WAITING_REQUESTS = 200;
+
+/** Milliseconds for which a client holds a body back that it sends with "Expect: 100-continue". As curl; no attack: rfc9110#10.1.1 says that a client does not wait for ever. */
+export const CONTINUE_TIMEOUT = 1000;
+
+/** Milliseconds until a response's head is there, and between parts of its body. As Node's fetch. Stops: servers that hold a client's requests for ever. */
+export const RESPONSE_TIMEOUT = 300_000;
+
+/** Milliseconds by which HTTP/3 goes first where there is something to fall back to: as long as it takes a handshake to go round the world. rfc8305#5 */
+export const FALLBACK_DELAY = 250;
+
+/** Origins whose alternative services are remembered. Stops: memory by servers that redirect from one origin to the next. */
+export const ALT_SVC_ORIGINS = 1000;
+
+/** Alternatives remembered for an origin, and characters of a field that are looked at. Stops: memory and time by long lists. */
+export const ALT_SVC_ALTERNATIVES = 4;
+export const ALT_SVC_LENGTH = 4096;
+
+/** Seconds for which an alternative is believed at most: a month. Stops: a mistake, or a takeover of a host for a day, that lasts for years. rfc7838#9.2 */
+export const ALT_SVC_MAX_AGE = 2_592_000;
+
+/** Milliseconds for which HTTP/3 is not tried again where it failed; doubled with each failure up to the second figure. Stops: each request waiting for a network that lets no UDP through. */
+export const BROKEN_FOR = 300_000;
+export const BROKEN_FOR_MOST = 172_800_000;

@@ -48,6 +48,7 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
   #resetCounted = false;
   #readAt: number | null = null;
   #wroteAt: number | null = null;
+  #whenOver: (() => void) | null = null;
 
   /** @internal */
   constructor(stream: Stream, host: StreamHost) {
@@ -159,6 +160,11 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
   /** @internal */
   protected abstract readonly isTunnel: boolean;
 
+  /** Ends what goes out before it is whole: the peer may answer all the same. Default H3_REQUEST_CANCELLED. */
+  stopWriting(code: number = H3_ERROR.H3_REQUEST_CANCELLED): void {
+    if (!this.writer.over) this.writer.reset(code, new Http3StreamError(code, "writing was given up"));
+  }
+
   /** Gives both directions up. */
   cancel(code: number = H3_ERROR.H3_REQUEST_CANCELLED, reason = "it was cancelled"): void {
     this.give(new Http3StreamError(code, reason));
@@ -181,7 +187,9 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
       const onOver = () => {
         const { reason } = context as { reason: unknown };
         if (reason instanceof StreamClosedError) return;
-        aborter.abort(this.writer.error ?? this.onWriteError(reason));
+        const told = this.writer.error ?? this.onWriteError(reason);
+        this.peerStopped(told);
+        aborter.abort(told);
       };
       if (context.aborted) onOver();
       else context.addEventListener("abort", onOver, { once: true });
@@ -263,8 +271,26 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
   /** The peer reset what it was sending. */
   protected abstract peerReset(error: Http3StreamError): void;
 
+  /** The peer reads no more, or the connection is over; where somebody listens for it. */
+  protected peerStopped(_error: unknown): void {}
+
   #settle(): void {
-    if (this.reader.over && this.writer.over) this.host.onStreamOver(this);
+    if (!this.reader.over || !this.writer.over) return;
+    this.host.onStreamOver(this);
+    this.forgotten();
+  }
+
+  /** @internal Calls back once, when both sides are over or the connection is. */
+  whenOver(callback: () => void): void {
+    if (this.reader.over && this.writer.over) callback();
+    else this.#whenOver = callback;
+  }
+
+  /** @internal The connection has nothing to do with it any more. */
+  forgotten(): void {
+    const callback = this.#whenOver;
+    this.#whenOver = null;
+    callback?.();
   }
 }
 
@@ -389,6 +415,9 @@ export class ServerStream extends MessageStream {
       section = await this.reader.section();
     } catch (error) {
       if (tooLarge(error)) await this.#answerTooLarge();
+      // rfc9114#4.1: there is not enough of a request for a response.
+      else
+        this.give(new Http3StreamError("H3_REQUEST_INCOMPLETE", "the request broke off", { cause: error }));
       return false;
     }
     if (section === "too-large") {
@@ -491,6 +520,12 @@ export class ServerStream extends MessageStream {
 
   /** The request is incomplete: its reader is told. Whether the response is still wanted is for STOP_SENDING to say. */
   protected override peerReset(): void {}
+
+  /** rfc9114#4.1.1: a client that wants no response has cancelled its request; one that says H3_NO_ERROR may still send. */
+  protected override peerStopped(error: unknown): void {
+    if (!(error instanceof Http3StreamError) || error.errorCode === H3_ERROR.H3_NO_ERROR) return;
+    this.give(error);
+  }
 }
 
 function tooLarge(error: unknown): boolean {

@@ -94,7 +94,10 @@ export class Server extends EventEmitter<Events> implements AsyncDisposable {
       throw new InvalidOptionError("fetch", "one function: give one of fetch, handler and stream");
     }
     if (options.ALPNProtocols?.includes(H3_ALPN) === false) {
-      throw new InvalidOptionError("ALPNProtocols", 'the name "h3" has to be among them; leave it out for the default');
+      throw new InvalidOptionError(
+        "ALPNProtocols",
+        'the name "h3" has to be among them; leave it out for the default',
+      );
     }
     this.#options = options;
   }
@@ -256,7 +259,10 @@ export class Server extends EventEmitter<Events> implements AsyncDisposable {
 
   #handlerFailed(error: unknown, stream: ServerStream | null): void {
     if (this.listenerCount("handlerError") > 0 && stream !== null) this.emit("handlerError", error, stream);
-    else process.emitWarning(error instanceof Error ? error : new Error(String(error)), { code: "QUIC_TS_HTTP3_HANDLER" });
+    else
+      process.emitWarning(error instanceof Error ? error : new Error(String(error)), {
+        code: "QUIC_TS_HTTP3_HANDLER",
+      });
   }
 
   /** Replaces the certificate without a restart, see `Listener.setIdentity`. */
@@ -305,7 +311,8 @@ export class Server extends EventEmitter<Events> implements AsyncDisposable {
     for (const connection of this.#connections) connection.close();
     await Promise.all(listeners.map((listener) => listener.close()));
     await Promise.all([...this.#connections].map(({ closed }) => closed));
-    if (this.#own !== null && this.#own.transport !== this.#options.transport) await this.#own.transport.close();
+    if (this.#own !== null && this.#own.transport !== this.#options.transport)
+      await this.#own.transport.close();
     this.emit("close");
   }
 

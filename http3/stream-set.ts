@@ -44,8 +44,10 @@ export class StreamSet {
 
   /** The connection is over. What came of them can still be read. */
   clear(): void {
-    for (const stream of this.#streams) stream.slot = -1;
-    this.#streams.length = 0;
+    for (const stream of this.#streams.splice(0)) {
+      stream.slot = -1;
+      stream.forgotten();
+    }
     for (const wake of this.#idle.splice(0)) wake();
     this.stopWatching();
   }

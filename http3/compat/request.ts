@@ -1,9 +1,10 @@
 // A request as (req, res) handlers know it.
 
-import { IncomingMessage } from "node:http";
+import { type IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
 import { H3_ERROR, Http3StreamError } from "../errors.ts";
 import type { ServerStream } from "../request-stream.ts";
+import { distinct, headersObject } from "./headers-object.ts";
 import { Http3Socket } from "./socket.ts";
 
 /** IncomingMessage as it is without its types' fixed property list. */
@@ -26,6 +27,7 @@ const Incoming = IncomingMessage as unknown as new (socket: unknown) => Readable
 export class Http3ServerRequest extends Incoming {
   readonly #stream: ServerStream;
   #reading = false;
+  #headers: IncomingHttpHeaders | null = null;
 
   /** @internal */
   constructor(stream: ServerStream) {
@@ -63,6 +65,32 @@ export class Http3ServerRequest extends Incoming {
     return this.#stream.request.scheme;
   }
 
+  /** The fields by name, joined as node:http joins them. */
+  get headers(): IncomingHttpHeaders {
+    return (this.#headers ??= headersObject(this.rawHeaders));
+  }
+
+  set headers(_headers: unknown) {}
+
+  get headersDistinct(): NodeJS.Dict<string[]> {
+    return distinct(this.rawHeaders);
+  }
+
+  set headersDistinct(_headers: unknown) {}
+
+  /** Empty until the content was read to its end. */
+  get trailers(): NodeJS.Dict<string> {
+    return headersObject(this.rawTrailers) as NodeJS.Dict<string>;
+  }
+
+  set trailers(_trailers: unknown) {}
+
+  get trailersDistinct(): NodeJS.Dict<string[]> {
+    return distinct(this.rawTrailers);
+  }
+
+  set trailersDistinct(_trailers: unknown) {}
+
   /** The client gave up. */
   #gone(reason: unknown): void {
     // What it had sent whole can still be read.
@@ -74,6 +102,8 @@ export class Http3ServerRequest extends Incoming {
 
   override _read(): void {
     if (this.#reading) return;
+    // IncomingMessage is made so that nothing is read ahead before somebody reads.
+    (this as unknown as { _readableState: { readingMore: boolean } })._readableState.readingMore = false;
     this.#reading = true;
     this.#stream.read().then(
       (chunk) => {

@@ -152,7 +152,9 @@ export class Http3ServerResponse extends Response {
       throw codedError("ERR_HTTP_HEADERS_SENT", "Cannot write headers after they are sent to the client");
     }
     if (!Number.isInteger(status) || status < 200 || status > 999) {
-      throw Object.assign(new RangeError(`Invalid status code: ${status}`), { code: "ERR_HTTP_INVALID_STATUS_CODE" });
+      throw Object.assign(new RangeError(`Invalid status code: ${status}`), {
+        code: "ERR_HTTP_INVALID_STATUS_CODE",
+      });
     }
     this.#setAll(typeof message === "string" ? headers : (message ?? headers));
     this.statusCode = status;
@@ -175,7 +177,10 @@ export class Http3ServerResponse extends Response {
     // [name, value, …] or [[name, value], …], where names may come again.
     const pairs: [string, Value][] = Array.isArray(headers[0])
       ? (headers as [string, Value][])
-      : Array.from({ length: headers.length >> 1 }, (_, i) => [headers[2 * i] as string, headers[2 * i + 1] as Value]);
+      : Array.from({ length: headers.length >> 1 }, (_, i) => [
+          headers[2 * i] as string,
+          headers[2 * i + 1] as Value,
+        ]);
     for (const [name] of pairs) this.removeHeader(name);
     for (const [name, value] of pairs) this.appendHeader(name, value as string);
   }
@@ -226,7 +231,10 @@ export class Http3ServerResponse extends Response {
 
   #inform(status: number, fields: readonly Field[], callback?: () => void): void {
     if (this.#headersSent || this.#destroyed) return;
-    this.#stream.informational(status, fields).then(() => callback?.(), (error: Error) => this.#failed(error));
+    this.#stream.informational(status, fields).then(
+      () => callback?.(),
+      (error: Error) => this.#failed(error),
+    );
   }
 
   // ---- content
@@ -250,7 +258,10 @@ export class Http3ServerResponse extends Response {
       });
     }
     this.flushHeaders();
-    const bytes = typeof chunk === "string" ? Buffer.from(chunk, typeof encoding === "string" ? encoding : "utf8") : chunk;
+    const bytes =
+      typeof chunk === "string"
+        ? Buffer.from(chunk, typeof encoding === "string" ? encoding : "utf8")
+        : chunk;
     if (!this.#hasContent) {
       if (done !== undefined) process.nextTick(done);
       return true;
@@ -291,14 +302,18 @@ export class Http3ServerResponse extends Response {
     encoding?: BufferEncoding | (() => void),
     callback?: () => void,
   ): this {
-    const done = [chunk, encoding, callback].find((one) => typeof one === "function") as (() => void) | undefined;
+    const done = [chunk, encoding, callback].find((one) => typeof one === "function") as
+      (() => void) | undefined;
     if (this.#ended || this.#destroyed) {
       if (done !== undefined) process.nextTick(done);
       return this;
     }
     if (done !== undefined) this.once("finish", done);
     if (typeof chunk === "string" || chunk instanceof Uint8Array) {
-      const bytes = typeof chunk === "string" ? Buffer.from(chunk, typeof encoding === "string" ? encoding : "utf8") : chunk;
+      const bytes =
+        typeof chunk === "string"
+          ? Buffer.from(chunk, typeof encoding === "string" ? encoding : "utf8")
+          : chunk;
       if (!this.#headersSent && this.#hasContent && !this.hasHeader("content-length")) {
         this.setHeader("content-length", bytes.length);
       }
@@ -330,7 +345,10 @@ export class Http3ServerResponse extends Response {
     validateHeaderName(name);
     validateHeaderValue(name, value);
     const lower = name.toLowerCase();
-    this.#trailers = [...this.#trailers.filter((field) => field.name !== lower), makeField(lower, String(value))];
+    this.#trailers = [
+      ...this.#trailers.filter((field) => field.name !== lower),
+      makeField(lower, String(value)),
+    ];
   }
 
   // ---- the end
@@ -369,7 +387,10 @@ export class Http3ServerResponse extends Response {
     if (this.#destroyed || this.#finished) return this;
     this.#destroyed = true;
     this.#error = error ?? null;
-    this.#stream.cancel(error === undefined ? H3_ERROR.H3_REQUEST_CANCELLED : H3_ERROR.H3_INTERNAL_ERROR, "the response was destroyed");
+    this.#stream.cancel(
+      error === undefined ? H3_ERROR.H3_REQUEST_CANCELLED : H3_ERROR.H3_INTERNAL_ERROR,
+      "the response was destroyed",
+    );
     if (error !== undefined) process.nextTick(() => this.#emitError(error));
     this.#close();
     return this;

@@ -38,6 +38,28 @@ void (async () => {
 const ca = made.cert;
 `;
 
+/** The same for examples of HTTP/3: a server at the place where they look for one. */
+const http3Entry = pathToFileURL(join(root, "http3/index.ts")).href;
+const HTTP3_SURROUNDINGS = `
+import * as quic from ${JSON.stringify(entry)};
+import * as http3 from ${JSON.stringify(http3Entry)};
+const made = quic.selfSigned();
+const ca = made.cert;
+const there = new http3.Server({ ...made, fetch: () => new Response("hello") });
+await there.listen(0, "127.0.0.1");
+const { port } = there.address();
+`;
+
+function http3Program(example: string): string {
+  const body = example
+    .replaceAll(/^import (\{[^}]*\}) from "quic-ts\/http3";$/gm, "const $1 = http3;")
+    .replaceAll(/^import (\{[^}]*\}) from "quic-ts";$/gm, "const $1 = quic;")
+    .replaceAll(/"https:\/\/localhost:4433([^"]*)"/g, "`https://localhost:${port}$1`")
+    .replaceAll(/\.listen\(4433/g, ".listen(0");
+  assert.doesNotMatch(body, /^import .*quic-ts/m);
+  return `${HTTP3_SURROUNDINGS}\n{\n${body}\n}\nconsole.log("ran to its end");\nprocess.exit(0);\n`;
+}
+
 /** Ports in examples are for readers; here any free one is taken. */
 function program(example: string): string {
   const body = example
@@ -64,14 +86,20 @@ async function run(source: string, name: string): Promise<void> {
 }
 
 let count = 0;
-for (const name of readdirSync(join(root, "src")).filter((one) => one.endsWith(".ts"))) {
-  const source = readFileSync(join(root, "src", name), "utf8");
+const sources = ["src", "http3"].flatMap((folder) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((one) => one.endsWith(".ts"))
+    .map((one) => `${folder}/${one}`),
+);
+for (const name of sources) {
+  const source = readFileSync(join(root, name), "utf8");
   for (const [, comment] of source.matchAll(/\/\*\*([\s\S]*?)\*\//g)) {
     const example = /@example\n([\s\S]*?)(?=\n\s*\*\s*@|\n\s*\*\s*$|\n\s*$|$)/.exec(comment!)?.[1];
     if (example === undefined) continue;
     const code = example.replaceAll(/^\s*\* ?/gm, "");
     const number = ++count;
-    test(`src/${name}: example ${number}`, () => run(program(code), `example-${number}.mts`));
+    const make = name.startsWith("http3/") ? http3Program : program;
+    test(`${name}: example ${number}`, () => run(make(code), `example-${number}.mts`));
   }
 }
 

@@ -1,0 +1,205 @@
+// A client's connections: one for each origin, made when it is needed.
+
+import {
+  type Config,
+  type Connection,
+  type TlsOptions,
+  Transport,
+  type TransportOptions,
+} from "../../src/index.ts";
+import { Http3Connection } from "../connection.ts";
+import { Http3StateError, Http3TimeoutError } from "../errors.ts";
+import { H3_ALPN, type Http3Options } from "../options.ts";
+
+/** Settings of a client's connections. */
+export interface PoolOptions extends Http3Options {
+  /** TLS: `ca`, `cert`, `key`, `rejectUnauthorized` …; ALPN is `h3`, and the server's name that of the origin. */
+  readonly tls?: Omit<TlsOptions, "ALPNProtocols">;
+  /** Settings of the QUIC connections: `maxIdleTimeout` says how long one is kept that nobody uses. */
+  readonly config?: Config;
+  /** Settings of the socket; or a transport of yours, which the client then does not close. */
+  readonly transport?: TransportOptions | Transport;
+  /** How long a connection may take to be made, ms. Default: `config.handshakeTimeout`, for each address of the host. */
+  readonly connectTimeout?: number;
+}
+
+/** Where an origin is served. */
+export interface Place {
+  readonly host: string;
+  readonly port: number;
+  /** Whose certificate it has to have: the origin's host, wherever the server is. */
+  readonly servername: string;
+}
+
+/** A connection that is open or being opened; how many wait for it. */
+interface Entry {
+  readonly opening: Promise<Http3Connection>;
+  readonly aborter: AbortController;
+  connection: Http3Connection | null;
+  waiting: number;
+}
+
+/** The place that a URL names itself. */
+export function placeOf(url: URL): Place {
+  const host = url.hostname.replace(/^\[|\]$/g, "");
+  return { host, port: Number(url.port || 443), servername: host };
+}
+
+/** The connections of one client. Those that end, or take no more requests, are forgotten by themselves. */
+export class ConnectionPool {
+  readonly #options: PoolOptions;
+  readonly #entries = new Map<string, Entry>();
+  /** All that are open, also those that only finish what they have. */
+  readonly #open = new Set<Http3Connection>();
+  #transport: Transport | null = null;
+  #users = 0;
+  #closed: Promise<void> | null = null;
+  #stopped = false;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** The connections there are. */
+  get connections(): ReadonlySet<Http3Connection> {
+    return this.#open;
+  }
+
+  /** The connection for an origin that could be used at once, or null. */
+  cached(origin: string): Http3Connection | null {
+    const connection = this.#entries.get(origin)?.connection ?? null;
+    return connection?.acceptsRequests === true ? connection : null;
+  }
+
+  /**
+   * The connection for an origin; a new one where there is none that takes requests. Several that ask at a time share it.
+   *
+   * rfc9114#3.1 Upon receiving a server certificate in the TLS handshake, the client MUST verify that the certificate is an
+   * acceptable match for the URI's origin server: the handshake is with the origin's name, wherever the server is.
+   * rfc9114#3.1 If the certificate cannot be verified with respect to the URI's origin server, the client MUST NOT consider
+   * the server authoritative for that origin: the handshake fails then.
+   * rfc9114#3.3: a connection is used for the origin that it was made for, and for no other.
+   *
+   * @throws what dialing throws; the signal's reason; {Http3StateError} after `close`
+   */
+  async get(origin: string, place: Place, signal?: AbortSignal): Promise<Http3Connection> {
+    if (this.#stopped) throw new Http3StateError("the client was closed; make another one");
+    signal?.throwIfAborted();
+    const usable = this.cached(origin);
+    if (usable !== null) return usable;
+    let entry = this.#entries.get(origin);
+    if (entry === undefined || entry.connection !== null) entry = this.#start(origin, place);
+    const { opening, aborter } = entry;
+    if (signal === undefined) {
+      entry.waiting++;
+      return opening;
+    }
+    entry.waiting++;
+    let onAbort: () => void = () => {};
+    try {
+      return await Promise.race([
+        opening,
+        new Promise<never>((_, reject) => {
+          onAbort = () => reject(signal.reason as Error);
+          signal.addEventListener("abort", onAbort, { once: true });
+        }),
+      ]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      // Nobody is left who wants it.
+      if (--entry.waiting === 0 && entry.connection === null) aborter.abort(signal.reason);
+    }
+  }
+
+  #start(origin: string, place: Place): Entry {
+    const aborter = new AbortController();
+    const entry: Entry = { aborter, connection: null, waiting: 0, opening: this.#dial(place, aborter) };
+    this.#entries.set(origin, entry);
+    const forget = () => {
+      if (this.#entries.get(origin) === entry) this.#entries.delete(origin);
+    };
+    entry.opening.then((connection) => {
+      entry.connection = connection;
+      void connection.closed.then(forget);
+    }, forget);
+    return entry;
+  }
+
+  async #dial(place: Place, aborter: AbortController): Promise<Http3Connection> {
+    const { connectTimeout } = this.#options;
+    const timer =
+      connectTimeout === undefined || connectTimeout === 0
+        ? undefined
+        : setTimeout(() => aborter.abort(tooLong(place, connectTimeout)), connectTimeout);
+    this.#transport ??= this.#makeTransport();
+    this.use();
+    let quic: Connection;
+    try {
+      const tls: TlsOptions = {
+        servername: place.servername,
+        ...this.#options.tls,
+        ALPNProtocols: [H3_ALPN],
+      };
+      quic = await this.#transport.dial(place, tls, this.#options.config, { signal: aborter.signal });
+    } finally {
+      clearTimeout(timer);
+      this.release();
+    }
+    const connection = new Http3Connection(quic, this.#options);
+    this.#open.add(connection);
+    void connection.closed.then(() => this.#open.delete(connection));
+    if (this.#stopped) connection.close();
+    return connection;
+  }
+
+  #makeTransport(): Transport {
+    const given = this.#options.transport;
+    return given instanceof Transport ? given : new Transport(given);
+  }
+
+  /** Somebody waits for something: the process stays for it, and not for connections that nobody uses. */
+  use(): void {
+    if (this.#users++ === 0 && this.#transport !== this.#options.transport) this.#transport?.ref();
+  }
+
+  release(): void {
+    if (--this.#users === 0 && this.#transport !== this.#options.transport) this.#transport?.unref();
+  }
+
+  /** Closes the connections on which nothing is under way. */
+  closeIdle(): void {
+    for (const connection of this.#open) if (connection.activeRequests === 0) connection.close();
+  }
+
+  /** Lets what is under way come to its end, then closes. */
+  async shutdown(options?: { signal?: AbortSignal }): Promise<void> {
+    this.#stopped = true;
+    const results = await Promise.allSettled(
+      [...this.#open].map((connection) => connection.shutdown(options)),
+    );
+    await this.close();
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined && options?.signal?.aborted === true) throw options.signal.reason;
+  }
+
+  /** Closes all connections at once, with what is under way. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#stopped = true;
+    for (const { aborter } of this.#entries.values())
+      aborter.abort(new Http3StateError("the client was closed"));
+    for (const connection of this.#open) connection.close();
+    await Promise.all([...this.#open].map(({ closed }) => closed));
+    if (this.#transport !== null && this.#transport !== this.#options.transport)
+      await this.#transport.close();
+  }
+}
+
+function tooLong({ host, port }: Place, ms: number): Http3TimeoutError {
+  const message = `no connection to ${host} port ${port} within ${ms} ms: is UDP let through?`;
+  return new Http3TimeoutError("connectTimeout", message);
+}
