@@ -74,14 +74,9 @@ export interface SessionOptions {
   sessionData?: Uint8Array;
 }
 
-interface Kept {
-  readonly session: Uint8Array;
-  readonly ticket: Uint8Array;
-}
-
-/** Sessions in memory, those used longest ago forgotten first. */
+/** Sessions in memory, those used longest ago forgotten first. Our own clients put them in and take them out as they are. */
 class MemorySessionCache implements SessionCache {
-  readonly #servers: LRUCache<string, Kept[]>;
+  readonly #servers: LRUCache<string, ClientSession[]>;
   readonly #perServer: number;
 
   constructor(servers: number, perServer: number) {
@@ -90,17 +85,27 @@ class MemorySessionCache implements SessionCache {
   }
 
   get(key: string): Uint8Array | null {
-    const kept = this.#servers.get(key);
-    const newest = kept?.pop() ?? null;
-    if (kept?.length === 0) this.#servers.delete(key);
-    return newest?.session ?? null;
+    const session = this.take(key);
+    return session === null ? null : encodeSession(session);
   }
 
   set(key: string, session: Uint8Array): void {
-    const ticket = decodeSession(session)?.ticket;
-    if (ticket === undefined) return;
-    const others = (this.#servers.get(key) ?? []).filter((one) => !bytesEqual(one.ticket, ticket));
-    this.#servers.set(key, [...others, { session, ticket }].slice(-this.#perServer));
+    const decoded = decodeSession(session);
+    if (decoded !== null) this.keep(key, decoded);
+  }
+
+  take(key: string): ClientSession | null {
+    const kept = this.#servers.get(key);
+    const newest = kept?.pop() ?? null;
+    if (kept?.length === 0) this.#servers.delete(key);
+    return newest;
+  }
+
+  keep(key: string, session: ClientSession): void {
+    const others = (this.#servers.get(key) ?? []).filter(({ ticket }) => !bytesEqual(ticket, session.ticket));
+    // A ticket of its own: the message that it came in is the connection's.
+    const kept = { ...session, ticket: session.ticket.slice() };
+    this.#servers.set(key, [...others, kept].slice(-this.#perServer));
   }
 }
 
@@ -188,7 +193,9 @@ export async function lookUpPsk(options: SessionOptions, identity: Uint8Array): 
 export async function findSession(options: SessionOptions, key: string): Promise<ClientSession | null> {
   if (options.sessionTicket !== undefined) return decodeSession(options.sessionTicket);
   try {
-    const bytes = await sessionCacheOf(options)?.get(key);
+    const cache = sessionCacheOf(options);
+    if (cache instanceof MemorySessionCache) return cache.take(key);
+    const bytes = await cache?.get(key);
     return bytes === null || bytes === undefined ? null : decodeSession(bytes);
   } catch {
     return null;
@@ -220,14 +227,20 @@ export class SessionKeeper {
   }
 
   #keep(session: ClientSession): void {
-    const bytes = encodeSession({ ...session, applicationData: this.#data });
+    const kept = { ...session, applicationData: this.#data };
+    const { onSessionTicket } = this.#options;
+    const cache = sessionCacheOf(this.#options);
+    const direct = cache instanceof MemorySessionCache;
+    if (direct) cache.keep(this.#key, kept);
+    if (onSessionTicket === undefined && (direct || cache === null)) return;
+    const bytes = encodeSession(kept);
     try {
-      this.#options.onSessionTicket?.(bytes);
+      onSessionTicket?.(bytes);
     } catch {
       // Not the connection's fault, and no reason to end it.
     }
     try {
-      void Promise.resolve(sessionCacheOf(this.#options)?.set(this.#key, bytes)).catch(() => {});
+      if (!direct) void Promise.resolve(cache?.set(this.#key, bytes)).catch(() => {});
     } catch {
       // A cache that fails keeps nothing.
     }
