@@ -9,7 +9,7 @@ import * as limits from "../internal/protocol/limits.ts";
 import { monotonicNow } from "./driver.ts";
 import { Waiter, type WaitOptions } from "./waiter.ts";
 
-/** What became of a datagram: "acked" by the peer's transport, "lost" on the way, or why it was never sent. */
+/** What became of a datagram: "acked" by the peer's transport, "lost" on the way (also with 0-RTT that was refused), or why it was never sent. */
 export type DatagramOutcome = CoreOutcome | "connection_closed";
 
 /** Settings of one datagram. */

@@ -300,10 +300,12 @@ export class Connection implements Core, StreamHost, PathSetHost {
   rejectEarlyData(): void {
     // rfc9001#4.6.2 all connection characteristics that the client assumed might be incorrect. The client therefore MUST
     // reset the state of all streams, including application state bound to those streams.
+    this.recovery.resetZeroRtt(this.now);
     const streams = this.streams.values();
     this.streams.closeAll();
     this.streams = new StreamMap(this, this.config);
-    this.recovery.resetZeroRtt(this.now);
+    // What was queued was meant for the application protocol of then.
+    this.datagrams.purge(() => true);
     this.events.push({ type: "early_data_rejected", streams });
   }
 

@@ -161,7 +161,9 @@ export class Datagrams {
   }
 
   #dropExpired(now: number): void {
-    for (let at = this.#sending.length - 1; at >= this.#sendHead; at--) {
+    // The first is the last to go: the queue closes up behind it.
+    const first = this.#sendHead;
+    for (let at = this.#sending.length - 1; at >= first; at--) {
       if (this.#sending[at]!.expiresAt <= now) this.#removeAt(at, "expired");
     }
   }
@@ -169,7 +171,8 @@ export class Datagrams {
   /** Takes those for which `unwanted` holds out of the send queue. Returns how many. */
   purge(unwanted: (data: Uint8Array) => boolean): number {
     const before = this.sendCount;
-    for (let at = this.#sending.length - 1; at >= this.#sendHead; at--) {
+    const first = this.#sendHead;
+    for (let at = this.#sending.length - 1; at >= first; at--) {
       if (unwanted(this.#sending[at]!.data)) this.#removeAt(at, "purged");
     }
     this.#told();

@@ -537,11 +537,8 @@ export class Recovery {
 
   /** rfc9002#6.4 when 0-RTT is rejected, the state of all of its packets is discarded; their numbers stay used. */
   resetZeroRtt(now: number): void {
-    const state = this.#spaces[APPLICATION];
-    this.#drop(state);
-    state.numbers.forbidSoFar();
-    this.ptoCount = 0;
-    this.#setTimer(now);
+    this.#sendAgain(APPLICATION, now);
+    this.#spaces[APPLICATION].numbers.forbidSoFar();
   }
 
   #sendAgain(space: Space, now: number): void {
@@ -549,7 +546,7 @@ export class Recovery {
     const { sent } = state;
     this.#callbackSpace = space;
     for (let pn = sent.first; pn >= 0; pn = sent.after(pn)) {
-      if ((sent.flags(pn) & PROBED) === 0) sent.records(pn, this.#lost);
+      sent.records(pn, (sent.flags(pn) & PROBED) === 0 ? this.#lost : this.#probedLost);
     }
     this.#drop(state);
     this.ptoCount = 0;

@@ -330,6 +330,67 @@ describe("0-RTT that is refused", () => {
   });
 });
 
+describe("datagrams in 0-RTT", () => {
+  const sides = { client: { maxDatagramFrameSize: 1200 }, server: { maxDatagramFrameSize: 1200 } };
+  const send = (s: Scenario, connection: Connection, size: number) =>
+    connection.datagrams.send(new Uint8Array(size), { watched: true }, s.net.now);
+
+  function fates(s: Scenario): string[] {
+    const outcomes: string[] = [];
+    const before = s.client.onEvent;
+    s.client.onEvent = (event) => {
+      before(event);
+      if (event.type === "connection" && event.event.type === "datagram_settled") {
+        outcomes[event.event.id] = event.event.outcome;
+      }
+    };
+    return outcomes;
+  }
+
+  it("are told from others", () => {
+    const s = scenario(sides);
+    const client = early(s, visit(s));
+    const outcomes = fates(s);
+    send(s, client, 500);
+    s.until("confirmed", () => s.state(client).confirmed);
+    send(s, client, 600);
+    s.until("both are there", () => outcomes.length === 2);
+    const { datagrams } = serverSide(s);
+    for (const [size, isEarly] of [
+      [500, true],
+      [600, false],
+    ] as const) {
+      const data = datagrams.receive()!;
+      assert.equal(data.length, size);
+      assert.equal(datagrams.isEarly(data), isEarly);
+    }
+    assert.deepEqual(outcomes, ["acked", "acked"]);
+  });
+
+  it("are void where it is refused, those that waited as well", () => {
+    const s = scenario(sides);
+    const session = visit(s);
+    s.listen({ earlyData: null });
+    const client = early(s, session);
+    const outcomes = fates(s);
+    // More than the first window takes.
+    for (let i = 0; i < 40; i++) send(s, client, 1000);
+    s.until("the client hears of it", () => s.state(client).rejected !== null);
+    assert.equal(outcomes.length, 40);
+    const lost = outcomes.filter((outcome) => outcome === "lost").length;
+    assert.ok(lost >= 5 && lost < 40);
+    assert.equal(outcomes.filter((outcome) => outcome === "purged").length, 40 - lost);
+    s.until("confirmed", () => s.state(client).confirmed);
+    send(s, client, 700);
+    s.until("it is there", () => outcomes[40] === "acked");
+    const { datagrams } = serverSide(s);
+    const data = datagrams.receive()!;
+    assert.equal(data.length, 700);
+    assert.equal(datagrams.isEarly(data), false);
+    assert.equal(datagrams.receive(), null);
+  });
+});
+
 describe("0-RTT on a bad network", () => {
   for (const [name, link] of [
     ["loss", { delay: DELAY, loss: 0.2 }],
