@@ -106,13 +106,13 @@ export class Admission {
       this.busy ||
       this.#handshakes >= options.maxHandshakes ||
       connections >= options.maxConnections ||
-      this.acceptQueueFull ||
-      this.#hosts.connectionsOf(remote) >= options.maxConnectionsPerHost
+      this.acceptQueueFull
     ) {
       return BUSY;
     }
     const proved = proof !== null && proof.kind !== "none";
     if (!proved && this.#demandsRetry(remote, now)) return RETRY;
+    if (this.#hosts.connectionsOf(remote) >= options.maxConnectionsPerHost) return BUSY;
     if (!this.#hosts.take("newConnection", remote, now)) return RATE_LIMITED;
     if (!proved) return ACCEPT;
     this.#tokens.spend(token);

@@ -41,8 +41,15 @@ class Buckets {
     });
   }
 
-  /** Takes one where there is one. A clock that stands still or goes back adds nothing. */
+  /** Takes one where there is one. */
   take(index: number, rate: Rate, now: number): boolean {
+    if (!this.has(index, rate, now)) return false;
+    this.#state[2 * index]!--;
+    return true;
+  }
+
+  /** Whether there is one. A clock that stands still or goes back adds nothing. */
+  has(index: number, rate: Rate, now: number): boolean {
     const state = this.#state;
     const at = state[2 * index + 1]!;
     let tokens = state[2 * index]!;
@@ -51,9 +58,8 @@ class Buckets {
       tokens = Math.min(rate.burst, tokens + (elapsed * rate.perSecond) / 1000);
       state[2 * index + 1] = now;
     }
-    const taken = tokens >= 1;
-    state[2 * index] = taken ? tokens - 1 : tokens;
-    return taken;
+    state[2 * index] = tokens;
+    return tokens >= 1;
   }
 }
 
@@ -69,6 +75,8 @@ export class Hosts {
   readonly #hosts = new Map<string, Host>();
   /** Those without a connection, the one met first before the others. */
   readonly #idle = new Set<string>();
+  /** Goes through them, the oldest first. A Set that loses its first entries begins anew behind their graves. */
+  #oldest: Iterator<string> = this.#idle.values();
 
   constructor(rates: Rates) {
     this.#rates = rates;
@@ -79,7 +87,9 @@ export class Hosts {
   take(kind: RatedKind, remote: Address, now: number): boolean {
     const index = KINDS.indexOf(kind);
     const { total, host } = this.#rates[kind];
-    // The host first: one that has used up its own must not use up everybody's.
+    // Where nothing is left for anybody no host is looked up, or made: what a flood costs is this line.
+    if (!this.#total.has(index, total, now)) return false;
+    // The host is charged first: one that has used up its own must not use up everybody's.
     return this.#of(hostOf(remote)).buckets.take(index, host, now) && this.#total.take(index, total, now);
   }
 
@@ -116,10 +126,14 @@ export class Hosts {
   }
 
   #addIdle(key: string): void {
-    for (const oldest of this.#idle) {
-      if (this.#idle.size < MAX_TRACKED_HOSTS) break;
-      this.#idle.delete(oldest);
-      this.#hosts.delete(oldest);
+    while (this.#idle.size >= MAX_TRACKED_HOSTS) {
+      const next = this.#oldest.next();
+      if (next.done === true) {
+        this.#oldest = this.#idle.values();
+        continue;
+      }
+      this.#idle.delete(next.value);
+      this.#hosts.delete(next.value);
     }
     this.#idle.add(key);
   }

@@ -40,6 +40,8 @@ export class AddressTokens {
   readonly #lifetimes: TokenLifetimes;
   /** Salts of tokens that were used, the oldest first. */
   readonly #used = new Set<string>();
+  /** Goes through them. A Set that loses its first entries begins anew behind their graves. */
+  #oldest: Iterator<string> = this.#used.values();
 
   /**
    * @param keys 32 bytes each, shared by the servers that take each other's tokens; the first seals. null: one is drawn.
@@ -126,9 +128,10 @@ export class AddressTokens {
    * times. Only as many as MAX_USED_TOKENS are remembered, by this server alone; the rest is limited by their age.
    */
   spend(token: Uint8Array): void {
-    for (const oldest of this.#used) {
-      if (this.#used.size < MAX_USED_TOKENS) break;
-      this.#used.delete(oldest);
+    while (this.#used.size >= MAX_USED_TOKENS) {
+      const next = this.#oldest.next();
+      if (next.done === true) this.#oldest = this.#used.values();
+      else this.#used.delete(next.value);
     }
     this.#used.add(saltOf(token));
   }
