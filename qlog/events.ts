@@ -391,6 +391,11 @@ export class EventMapper {
           }),
         );
       }
+      case "congestion_control_failed":
+        return emit(
+          "loglevel:warning",
+          json({ message: `congestion controller ${event.controller} failed: ${event.reason}` }),
+        );
       case "stream_state_updated":
         return emit(
           "quic:stream_state_updated",

@@ -69,8 +69,8 @@ export interface Config {
   ecn?: boolean;
   /**
    * How much may be in flight and how fast it leaves: "cubic" (the default; RFC 9438 with HyStart++), "newreno"
-   * (RFC 9002), or a factory of your own. One that throws or says nonsense is replaced by NewReno, with a process warning
-   * QUIC_CONGESTION_CONTROL. See also `Connection.setCongestionControl`.
+   * (RFC 9002), "bbr" (version 3, draft-ietf-ccwg-bbr), or a factory of your own. One that throws or says nonsense is
+   * replaced by Cubic, with a process warning QUIC_CONGESTION_CONTROL. See also `Connection.setCongestionControl`.
    */
   congestionControl?: CongestionControllerName | CongestionControllerFactory;
   /** Tell the peer not to migrate. Default false. */

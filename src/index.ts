@@ -82,6 +82,12 @@ export type {
   CongestionControllerFactory,
   CongestionControllerOptions,
 } from "../internal/congestion/controller.ts";
+export {
+  DeliveryRate,
+  type LostPacket,
+  type RateSample,
+  type SendSnapshots,
+} from "../internal/congestion/delivery-rate.ts";
 export type { CongestionControllerName } from "../internal/congestion/controllers.ts";
 export { type Address, makeAddress } from "../internal/protocol/address.ts";
 export { RxBatch, TxBatch } from "../internal/protocol/batch.ts";

@@ -7,11 +7,12 @@ import type {
   CongestionControllerFactory,
   CongestionControllerOptions,
 } from "./controller.ts";
-import { newRenoFactory } from "./newreno.ts";
+import { DeliveryRate } from "./delivery-rate.ts";
+import { cubicFactory } from "./cubic.ts";
 import { initialWindow } from "./window.ts";
 
-/** Told when a controller fails: why, in one sentence. */
-export type OnControllerFailure = (reason: string) => void;
+/** Told when a controller fails: its name, and why. */
+export type OnControllerFailure = (name: string, reason: string) => void;
 
 export class CongestionControl implements CongestionController {
   #inner: CongestionController;
@@ -21,6 +22,9 @@ export class CongestionControl implements CongestionController {
   #appLimited = false;
   cwnd: number;
   sendQuantum: number;
+  rate: DeliveryRate | undefined;
+  /** The last controller that failed, and why. */
+  failure: { readonly name: string; readonly reason: string } | null = null;
 
   constructor(
     factory: CongestionControllerFactory,
@@ -31,7 +35,7 @@ export class CongestionControl implements CongestionController {
     this.#onFailure = onFailure;
     this.#maxDatagramSize = options.maxDatagramSize;
     this.cwnd = this.sendQuantum = initialWindow(options.maxDatagramSize);
-    this.#inner = newRenoFactory(options);
+    this.#inner = cubicFactory(options);
     this.#adopt(factory, options);
   }
 
@@ -45,7 +49,9 @@ export class CongestionControl implements CongestionController {
     const cwnd = this.cwnd;
     let ssthresh = cwnd;
     try {
-      if (this.#inner.ssthresh === Infinity && this.#inner.state.endsWith("slow_start")) ssthresh = Infinity;
+      const { state } = this.#inner;
+      const starts = state.endsWith("slow_start") || state === "startup";
+      if (starts && this.#inner.ssthresh === Infinity) ssthresh = Infinity;
     } catch {
       // It is being replaced because it throws.
     }
@@ -56,6 +62,9 @@ export class CongestionControl implements CongestionController {
     let made: CongestionController | null = null;
     try {
       this.#inner = made = factory(options);
+      this.rate = made.rate;
+      if (made.rate !== undefined && !(made.rate instanceof DeliveryRate))
+        throw new Error("rate is no DeliveryRate");
       this.#inner.setAppLimited(this.#appLimited);
       this.#check();
       checkNumber("pacingRate()", this.#inner.pacingRate(100));
@@ -81,20 +90,20 @@ export class CongestionControl implements CongestionController {
     }
   }
 
-  /** NewReno goes on with the last window that made sense. */
+  /** The default one, Cubic, goes on with the last window that made sense. */
   #fail(error: unknown): void {
     this.#instead(this.#takeover(), this.#inner, error);
   }
 
   #instead(options: CongestionControllerOptions, failed: CongestionController | null, error: unknown): void {
     const name = describe(() => failed?.name ?? "");
-    this.#inner = newRenoFactory(options);
+    this.#inner = cubicFactory(options);
+    this.rate = undefined;
     this.#inner.setAppLimited(this.#appLimited);
     this.#check();
     const reason = describe(() => (error instanceof Error ? error.message : error));
-    this.#onFailure(
-      `The congestion controller ${JSON.stringify(name)} failed: ${reason}. NewReno took its place.`,
-    );
+    this.failure = { name, reason };
+    this.#onFailure(name, reason);
   }
 
   get name(): string {
@@ -157,6 +166,14 @@ export class CongestionControl implements CongestionController {
     try {
       this.#inner.onPacketsAcked(batch);
       this.#check();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  onPacketLost(now: number): void {
+    try {
+      this.#inner.onPacketLost?.(now);
     } catch (error) {
       this.#fail(error);
     }

@@ -2,6 +2,7 @@
 
 import { INITIAL, type Space } from "../protocol/constants.ts";
 import type { RandomSource } from "../protocol/random.ts";
+import type { DeliveryRate } from "./delivery-rate.ts";
 
 /** What one ACK frame newly acknowledged of what was in flight. A reused object: copy what you keep. */
 export interface AckedBatch {
@@ -47,7 +48,7 @@ export function emptyBatch(): AckedBatch {
 /**
  * Decides how many bytes may be in flight and how fast they leave. Bytes and ms. It is called synchronously, once per
  * event, and must not call back. What it says is read after each call. One that throws or says nonsense (a window or a
- * rate that is no positive, finite number) is replaced by NewReno, and the connection tells so by a warning.
+ * rate that is no positive, finite number) is replaced by Cubic, and the connection tells so by a warning.
  */
 export interface CongestionController {
   readonly name: string;
@@ -61,12 +62,16 @@ export interface CongestionController {
   readonly state: string;
   /** Bytes that may leave at once, default: an initial window (rfc9002#7.7). What two ticks of the timer need may always. */
   readonly sendQuantum?: number;
+  /** For a controller that wants rates of delivery: they are measured by this, before the methods are called. */
+  readonly rate?: DeliveryRate;
   /** Bytes per ms the pacer spreads packets at, given the smoothed RTT. */
   pacingRate(smoothedRtt: number): number;
   /** @param inFlight with this packet */
   onPacketSent(now: number, bytes: number, inFlight: number): void;
   /** After `onPacketsLost`, where the same ACK causes both. */
   onPacketsAcked(batch: AckedBatch): void;
+  /** One packet was declared lost: `rate.lostPacket`. Only where there is a `rate`; `onPacketsLost` follows. */
+  onPacketLost?(now: number): void;
   /** Packets were declared lost; `largestSentTime` is the newest one's. */
   onPacketsLost(now: number, bytes: number, largestSentTime: number): void;
   /** Everything declared lost since `recoveryStart` arrived after all: the reaction to it may be undone (rfc9438#4.9.2). */

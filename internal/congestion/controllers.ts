@@ -1,10 +1,11 @@
 // The controllers by name.
 
+import { bbrFactory } from "./bbr.ts";
 import type { CongestionControllerFactory } from "./controller.ts";
 import { cubicFactory } from "./cubic.ts";
 import { newRenoFactory } from "./newreno.ts";
 
-const BY_NAME = { newreno: newRenoFactory, cubic: cubicFactory } as const;
+const BY_NAME = { newreno: newRenoFactory, cubic: cubicFactory, bbr: bbrFactory } as const;
 
 /** Names of the controllers that come with it. */
 export type CongestionControllerName = keyof typeof BY_NAME;

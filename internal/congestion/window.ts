@@ -79,7 +79,7 @@ export abstract class WindowController implements CongestionController {
     if (batch.largestSentTime <= this.recoveryStart) return;
     this.#inRecovery = false;
     // rfc9002#7.8 when the window is underutilized it SHOULD NOT be increased.
-    if (this.#appLimited && !this.#wasUtilized(batch.priorInFlight)) {
+    if (!this.#wasUtilized(batch.priorInFlight)) {
       this.onUnderused();
       return;
     }
@@ -101,10 +101,11 @@ export abstract class WindowController implements CongestionController {
 
   /**
    * An application that just ran out of data may still have filled the window. In slow start half of it will do, since
-   * the other half may have been acknowledged by the frame before.
+   * the other half may have been acknowledged by the frame before. So it will where there is data: that may wait for the
+   * pacer; but where the window stays half empty it is the machine that limits, and a larger one would mean nothing.
    */
   #wasUtilized(inFlight: number): boolean {
-    if (this.cwnd < this.ssthresh && inFlight > this.cwnd / 2) return true;
+    if ((!this.#appLimited || this.cwnd < this.ssthresh) && inFlight > this.cwnd / 2) return true;
     return inFlight >= this.cwnd - UTILIZED_SLACK * this.maxDatagramSize;
   }
 

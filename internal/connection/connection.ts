@@ -47,7 +47,7 @@ import { Sender } from "./send.ts";
 import { SpecialPackets } from "./special-packets.ts";
 import { ConnectionStats, type StatisticsSnapshot, snapshot } from "./stats.ts";
 import { onTimers } from "./timeouts.ts";
-import { traceController, traceStart } from "./trace-start.ts";
+import { traceController, traceFailure, traceStart } from "./trace-start.ts";
 import { TIMER_ACK, TIMER_CLOSE, TIMER_HANDSHAKE, TIMER_LOSS, TIMER_PATH, Timers } from "./timers.ts";
 import { VersionNegotiator } from "./versions.ts";
 
@@ -144,7 +144,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
     this.controller = new CongestionControl(
       config.congestionControl,
       { maxDatagramSize: config.datagramSize, random, paced: config.pacing },
-      (message) => this.#controllerChanged(message),
+      (name, reason) => this.#controllerFailed(name, reason),
     );
     this.pacer = new Pacer(this.controller, this.rtt, config.datagramSize, config.pacing);
     const fate = new RecordFate();
@@ -534,17 +534,17 @@ export class Connection implements Core, StreamHost, PathSetHost {
   setCongestionControl(factory: CongestionControllerFactory, now: number): void {
     this.now = now;
     this.controller.replace(factory);
-    this.#controllerChanged(null);
+    if (this.tracer !== null) traceController(this, this.tracer);
     this.#after();
     this.wake();
   }
 
-  #controllerChanged(warning: string | null): void {
-    if (warning !== null) {
-      this.events.push({ type: "warning", code: "QUIC_CONGESTION_CONTROL", message: warning });
-    }
-    // While the connection is being made there is no controller to name, and no trace has begun.
+  #controllerFailed(controller: string, reason: string): void {
+    const message = `The congestion controller ${JSON.stringify(controller)} failed: ${reason}. Cubic took its place.`;
+    this.events.push({ type: "warning", code: "QUIC_CONGESTION_CONTROL", message });
+    // While the connection is being made no trace has begun: `traceStart` tells of it.
     if (this.tracer === null || this.controller === undefined) return;
+    traceFailure(this, this.tracer);
     traceController(this, this.tracer);
   }
 

@@ -9,7 +9,16 @@ export function traceStart(core: Core, tracer: Tracer): void {
   const { versions } = core.config;
   tracer.record({ name: "connection_state_updated", time, state: "attempted" });
   tracer.record({ name: "version_information", time, ours: versions, theirs: [], chosen: null });
+  traceFailure(core, tracer);
   traceController(core, tracer);
+}
+
+/** Why the application's controller is none any more. */
+export function traceFailure(core: Core, tracer: Tracer): void {
+  const { failure } = core.controller;
+  if (failure === null) return;
+  const { name: controller, reason } = failure;
+  tracer.record({ name: "congestion_control_failed", time: core.now, controller, reason });
 }
 
 /** The controller as it begins; also where one takes another's place. */

@@ -46,6 +46,12 @@ export const MAX_STREAM_COUNT = 2 ** 60;
 /** Bytes a stream buffers for sending before write waits. Covers a 1 Gbit/s × 8 ms path while the writer sleeps. */
 export const SEND_BUFFER_PER_STREAM = 1024 * 1024;
 
+/**
+ * Bytes of a stream that are not sent yet may be so many even where what is in flight fills its buffer: a window larger
+ * than the buffer, as on a long fast path, must not stand still. The connection's limit holds all the same.
+ */
+export const SEND_BUFFER_UNSENT = 512 * 1024;
+
 /** Bytes all streams of a connection buffer for sending. Stops: memory by a peer that never acknowledges. */
 export const SEND_BUFFER_PER_CONNECTION = 16 * 1024 * 1024;
 

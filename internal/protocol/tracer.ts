@@ -182,6 +182,8 @@ export type TraceEvent =
       pacingRate: number;
     })
   | (Base & { name: "congestion_state_updated"; state: string; trigger?: string })
+  /** The application's controller threw or said nonsense; the default one took its place. */
+  | (Base & { name: "congestion_control_failed"; controller: string; reason: string })
   | (Base & { name: "timer_updated"; timer: string; action: "set" | "expired" | "cancelled"; delta: number })
   | (Base & { name: "stream_state_updated"; streamId: number; side: "sending" | "receiving"; state: string })
   | (Base & {

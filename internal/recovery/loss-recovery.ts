@@ -14,17 +14,9 @@
 //   ecn.mark                              how to mark what leaves
 
 import { emptyBatch, type CongestionController } from "../congestion/controller.ts";
+import type { DeliveryRate } from "../congestion/delivery-rate.ts";
 import { ECT_0, ECT_1, NOT_ECT } from "../protocol/batch.ts";
-import {
-  APPLICATION,
-  FRAME_ACK,
-  HANDSHAKE,
-  INITIAL,
-  PROTOCOL_VIOLATION,
-  type Role,
-  type Space,
-} from "../protocol/constants.ts";
-import { TransportError } from "../protocol/errors.ts";
+import { APPLICATION, HANDSHAKE, INITIAL, type Role, type Space } from "../protocol/constants.ts";
 import { MAX_ACK_DELAY, MAX_HANDSHAKE_SPEED_UPS } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import type { Tracer } from "../protocol/tracer.ts";
@@ -78,6 +70,8 @@ export class Recovery {
   readonly ecn: EcnValidation;
 
   readonly #batch = emptyBatch();
+  /** What measures rates of delivery for the controller, where it wants them. */
+  #rate: DeliveryRate | null = null;
   readonly #reordering = new Reordering();
   readonly #span = new LossSpan();
   // Which space the record callbacks belong to; bound once so that no closure is made per packet.
@@ -142,6 +136,11 @@ export class Recovery {
     if (!inFlight) return;
     this.bytesInFlight += bytes;
     this.#controller.onPacketSent(now, bytes, this.bytesInFlight);
+    const rate = this.#measured();
+    const { snapshots } = sent;
+    if (rate !== null && snapshots !== null) {
+      rate.onSent(snapshots, sent.slot(sent.next - 1), now, bytes, this.bytesInFlight);
+    }
     if (!eliciting) return;
     state.lastElicitingSent = now;
     if (ecn !== NOT_ECT) this.ecn.onSent(now);
@@ -197,16 +196,11 @@ export class Recovery {
   onAck(space: Space, ack: AckFrame, ackDelay: number, now: number): void {
     const state = this.#spaces[space];
     if (state.discarded) return;
+    state.numbers.check(ack);
     const { sent } = state;
     const { ranges, rangeCount } = ack;
-    // rfc9000#13.1 an endpoint SHOULD treat receipt of an acknowledgment for a packet it did not send as a connection
-    // error of type PROTOCOL_VIOLATION; rfc9000#21.4 the skipped numbers are such.
-    const lie = state.numbers.neverSent(ack.largest, ranges, rangeCount);
-    if (lie >= 0) {
-      throw new TransportError(PROTOCOL_VIOLATION, `acknowledges packet ${lie}: never sent, or refused`, {
-        frameType: FRAME_ACK,
-      });
-    }
+    const rate = this.#measured();
+    rate?.begin();
     const batch = this.#batch;
     batch.bytes = batch.bytesAfterRecovery = 0;
     batch.largestSentTime = 0;
@@ -240,6 +234,7 @@ export class Recovery {
           batch.bytes += bytes;
           if (time > recoveryStart) batch.bytesAfterRecovery += bytes;
           batch.largestSentTime = time;
+          if (rate !== null) rate.onAcked(sent.snapshots!, sent.slot(pn), now, time, bytes);
         }
         const ecn = sent.ecn(pn);
         if (ecn === ECT_0) acked0++;
@@ -282,6 +277,7 @@ export class Recovery {
       batch.latestRtt = this.#rtt.latest;
       batch.minRtt = this.#rtt.min;
       batch.smoothedRtt = this.#rtt.smoothed;
+      rate?.finish(this.#rtt.min);
       this.#controller.onPacketsAcked(batch);
     }
     if (space === HANDSHAKE) this.#peerCompletedValidation = true;
@@ -303,6 +299,16 @@ export class Recovery {
     if (!reordering.takeUndo()) return;
     this.#controller.onSpuriousLoss?.(now);
     if (this.#trace !== null) this.#trace.state(now, "spurious_loss");
+  }
+
+  /** The present controller's. Where that is another, or another's: what was sent before has no snapshot. */
+  #measured(): DeliveryRate | null {
+    const rate = this.#controller.rate ?? null;
+    if (rate !== this.#rate) {
+      this.#rate = rate;
+      for (const { sent, discarded } of this.#spaces) if (!discarded) sent.keepSnapshots(rate !== null);
+    }
+    return rate;
   }
 
   /** rfc9002#6.1, appendix A.10. */
@@ -375,7 +381,12 @@ export class Recovery {
     const state = this.#spaces[space];
     const { sent } = state;
     const flags = sent.flags(pn);
-    if ((flags & (IN_FLIGHT | OLD_PATH)) === IN_FLIGHT) this.bytesInFlight -= sent.bytes(pn);
+    if ((flags & (IN_FLIGHT | OLD_PATH)) === IN_FLIGHT) {
+      const bytes = sent.bytes(pn);
+      this.bytesInFlight -= bytes;
+      this.#measured()?.onLost(sent.snapshots!, sent.slot(pn), pn, sent.time(pn), bytes);
+      if (this.#rate !== null) this.#controller.onPacketLost?.(now);
+    }
     // rfc9002#6.1 a packet is declared lost if it is unacknowledged, in flight, …: ACKs alone are just forgotten.
     if ((flags & (IN_FLIGHT | ACK_ELICITING)) !== 0) {
       this.lostPackets++;
@@ -517,7 +528,7 @@ export class Recovery {
     // the count of bytes in flight.
     const state = this.#spaces[space];
     if (state.discarded) return;
-    this.#drop(state);
+    this.bytesInFlight -= state.drop();
     this.#spaces[space] = DISCARDED_SPACE;
     // rfc9002#6.2.2 when Initial or Handshake keys are discarded, the PTO and loss detection timers MUST be reset.
     this.ptoCount = 0;
@@ -548,21 +559,9 @@ export class Recovery {
     for (let pn = sent.first; pn >= 0; pn = sent.after(pn)) {
       sent.records(pn, (sent.flags(pn) & PROBED) === 0 ? this.#lost : this.#probedLost);
     }
-    this.#drop(state);
+    this.bytesInFlight -= state.drop();
     this.ptoCount = 0;
     this.#setTimer(now);
-  }
-
-  #drop(state: SpaceState): void {
-    const { sent } = state;
-    for (let pn = sent.first; pn >= 0; pn = sent.after(pn)) {
-      if ((sent.flags(pn) & (IN_FLIGHT | OLD_PATH)) === IN_FLIGHT) this.bytesInFlight -= sent.bytes(pn);
-    }
-    sent.clear();
-    state.lost.clear();
-    state.lossTime = Infinity;
-    state.lastElicitingSent = 0;
-    state.probes = 0;
   }
 
   /**

@@ -1,7 +1,10 @@
 // Our packet numbers in one space, rfc9000#12.3, with some left out on purpose: rfc9000#21.4.
 
+import { FRAME_ACK, PROTOCOL_VIOLATION } from "../protocol/constants.ts";
+import { TransportError } from "../protocol/errors.ts";
 import { MAX_SKIPPED_NUMBERS, SKIPPED_NUMBER_PERIOD } from "../protocol/limits.ts";
 import { drawInt, type RandomSource } from "../protocol/random.ts";
+import type { AckFrame } from "../wire/frames.ts";
 
 /** Distances grow no further: a lie of this many packets is a window's worth at any speed. */
 const MAX_PERIOD = 2 ** 20;
@@ -50,6 +53,17 @@ export class PacketNumbers {
    */
   forbidSoFar(): void {
     this.#valid = this.next;
+  }
+
+  /** @throws {TransportError} PROTOCOL_VIOLATION where `ack` is for a packet that was never sent, or refused. */
+  check(ack: AckFrame): void {
+    // rfc9000#13.1 an endpoint SHOULD treat receipt of an acknowledgment for a packet it did not send as a connection
+    // error of type PROTOCOL_VIOLATION; rfc9000#21.4 the skipped numbers are such.
+    const lie = this.neverSent(ack.largest, ack.ranges, ack.rangeCount);
+    if (lie < 0) return;
+    throw new TransportError(PROTOCOL_VIOLATION, `acknowledges packet ${lie}: never sent, or refused`, {
+      frameType: FRAME_ACK,
+    });
   }
 
   /** A number that `ranges` (pairs, the highest first) acknowledge and that was never sent; −1 where all is well. */

@@ -2,6 +2,7 @@
 // and a second ring with what the ACK or loss of each packet needs. No objects per packet. What is outstanding is
 // linked in order, so that ACKs and losses cost what they settle, however far the numbers spread.
 
+import { SendSnapshots } from "../congestion/delivery-rate.ts";
 import { MAX_SENT_PACKETS, RESERVED_SENT_PACKETS } from "../protocol/limits.ts";
 
 /** Kinds of records: what to do with (a, b, c) when the packet is acknowledged or lost. */
@@ -68,6 +69,9 @@ export class SentPackets implements RecordSink {
   #recordCount = INTEGERS;
   #flags = BYTES;
   #ecn = BYTES;
+
+  /** For rates of delivery, by slot; null where nobody measures them. */
+  snapshots: SendSnapshots | null = null;
 
   #recordMask = -1;
   #a = NUMBERS;
@@ -143,6 +147,7 @@ export class SentPackets implements RecordSink {
     this.#time[i] = now;
     this.#bytes[i] = bytes;
     this.#ecn[i] = ecn;
+    if (this.snapshots !== null) this.snapshots.flags[i] = 0;
     this.#before[i] = this.#last;
     this.#after[i] = -1;
     if (this.#last < 0) this.first = pn;
@@ -162,6 +167,16 @@ export class SentPackets implements RecordSink {
   /** SENT and more for an outstanding packet, ACKED or 0 for another. */
   flags(pn: number): number {
     return this.first >= 0 && pn >= this.first && pn < this.next ? this.#flags[pn & this.#mask]! : 0;
+  }
+
+  /** Where `snapshots` has the packet. */
+  slot(pn: number): number {
+    return pn & this.#mask;
+  }
+
+  /** Starts to keep snapshots, without any of what is outstanding, or stops. */
+  keepSnapshots(keep: boolean): void {
+    this.snapshots = keep ? new SendSnapshots(this.#mask + 1) : null;
   }
 
   time(pn: number): number {
@@ -253,6 +268,13 @@ export class SentPackets implements RecordSink {
     this.#recordCount = move(this.#recordCount, new Int32Array(memory, 36 * size, size));
     this.#flags = move(this.#flags, new Uint8Array(memory, 40 * size, size));
     this.#ecn = move(this.#ecn, new Uint8Array(memory, 41 * size, size));
+    const { snapshots } = this;
+    if (snapshots !== null) {
+      this.snapshots = new SendSnapshots(size);
+      for (let pn = this.first; pn >= 0 && pn < this.next; pn++) {
+        this.snapshots.copy(pn & mask, snapshots, pn & old);
+      }
+    }
     this.#mask = mask;
   }
 
@@ -280,6 +302,7 @@ export class SentPackets implements RecordSink {
     this.#time = this.#firstRecord = this.#before = this.#after = this.#a = this.#b = this.#c = NUMBERS;
     this.#bytes = this.#recordCount = INTEGERS;
     this.#flags = this.#ecn = this.#kind = BYTES;
+    this.snapshots = null;
   }
 }
 

@@ -5,7 +5,7 @@ import type { RandomSource } from "../protocol/random.ts";
 import { EcnCounters } from "./ecn-counts.ts";
 import { LostPackets } from "./lost-packets.ts";
 import { PacketNumbers } from "./packet-numbers.ts";
-import { SentPackets } from "./sent-packets.ts";
+import { IN_FLIGHT, OLD_PATH, SentPackets } from "./sent-packets.ts";
 
 /** What became of what was sent. Called per record, synchronously. */
 export interface FrameFate {
@@ -30,6 +30,21 @@ export class SpaceState {
 
   constructor(random: RandomSource | null) {
     this.numbers = new PacketNumbers(random);
+  }
+
+  /** Forgets what was sent. Returns how many bytes of it were in flight. */
+  drop(): number {
+    const { sent } = this;
+    let inFlight = 0;
+    for (let pn = sent.first; pn >= 0; pn = sent.after(pn)) {
+      if ((sent.flags(pn) & (IN_FLIGHT | OLD_PATH)) === IN_FLIGHT) inFlight += sent.bytes(pn);
+    }
+    sent.clear();
+    this.lost.clear();
+    this.lossTime = Infinity;
+    this.lastElicitingSent = 0;
+    this.probes = 0;
+    return inFlight;
   }
 }
 

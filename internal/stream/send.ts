@@ -1,6 +1,6 @@
 // The sending half of a stream: rfc9000#3.1.
 
-import { SEND_BUFFER_PER_STREAM } from "../protocol/limits.ts";
+import { SEND_BUFFER_PER_STREAM, SEND_BUFFER_UNSENT } from "../protocol/limits.ts";
 import { SendWindow } from "../flow/send-window.ts";
 import { streamHeaderLength, writeStreamHeader } from "../wire/frame-writers.ts";
 import { RangeSet } from "./range-set.ts";
@@ -94,7 +94,9 @@ export class SendHalf {
   /** Bytes that `write` takes now. */
   get capacity(): number {
     if (this.#fin || this.#resetCode !== null || this.#abandoned) return 0;
-    return Math.max(0, Math.min(SEND_BUFFER_PER_STREAM - this.#data.size, this.#host.sharedRoom));
+    const { size, end } = this.#data;
+    const room = Math.max(SEND_BUFFER_PER_STREAM - size, SEND_BUFFER_UNSENT - (end - this.#next));
+    return Math.max(0, Math.min(room, this.#host.sharedRoom));
   }
 
   /** Everything written, and the end where there is one, was acknowledged. Never so after a reset. */

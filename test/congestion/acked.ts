@@ -5,7 +5,7 @@ import {
   type CongestionController,
 } from "../../internal/congestion/controller.ts";
 
-/** `bytes` acknowledged that were sent at `sentAt`, a round trip of 10 ms later. */
+/** `bytes` acknowledged that were sent at `sentAt`, a round trip of 10 ms later, of a window that was full. */
 export function acked(bytes: number, sentAt: number, more: Partial<AckedBatch> = {}): AckedBatch {
   return {
     ...emptyBatch(),
@@ -13,7 +13,7 @@ export function acked(bytes: number, sentAt: number, more: Partial<AckedBatch> =
     bytes,
     bytesAfterRecovery: bytes,
     largestSentTime: sentAt,
-    priorInFlight: bytes,
+    priorInFlight: Infinity,
     hasRttSample: true,
     latestRtt: 10,
     minRtt: 10,

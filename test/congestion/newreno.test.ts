@@ -58,9 +58,21 @@ test("an underutilized window does not grow", () => {
   const cc = newRenoFactory({ maxDatagramSize: MTU });
   cc.setAppLimited(true);
   // rfc9002#7.8 when bytes in flight is smaller than the congestion window, it SHOULD NOT be increased …
-  cc.onPacketsAcked(acked(1200, 1));
+  cc.onPacketsAcked(acked(1200, 1, { priorInFlight: 1200 }));
   assert.deepEqual([cc.cwnd, cc.state], [12_000, "application_limited"]);
   // … but one that was filled by the last of the data was utilized.
   cc.onPacketsAcked(acked(1200, 2, { priorInFlight: 12_000 }));
   assert.equal(cc.cwnd, 13_200);
+});
+
+test("a window that the machine leaves half empty does not grow, data or not", () => {
+  // rfc9002#7.8 when the window is underutilized it SHOULD NOT be increased in either slow start or congestion avoidance.
+  const cc = newRenoFactory({ maxDatagramSize: MTU });
+  cc.onPacketsAcked(acked(3 * MTU, 1, { priorInFlight: 5 * MTU }));
+  assert.equal(cc.cwnd, 10 * MTU);
+  cc.onPacketsAcked(acked(3 * MTU, 2, { priorInFlight: 5 * MTU + 1 }));
+  assert.equal(cc.cwnd, 13 * MTU);
+  cc.onPacketsLost(20, MTU, 5);
+  cc.onPacketsAcked(acked(100 * MTU, 21, { priorInFlight: 3 * MTU }));
+  assert.equal(cc.cwnd, 6.5 * MTU);
 });

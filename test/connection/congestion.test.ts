@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { CongestionControllerFactory } from "../../internal/congestion/controller.ts";
+import { bbrFactory } from "../../internal/congestion/bbr.ts";
 import { cubicFactory } from "../../internal/congestion/cubic.ts";
 import { newRenoFactory } from "../../internal/congestion/newreno.ts";
 import type { Connection } from "../../internal/connection/connection.ts";
@@ -44,18 +45,23 @@ test("changed while a transfer runs, again and again: nothing is lost and the wi
   const s = scenario();
   const { client, server } = s.connect();
   const own = s.open(client, 6_000_000, false)!;
-  const factories: CongestionControllerFactory[] = [newRenoFactory, cubicFactory];
+  const factories: CongestionControllerFactory[] = [newRenoFactory, bbrFactory, cubicFactory];
   for (let i = 0; i < 12; i++) {
     s.run(150);
     const { cwnd } = client.controller;
-    client.setCongestionControl(factories[i % 2]!, s.net.now);
+    client.setCongestionControl(factories[i % 3]!, s.net.now);
     assert.equal(client.controller.cwnd, cwnd);
-    assert.equal(client.controller.name, ["newreno", "cubic"][i % 2]);
+    assert.equal(client.controller.name, ["newreno", "bbr", "cubic"][i % 3]);
   }
   s.until("all of it arrives", () => s.state(server).streams.get(own.stream.id)?.finished === true);
   assert.equal(s.state(server).streams.get(own.stream.id)!.received, 6_000_000);
   assert.equal(controllers(s).length, 13);
 });
+
+/** Why controllers failed, as the client's trace has it. */
+function failures(s: Scenario): string[] {
+  return s.trace.client.flatMap((e) => (e.name === "congestion_control_failed" ? [e.reason] : []));
+}
 
 /** NewReno until `when` packets were sent, then `what`. */
 function failing(when: number, what: (key: string) => unknown): CongestionControllerFactory {
@@ -84,15 +90,17 @@ for (const [name, what] of [
   ["says Infinity", (key) => (key === "cwnd" ? Infinity : () => {})],
   ["says a negative window", (key) => (key === "cwnd" ? -1 : () => {})],
 ] as [string, (key: string) => unknown][]) {
-  test(`one of the user's that ${name} in a transfer: NewReno, one warning, and all arrives`, () => {
+  test(`one of the user's that ${name} in a transfer: Cubic, one warning, a trace event, and all arrives`, () => {
     const warnings: string[] = [];
     const s = scenario({ congestionControl: failing(500, what) }, warnings);
     const { client, server }: { client: Connection; server: Connection } = s.connect();
     assert.equal(client.controller.name, "mine");
     s.transfer(client, server, 3_000_000);
-    assert.equal(client.controller.name, "newreno");
+    assert.equal(client.controller.name, "cubic");
     assert.equal(warnings.length, 1, warnings.join());
-    assert.deepEqual(controllers(s), ["mine", "newreno"]);
+    assert.match(warnings[0]!, /^The congestion controller "mine" failed: .*Cubic took its place\.$/);
+    assert.deepEqual(controllers(s), ["mine", "cubic"]);
+    assert.deepEqual(failures(s).length, 1);
   });
 }
 
@@ -108,6 +116,7 @@ test("a factory that throws is told of at once", () => {
   );
   const { client, server } = s.connect();
   s.transfer(client, server, 100_000);
-  assert.equal(client.controller.name, "newreno");
+  assert.equal(client.controller.name, "cubic");
   assert.equal(warnings.length, 1);
+  assert.deepEqual(failures(s), ["boom"]);
 });

@@ -57,12 +57,21 @@ export class Link {
   filter: ((datagram: Datagram, index: number, now: number) => boolean) | null = null;
   count = 0;
   dropped = 0;
+  /** Of those dropped, what the queue had no room for. */
+  overflowed = 0;
+  /** Hears of the time in the queue, ms, of what passes. */
+  onQueued: ((delay: number) => void) | null = null;
   readonly #random: () => number;
   #freeAt = 0;
 
   constructor(options: LinkOptions, random: () => number) {
     this.options = options;
     this.#random = random;
+  }
+
+  /** How long what comes now would wait, ms. */
+  queueDelay(now: number): number {
+    return Math.max(0, this.#freeAt - now);
   }
 
   /** Calls `out` with each copy that comes through and when. */
@@ -86,8 +95,10 @@ export class Link {
       const waiting = Math.max(0, this.#freeAt - now) / time;
       if (waiting > (o.queue ?? 1000)) {
         this.dropped++;
+        this.overflowed++;
         return;
       }
+      if (this.onQueued !== null) this.onQueued(Math.max(0, this.#freeAt - now));
       at = this.#freeAt = Math.max(now, this.#freeAt) + time;
     }
     if (o.corrupt !== undefined && random() < o.corrupt) {
