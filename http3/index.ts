@@ -6,6 +6,21 @@
  */
 
 export { ALT_SVC_CLEAR, altSvc, type AltSvcOptions } from "./alt-svc.ts";
+export { type Alternative, AltSvcCache, type AltSvcEntry, parseAltSvc } from "./client/alt-svc-cache.ts";
+export type {
+  ControllerHandler,
+  DispatchController,
+  DispatchHandler,
+  LegacyHandler,
+} from "./client/dispatch-handler.ts";
+export type { DispatchOptions } from "./client/dispatch-request.ts";
+export {
+  builtInDispatcher,
+  type DispatcherLike,
+  Http3Dispatcher,
+  type Http3DispatcherOptions,
+} from "./client/dispatcher.ts";
+export { createFetch, fetch, type Http3Fetch } from "./client/fetch.ts";
 export { type RoundTripOptions, RoundTripper, type RoundTripperOptions } from "./client/round-tripper.ts";
 export type { PoolOptions } from "./client/pool.ts";
 export type { Http3Response } from "./client/response.ts";
@@ -37,6 +52,7 @@ export type { Field } from "./qpack/field.ts";
 export type { QpackPolicy } from "./qpack/policy.ts";
 export { ClientStream, MessageStream, ServerStream } from "./request-stream.ts";
 export {
+  createSecureServer,
   createServer,
   type NodeHandler,
   type NodeRequest,
@@ -46,3 +62,4 @@ export {
   type StreamHandler,
 } from "./server.ts";
 export type { Settings } from "./settings.ts";
+export { type FilesOptions, serveFiles } from "./static.ts";

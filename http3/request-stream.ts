@@ -48,7 +48,7 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
   #resetCounted = false;
   #readAt: number | null = null;
   #wroteAt: number | null = null;
-  #whenOver: (() => void) | null = null;
+  #whenOver: (() => void)[] | null = null;
 
   /** @internal */
   constructor(stream: Stream, host: StreamHost) {
@@ -280,17 +280,17 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
     this.forgotten();
   }
 
-  /** @internal Calls back once, when both sides are over or the connection is. */
+  /** @internal Calls back when both sides are over, or the connection is. */
   whenOver(callback: () => void): void {
     if (this.reader.over && this.writer.over) callback();
-    else this.#whenOver = callback;
+    else (this.#whenOver ??= []).push(callback);
   }
 
   /** @internal The connection has nothing to do with it any more. */
   forgotten(): void {
-    const callback = this.#whenOver;
+    const callbacks = this.#whenOver;
     this.#whenOver = null;
-    callback?.();
+    if (callbacks !== null) for (const callback of callbacks) callback();
   }
 }
 

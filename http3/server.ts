@@ -1,6 +1,7 @@
 // The HTTP/3 server.
 
 import { EventEmitter } from "node:events";
+import type { createSecureServer as createHttp2Server } from "node:http2";
 import {
   type Config,
   type Connection,
@@ -354,3 +355,16 @@ function deferred(): { promise: Promise<void>; settle: () => void } {
 export function createServer(options: ServerOptions = {}, handler?: NodeHandler): Server {
   return new Server(handler === undefined ? options : { ...options, handler });
 }
+
+/**
+ * {@link createServer} with the types of node:http2's function of that name, for libraries that take one. What differs: the
+ * server is a {@link Server}, and its requests and responses are node:http's in shape as well.
+ *
+ * @example
+ * import { createSecureServer } from "quic-ts/http3";
+ * import { selfSigned } from "quic-ts";
+ * // With Hono: serve({ fetch: app.fetch, port: 443, createServer: createSecureServer, serverOptions: { key, cert } });
+ * const server = createSecureServer(selfSigned(), (req, res) => res.end(req.url));
+ * server.close();
+ */
+export const createSecureServer = createServer as unknown as typeof createHttp2Server;

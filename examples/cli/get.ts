@@ -1,10 +1,11 @@
-// `get URL…`: fetches files over HTTP/0.9 on QUIC, one connection for each server.
+// `get URL…`: fetches files over HTTP/3, one connection for each server; or over HTTP/0.9.
 
 import { createWriteStream } from "node:fs";
 import { mkdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { Transport, type TlsOptions } from "../../src/index.ts";
+import { RoundTripper } from "../../http3/index.ts";
+import { type Connection, Transport, type TlsOptions } from "../../src/index.ts";
 import { fetchHq, HQ_ALPN } from "../hq/client.ts";
 import { Progress } from "./progress.ts";
 
@@ -15,41 +16,57 @@ export interface GetOptions {
   /** PEM file with authorities to trust. */
   ca?: string;
   insecure?: boolean;
+  /** HTTP/0.9 over QUIC in place of HTTP/3. */
+  hq?: boolean;
 }
+
+/** Gives the content of a URL. */
+type Fetch = (url: URL) => AsyncIterable<Uint8Array>;
 
 /** Fetches all URLs; rejects with the first error after trying each. */
 export async function get(urls: readonly string[], options: GetOptions): Promise<void> {
-  const byHost = new Map<string, URL[]>();
-  for (const text of urls) {
-    const url = new URL(text.includes("://") ? text : `https://${text}`);
-    byHost.set(url.host, [...(byHost.get(url.host) ?? []), url]);
-  }
-  const tls: TlsOptions = { ALPNProtocols: [HQ_ALPN] };
+  const tls: Omit<TlsOptions, "ALPNProtocols"> = {};
   if (options.ca !== undefined) tls.ca = await readFile(options.ca);
   if (options.insecure === true) tls.rejectUnauthorized = false;
   if (options.output !== undefined) await mkdir(options.output, { recursive: true });
   await using transport = new Transport();
+  await using client = new RoundTripper({ tls, transport });
+  const fetch = options.hq === true ? overHq(transport, tls) : overHttp3(client);
   const progress = new Progress(options.output !== undefined);
-  let failure: unknown;
-  for (const group of byHost.values()) {
-    const { hostname, port } = group[0]!;
-    const host = hostname.replace(/^\[|\]$/g, "");
-    try {
-      const connection = await transport.dial({ host, port: Number(port || 443) }, tls);
-      const results = await Promise.allSettled(
-        group.map((url) => {
-          const body = progress.watch(fetchHq(connection, url.pathname + url.search), url.pathname);
-          return options.output === undefined ? toStdout(body) : toFile(body, options.output, url);
-        }),
-      );
-      failure ??= results.find((result) => result.status === "rejected")?.reason;
-      await connection.close();
-    } catch (error) {
-      failure ??= error;
-    }
-  }
+  const results = await Promise.allSettled(
+    urls.map((text) => {
+      const url = new URL(text.includes("://") ? text : `https://${text}`);
+      const body = progress.watch(fetch(url), url.pathname);
+      return options.output === undefined ? toStdout(body) : toFile(body, options.output, url);
+    }),
+  );
   progress.stop();
-  if (failure !== undefined) throw failure;
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+}
+
+function overHttp3(client: RoundTripper): Fetch {
+  return async function* (url) {
+    const response = await client.roundTrip(new Request(url));
+    if (!response.ok) {
+      await response.body?.cancel();
+      throw new Error(`${url.href}: the server says ${response.status}`);
+    }
+    if (response.body !== null) yield* response.body as unknown as AsyncIterable<Uint8Array>;
+  };
+}
+
+function overHq(transport: Transport, tls: Omit<TlsOptions, "ALPNProtocols">): Fetch {
+  const connections = new Map<string, Promise<Connection>>();
+  return async function* ({ host, hostname, port, pathname, search }) {
+    let connection = connections.get(host);
+    if (connection === undefined) {
+      const target = { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 443) };
+      connection = transport.dial(target, { ...tls, ALPNProtocols: [HQ_ALPN] });
+      connections.set(host, connection);
+    }
+    yield* fetchHq(await connection, pathname + search);
+  };
 }
 
 /** Under its own name only once it is whole. */

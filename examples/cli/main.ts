@@ -30,7 +30,7 @@ const program = new Command("quic-ts").description("Files over QUIC").version(ve
 
 program
   .command("serve")
-  .description("serve a folder over HTTP/0.9 on QUIC")
+  .description("serve a folder over HTTP/3")
   .argument("<folder>")
   .option("--port <number>", "UDP port", portNumber, 4433)
   .option("--address <ip>", "address to bind, default all")
@@ -40,11 +40,12 @@ program
 
 program
   .command("get")
-  .description("fetch files over HTTP/0.9 on QUIC")
+  .description("fetch files over HTTP/3")
   .argument("<url...>", "as https://host:port/path")
   .option("-o, --output <folder>", "write files there instead of to standard output")
   .option("--ca <file>", "authorities to trust, PEM")
   .option("--insecure", "go on where the certificate does not verify")
+  .option("--hq", "HTTP/0.9 over QUIC (ALPN hq-interop) in place of HTTP/3")
   .action((urls: string[], options: GetOptions) => get(urls, options));
 
 program

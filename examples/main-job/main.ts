@@ -1,4 +1,4 @@
-// The main job: a server and a client as two processes on loopback; one 100 MB file and 200 small ones, each verified.
+// The main job: an HTTP/3 server and a client as two processes on loopback; one 100 MB file and 200 small ones, each verified.
 
 import { fork, type ChildProcess } from "node:child_process";
 import { createHash, randomFillSync } from "node:crypto";
@@ -6,8 +6,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { selfSigned, Transport } from "../../src/index.ts";
-import { fetchHq, HQ_ALPN } from "../hq/client.ts";
+import { RoundTripper } from "../../http3/index.ts";
+import { selfSigned } from "../../src/index.ts";
 
 const LARGE = 100_000_000;
 const SMALL_FILES = 200;
@@ -35,15 +35,12 @@ try {
     server!.send({ folder, cert, key });
   });
 
-  await using transport = new Transport();
+  await using client = new RoundTripper({ tls: { ca: cert } });
+  const origin = `https://localhost:${port}`;
   const begun = performance.now();
-  const connection = await transport.dial(
-    { host: "localhost", port },
-    { ca: cert, ALPNProtocols: [HQ_ALPN] },
-  );
-  console.log(
-    `Handshake: ${(performance.now() - begun).toFixed(1)} ms, ${connection.connectionState().cipher}`,
-  );
+  const { quic } = await client.connect(origin);
+  const { cipher, alpnProtocol } = quic.connectionState();
+  console.log(`Handshake: ${(performance.now() - begun).toFixed(1)} ms, ${cipher}, ALPN ${alpnProtocol}`);
 
   const large = performance.now();
   await check("large");
@@ -57,18 +54,21 @@ try {
     `${SMALL_FILES} small files: ${(SMALL_FILES / smallSeconds).toFixed(0)} files/s, SHA-256 of each verified`,
   );
 
-  const stats = connection.stats();
+  const stats = quic.stats();
   console.log(
     `RTT ${stats.smoothedRtt.toFixed(2)} ms (least ${stats.minRtt.toFixed(2)}), ` +
       `${stats.packetsReceived} packets received, ${stats.packetsSent} sent, ${stats.packetsLost} lost, ` +
       `${stats.packetsDropped} dropped`,
   );
-  await connection.close();
+  if (client.connections.size !== 1) throw new Error("one connection was to carry it all");
+  await client.shutdown();
   console.log("Done.");
 
   async function check(name: string): Promise<void> {
     const hash = createHash("sha256");
-    for await (const chunk of fetchHq(connection, `/${name}`)) hash.update(chunk);
+    const response = await client.roundTrip(new Request(`${origin}/${name}`));
+    if (response.status !== 200) throw new Error(`${name}: the server says ${response.status}`);
+    for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) hash.update(chunk);
     if (hash.digest("hex") !== sums.get(name)) throw new Error(`${name} arrived damaged`);
   }
 

@@ -62,7 +62,11 @@ export async function send(
     for (let attempt = 0; ; attempt++) {
       const connection = await pool.get(origin, place, options.signal);
       try {
-        return await exchange(connection, request, source, options);
+        const answer = await exchange(connection, request, source, options);
+        // Until the body was read, or given up, somebody waits for it.
+        pool.use();
+        answer.stream.whenOver(() => pool.release());
+        return answer;
       } catch (error) {
         if (attempt > 0 || options.signal?.aborted === true) throw error;
         if (!source.replayable || !maySendAgain(request.method, error)) throw error;

@@ -130,9 +130,8 @@ export class ConnectionPool {
     const timer =
       connectTimeout === undefined || connectTimeout === 0
         ? undefined
-        : setTimeout(() => aborter.abort(tooLong(place, connectTimeout)), connectTimeout);
+        : setTimeout(() => aborter.abort(tooLong(place, connectTimeout)), connectTimeout).unref();
     this.#transport ??= this.#makeTransport();
-    this.use();
     let quic: Connection;
     try {
       const tls: TlsOptions = {
@@ -143,7 +142,6 @@ export class ConnectionPool {
       quic = await this.#transport.dial(place, tls, this.#options.config, { signal: aborter.signal });
     } finally {
       clearTimeout(timer);
-      this.release();
     }
     const connection = new Http3Connection(quic, this.#options);
     this.#open.add(connection);
@@ -154,7 +152,10 @@ export class ConnectionPool {
 
   #makeTransport(): Transport {
     const given = this.#options.transport;
-    return given instanceof Transport ? given : new Transport(given);
+    if (given instanceof Transport) return given;
+    const transport = new Transport(given);
+    if (this.#users === 0) transport.unref();
+    return transport;
   }
 
   /** Somebody waits for something: the process stays for it, and not for connections that nobody uses. */

@@ -78,7 +78,7 @@ async function drain(stream: ClientStream): Promise<void> {
 }
 
 /** Reading with a limit to each wait; and with the signal's own reason where that ended it. */
-function deadline(stream: ClientStream, ms: number, signal: AbortSignal | undefined) {
+export function deadline(stream: ClientStream, ms: number, signal: AbortSignal | undefined) {
   let late: Http3TimeoutError | null = null;
   let timer: NodeJS.Timeout | undefined;
   const stop = () => clearTimeout(timer);

@@ -127,12 +127,30 @@ export class RoundTripper implements AsyncDisposable {
    *
    * @throws what dialing throws; the signal's reason
    */
-  connect(
+  async connect(
+    origin: string | URL,
+    options: Pick<RoundTripOptions, "alternative" | "signal"> = {},
+  ): Promise<Http3Connection> {
+    this.#pool.use();
+    try {
+      return await this.connectQuietly(origin, options);
+    } finally {
+      this.#pool.release();
+    }
+  }
+
+  /** @internal The same without keeping the process for it. */
+  connectQuietly(
     origin: string | URL,
     options: Pick<RoundTripOptions, "alternative" | "signal"> = {},
   ): Promise<Http3Connection> {
     const url = new URL(origin);
     return this.#pool.get(url.origin, withAlternative(placeOf(url), options.alternative), options.signal);
+  }
+
+  /** Whether a request to that origin would not have to wait for a connection. */
+  hasConnection(origin: string | URL): boolean {
+    return this.#pool.cached(new URL(origin).origin) !== null;
   }
 
   /** The connections that are open. */
