@@ -134,6 +134,24 @@ export const CASES: readonly Case[] = [
       needs(evidence.second!.acceptedEarlyData === true, "the server took no 0-RTT") ??
       needs(evidence.stats.zeroRttToServer > 0, "no 0-RTT packet was sent"),
   },
+  { name: "http3", testcase: "http3", files: () => [5 * KB, 10 * KB, 500 * KB] },
+  { name: "http3many", testcase: "http3", files: () => Array<number>(1000).fill(32) },
+  {
+    name: "http3large",
+    testcase: "http3",
+    files: (full) => [(full ? 100 : 20) * 1_000_000],
+    // A path as fast as the relay.
+    path: { delayMs: 1, mtu: 1500 },
+    timeoutMs: (full) => (full ? 180_000 : 60_000),
+  },
+  { name: "http3post", testcase: "http3post", files: () => [KB, 300 * KB, MB] },
+  {
+    name: "http3goaway",
+    testcase: "http3goaway",
+    files: () => [KB, 2 * KB, 3 * KB],
+    // A connection for each: the server goes away as it answers.
+    multiconnect: true,
+  },
   {
     name: "multiplexing",
     testcase: "transfer",

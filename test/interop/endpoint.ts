@@ -20,6 +20,8 @@ import {
   Transport,
 } from "../../src/index.ts";
 
+import { fetchHttp3, serveHttp3 } from "./http3.ts";
+
 /** What the runner takes for "this implementation does not do that". */
 const UNSUPPORTED = 127;
 /** A third of all packets is lost in some cases. */
@@ -47,6 +49,9 @@ const BOTH = [
   "transferloss",
   "transfercorruption",
   "ipv6",
+  "http3",
+  "http3post",
+  "http3goaway",
 ];
 /** Rebinding is what a client does not notice. */
 const CASES = {
@@ -60,7 +65,8 @@ const testcase = env["TESTCASE"] ?? "";
 const folder = (name: string, fallback: string): string => env[name] || fallback;
 const certs = folder("CERTS", "/certs");
 
-const tls: TlsOptions = { ALPNProtocols: [HQ_ALPN] };
+const http3 = testcase.startsWith("http3");
+const tls: TlsOptions = { ALPNProtocols: [http3 ? "h3" : HQ_ALPN] };
 if (testcase === "chacha20") tls.ciphers = ["chacha20-poly1305"];
 // The client begins with version 1, and the server moves it to version 2 (rfc9369#4).
 if (testcase === "v2") {
@@ -86,6 +92,7 @@ async function serve(): Promise<void> {
     : transport.listen(tls, CONFIG));
   process.once("SIGTERM", () => void transport.close());
   console.log("listening");
+  if (http3) return serveHttp3(listener, folder("WWW", "/www"), testcase);
   await serveHq(listener, folder("WWW", "/www"), ({ path, bytes }) => {
     if (bytes === null) console.error(`request failed: ${path}`);
   });
@@ -143,6 +150,12 @@ async function fetchRequests(): Promise<void> {
     .map((text) => new URL(text));
   if (urls.length === 0) throw new Error("REQUESTS is empty");
   tls.ca = readFileSync(join(certs, "ca.pem"));
+  if (http3) {
+    const downloads = folder("DOWNLOADS", "/downloads");
+    const stats = await fetchHttp3(urls, downloads, testcase, { tls, config: CONFIG });
+    for (const one of stats) console.log(JSON.stringify(one));
+    return;
+  }
   if (["multiconnect", "handshakeloss", "handshakecorruption"].includes(testcase)) {
     for (const url of urls) await fetchAll([url]);
   } else if (testcase === "resumption" || testcase === "zerortt") {

@@ -17,19 +17,23 @@ from aioquic.quic.logger import QuicFileLogger
 from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.tls import CipherSuite, SessionTicket
 
+import http3
+
 ALPN = "hq-interop"
 UNSUPPORTED = 127
 CASES = {
     "handshake", "transfer", "longrtt", "chacha20", "multiplexing", "blackhole", "amplificationlimit", "handshakeloss",
     "handshakecorruption", "transferloss", "transfercorruption", "ipv6", "multiconnect", "retry", "resumption", "zerortt",
     "keyupdate", "v2", "versionnegotiation", "connectionmigration", "rebind-port", "rebind-addr",
+    "http3", "http3post",
 }
 TESTCASE = os.environ.get("TESTCASE", "")
 CERTS = Path(os.environ.get("CERTS") or "/certs")
 
 
 def configuration(is_client: bool) -> QuicConfiguration:
-    made = QuicConfiguration(is_client=is_client, alpn_protocols=[ALPN], idle_timeout=30.0)
+    alpn = "h3" if TESTCASE.startswith("http3") else ALPN
+    made = QuicConfiguration(is_client=is_client, alpn_protocols=[alpn], idle_timeout=30.0)
     if TESTCASE == "chacha20":
         made.cipher_suites = [CipherSuite.CHACHA20_POLY1305_SHA256]
     if TESTCASE == "v2":
@@ -142,4 +146,9 @@ if TESTCASE not in CASES:
     print("unsupported test case:", TESTCASE)
     sys.exit(UNSUPPORTED)
 logging.basicConfig(level=logging.WARNING)
-asyncio.run(run_client() if os.environ.get("ROLE") == "client" else run_server())
+is_client = os.environ.get("ROLE") == "client"
+if TESTCASE.startswith("http3"):
+    made = configuration(is_client)
+    asyncio.run(http3.run_client(made, CERTS, TESTCASE) if is_client else http3.run_server(made, CERTS))
+else:
+    asyncio.run(run_client() if is_client else run_server())

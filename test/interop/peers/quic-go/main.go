@@ -52,7 +52,8 @@ func main() {
 	switch testcase {
 	case "handshake", "transfer", "longrtt", "multiplexing", "blackhole", "amplificationlimit", "handshakeloss",
 		"handshakecorruption", "transferloss", "transfercorruption", "ipv6", "multiconnect", "retry", "resumption",
-		"zerortt", "v2", "versionnegotiation", "connectionmigration", "rebind-port", "rebind-addr":
+		"zerortt", "v2", "versionnegotiation", "connectionmigration", "rebind-port", "rebind-addr", "http3", "http3post",
+		"http3goaway":
 	case "keyupdate": // quic-go updates its keys after 100 packets, with or without being asked.
 	case "chacha20":
 		chachaOnly()
@@ -117,6 +118,9 @@ func runServer(testcase string, tlsConf *tls.Config, conf *quic.Config) error {
 	socket, err := net.ListenUDP("udp", address)
 	if err != nil {
 		return err
+	}
+	if strings.HasPrefix(testcase, "http3") {
+		return serveHTTP3(socket, tlsConf, conf)
 	}
 	transport := &quic.Transport{
 		Conn:                socket,
@@ -194,6 +198,9 @@ func runClient(testcase string, tlsConf *tls.Config, conf *quic.Config) error {
 	requests := strings.Fields(os.Getenv("REQUESTS"))
 	if len(requests) == 0 {
 		return errors.New("REQUESTS is empty")
+	}
+	if strings.HasPrefix(testcase, "http3") {
+		return fetchHTTP3(testcase, requests, tlsConf, conf)
 	}
 	switch testcase {
 	case "multiconnect", "handshakeloss", "handshakecorruption":
