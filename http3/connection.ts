@@ -30,6 +30,7 @@ import { QpackStreams } from "./qpack-streams.ts";
 import { Queue } from "./queue.ts";
 import { Allowance } from "./rate.ts";
 import { ClientStream, type MessageStream, ServerStream, type StreamHost } from "./request-stream.ts";
+import { RememberedSettings } from "./remembered.ts";
 import { DEFAULT_SETTINGS, encodeSettings, type Settings } from "./settings.ts";
 import { StreamOpener } from "./stream-opener.ts";
 import { StreamSet } from "./stream-set.ts";
@@ -73,6 +74,7 @@ export class Http3Connection implements AsyncDisposable {
   #peerGoaway = -1;
   #shuttingDown = false;
   readonly #opener: StreamOpener;
+  readonly #remembered: RememberedSettings;
   #nextStream = 0;
   #failure: Error | null = null;
   readonly #resets = new Allowance(limits.RESET_BURST, limits.RESETS_PER_SECOND);
@@ -85,11 +87,13 @@ export class Http3Connection implements AsyncDisposable {
   readonly closed: Promise<Error>;
 
   /**
-   * @param quic - a connection whose ALPN is `h3`, whose handshake is complete, and that nobody else uses
+   * @param quic - a connection whose ALPN is `h3`, and that nobody else uses; its handshake is complete, or it was dialed or
+   * accepted early
    */
   constructor(quic: Connection, options: Http3Options = {}) {
     this.quic = quic;
     this.#opener = new StreamOpener(quic);
+    this.#remembered = new RememberedSettings(quic);
     this.role = quic.role;
     this.#options = options;
     const maxFieldSectionSize = options.maxHeaderListSize ?? limits.FIELD_SECTION_SIZE;
@@ -125,7 +129,7 @@ export class Http3Connection implements AsyncDisposable {
       maxFieldSectionSize,
       takeover: options.bidiStreams === undefined ? null : new Set(options.bidiStreams.keys()),
       get peerSettings() {
-        return connection.#peerSettings ?? DEFAULT_SETTINGS;
+        return connection.#peerSettings ?? connection.#remembered.settings ?? DEFAULT_SETTINGS;
       },
       fail: (error) => this.#fail(error),
       translate: (error) => this.#translate(error),
@@ -137,6 +141,7 @@ export class Http3Connection implements AsyncDisposable {
         options.bidiStreams!.get(type)!(stream.stream, rest, this);
       },
     };
+    if (this.#remembered.settings !== null) this.#qpack.setPeerSettings(this.#remembered.settings);
     void this.#openStreams();
     void this.#readUniStreams();
     void this.#acceptStreams();
@@ -220,6 +225,7 @@ export class Http3Connection implements AsyncDisposable {
   #onControlEvent(event: ControlEvent): void {
     switch (event.kind) {
       case "settings":
+        this.#remembered.arrived(event.settings);
         this.#peerSettings = event.settings;
         this.#qpack.setPeerSettings(event.settings);
         this.#resolveSettings(event.settings);
@@ -480,6 +486,13 @@ export class Http3Connection implements AsyncDisposable {
   close(code: number = H3_ERROR.H3_NO_ERROR, reason = ""): void {
     if (this.#failure === null)
       this.#fail(new Http3ConnectionError(code, reason || "the connection was closed"));
+  }
+
+  /** @internal 0-RTT was refused: another Http3Connection begins anew on the same QUIC connection. */
+  abandon(error: Error): void {
+    if (this.#failure !== null) return;
+    this.#failure = error;
+    this.#over(error);
   }
 
   /** The peer broke the rules, or this side is done. */

@@ -3,10 +3,17 @@
 import type { ConnectionState } from "../src/index.ts";
 import { bodyOf, sendContent } from "./body.ts";
 import type { Http3Connection } from "./connection.ts";
-import { H3_ERROR, Http3Error } from "./errors.ts";
-import { fieldsOf, headersOf, httpDate } from "./headers.ts";
+import { H3_ERROR, Http3Error, Http3StateError } from "./errors.ts";
+import { fieldsOf, headersOf, httpDate, valueOf } from "./headers.ts";
 import type { Priority } from "./priority.ts";
 import type { ServerStream } from "./request-stream.ts";
+
+/** Thrown to be answered with 425, see {@link RequestContext.mustNotBeEarly}. */
+export class TooEarlyError extends Http3StateError {
+  constructor() {
+    super("the request may be a copy of one that came before: it is answered with 425");
+  }
+}
 
 /** What is known about a request beside the Request. */
 export class RequestContext {
@@ -47,6 +54,25 @@ export class RequestContext {
   /** What TLS has negotiated: cipher, server name, the client's certificates … */
   get tls(): ConnectionState {
     return this.connection.quic.connectionState();
+  }
+
+  /**
+   * Whether the request came in 0-RTT of a client whose handshake is not complete: it may be a copy of one that was answered
+   * already. Methods that are not safe get here only when it is.
+   */
+  get early(): boolean {
+    return this.stream.early;
+  }
+
+  /**
+   * For what must not be done twice: answers 425 (Too Early) where the request may be a copy, also where an intermediary says
+   * so by `Early-Data: 1`; clients then send it again. rfc8470#5.2
+   *
+   * @throws {TooEarlyError}, which is for nobody to catch
+   */
+  mustNotBeEarly(): void {
+    // rfc8470#5.1, rfc8470#5.2
+    if (this.early || valueOf(this.stream.request.fields, "early-data") === "1") throw new TooEarlyError();
   }
 
   /** What the client said about the response's priority, rfc9218. It may change. */
@@ -139,6 +165,7 @@ export async function serveFetch(
       stream.finishReading();
       return;
     }
+    if (error instanceof TooEarlyError) return answer(stream, 425);
     onError(error, stream);
     await answer(stream, 500);
   }

@@ -43,7 +43,7 @@ export {
   MalformedMessageError,
   type MalformedReason,
 } from "./errors.ts";
-export { type FetchHandler, RequestContext } from "./fetch-handler.ts";
+export { type FetchHandler, RequestContext, TooEarlyError } from "./fetch-handler.ts";
 export type { RequestToSend } from "./message-build.ts";
 export type { RequestHead, ResponseHead } from "./message-head.ts";
 export { type ExtensionStream, H3_ALPN, type Http3Options } from "./options.ts";

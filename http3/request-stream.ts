@@ -403,6 +403,14 @@ export class ServerStream extends MessageStream {
     return this.#request?.method === "CONNECT";
   }
 
+  /**
+   * Whether it came in 0-RTT of a client whose handshake is not complete: it may be a copy of a request that was answered
+   * already. rfc8470
+   */
+  get early(): boolean {
+    return this.stream.early && !this.connection.quic.connectionState().handshakeComplete;
+  }
+
   /** @internal Whether the head has come. */
   get hasRequest(): boolean {
     return this.#request !== null;

@@ -52,6 +52,9 @@ export interface ServerOptions extends Http3Options, TlsOptions {
   readonly transport?: TransportOptions | Transport;
 }
 
+/** rfc9110#9.2.1 */
+const SAFE = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
+
 type Events = {
   listening: [];
   close: [];
@@ -145,7 +148,10 @@ export class Server extends EventEmitter<Events> implements AsyncDisposable {
     const { promise, settle } = deferred();
     this.#opening = promise;
     try {
-      const listener = await transport.listen(this.tlsOptions, this.#options.config);
+      const { config } = this.#options;
+      const listener = await (config?.earlyData === true
+        ? transport.listenEarly(this.tlsOptions, config)
+        : transport.listen(this.tlsOptions, config));
       this.#own = { transport, listener };
       void this.serve(listener).catch((error: unknown) => {
         if (this.listenerCount("error") > 0) this.emit("error", error);
@@ -162,7 +168,21 @@ export class Server extends EventEmitter<Events> implements AsyncDisposable {
 
   /** The TLS options with which it listens: for listeners of your own. */
   get tlsOptions(): TlsOptions {
-    return { ...this.#options, ALPNProtocols: this.#options.ALPNProtocols ?? [H3_ALPN] };
+    const options = this.#options;
+    const tls = { ...options, ALPNProtocols: options.ALPNProtocols ?? [H3_ALPN] };
+    if (options.config?.earlyData !== true) return tls;
+    // rfc9114#7.2.4.2 If 0-RTT data is accepted by the server, its SETTINGS frame MUST NOT reduce any limits or alter any
+    // values that might be violated by the client with its 0-RTT data: sessions of a server with other settings are others.
+    const others = [...(options.settings ?? [])].sort(([a], [b]) => a - b);
+    const { maxHeaderListSize, qpackMaxTableCapacity, qpackBlockedStreams, enableConnectProtocol } = options;
+    const settings = [
+      maxHeaderListSize,
+      qpackMaxTableCapacity,
+      qpackBlockedStreams,
+      enableConnectProtocol,
+      others,
+    ];
+    return { ...tls, sessionIdContext: `${tls.sessionIdContext ?? ""} h3 ${JSON.stringify(settings)}` };
   }
 
   /** Where it listens, as `server.address()` of node:net; null before. */
@@ -222,8 +242,18 @@ export class Server extends EventEmitter<Events> implements AsyncDisposable {
   }
 
   #serveRequest(stream: ServerStream): void {
-    const { fetch, handler, stream: streamHandler, connect } = this.#options;
     this.emit("stream", stream);
+    // rfc8470#3: a copy of a request that changes nothing does no harm; others wait until it is sure that they are none.
+    if (stream.early && !SAFE.has(stream.request.method)) {
+      stream.connection.quic.handshakeComplete.then(
+        () => this.#dispatch(stream),
+        () => {},
+      );
+    } else this.#dispatch(stream);
+  }
+
+  #dispatch(stream: ServerStream): void {
+    const { fetch, handler, stream: streamHandler, connect } = this.#options;
     if (stream.request.method === "CONNECT") {
       if (connect === undefined) void answer(stream, 501);
       else this.#run(connect, stream);

@@ -1,6 +1,6 @@
 // One request and the head of its response, with one more try where that is safe.
 
-import { QuicError } from "../../src/index.ts";
+import { Error0RTTRejected, QuicError } from "../../src/index.ts";
 import { type Content, sendContent } from "../body.ts";
 import {
   GoingAwayError,
@@ -48,6 +48,9 @@ export interface Answer {
 /** rfc9110#9.2.2: what can be done twice as well as once. */
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 
+/** rfc9110#9.2.1: what changes nothing. */
+const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
+
 /** Sends a request on the origin's connection; once more, on another one, where that cannot do it twice. */
 export async function send(
   pool: ConnectionPool,
@@ -60,9 +63,18 @@ export async function send(
   pool.use();
   try {
     for (let attempt = 0; ; attempt++) {
-      const connection = await pool.get(origin, place, options.signal);
+      // rfc9114#10.9 The anti-replay mitigations in [HTTP-REPLAY] MUST be applied when using HTTP/3 with 0-RTT: safe methods
+      // alone, and nothing that failed so a second time.
+      const early = attempt === 0 && request.body === null && SAFE.has(request.method);
+      const connection = await pool.get(origin, place, options.signal, early);
+      const wasEarly = early && !connection.quic.connectionState().handshakeComplete;
       try {
         const answer = await exchange(connection, request, source, options);
+        if (answer.head.status === 425 && wasEarly) {
+          // rfc8470#5.2: once more, when the handshake is complete.
+          answer.stream.cancel();
+          continue;
+        }
         // Until the body was read, or given up, somebody waits for it.
         pool.use();
         answer.stream.whenOver(() => pool.release());
@@ -84,7 +96,8 @@ export async function send(
  * in whole or in part, might have been processed: those alone are sent again that can be done twice.
  */
 function maySendAgain(method: string, error: unknown): boolean {
-  if (error instanceof GoingAwayError) return true;
+  // 0-RTT that was refused was not processed.
+  if (error instanceof GoingAwayError || error instanceof Error0RTTRejected) return true;
   if (error instanceof Http3StreamError) return error.rejected;
   if (!IDEMPOTENT.has(method)) return false;
   // The connection went away beneath it: a server that restarted, a path that is gone.

@@ -3,6 +3,7 @@
 import {
   type Config,
   type Connection,
+  Error0RTTRejected,
   type TlsOptions,
   Transport,
   type TransportOptions,
@@ -19,6 +20,11 @@ export interface PoolOptions extends Http3Options {
   readonly config?: Config;
   /** Settings of the socket; or a transport of yours, which the client then does not close. */
   readonly transport?: TransportOptions | Transport;
+  /**
+   * Sends safe requests without a body (GET, HEAD, OPTIONS) in 0-RTT where a session of the server's allows it: they can be
+   * copied on their way, and answered twice (rfc8470). Default false.
+   */
+  readonly earlyData?: boolean;
   /** How long a connection may take to be made, ms. Default: `config.handshakeTimeout`, for each address of the host. */
   readonly connectTimeout?: number;
 }
@@ -34,6 +40,8 @@ export interface Place {
 /** A connection that is open or being opened; how many wait for it. */
 interface Entry {
   readonly opening: Promise<Http3Connection>;
+  /** The same when its handshake is complete; or another, where 0-RTT was refused. */
+  confirmed: Promise<Http3Connection> | null;
   readonly aborter: AbortController;
   connection: Http3Connection | null;
   waiting: number;
@@ -65,10 +73,15 @@ export class ConnectionPool {
     return this.#open;
   }
 
-  /** The connection for an origin that could be used at once, or null. */
-  cached(origin: string): Http3Connection | null {
-    const connection = this.#entries.get(origin)?.connection ?? null;
-    return connection?.acceptsRequests === true ? connection : null;
+  /**
+   * The connection for an origin that could be used at once, or null.
+   *
+   * @param early - also one whose handshake is not complete
+   */
+  cached(origin: string, early = false): Http3Connection | null {
+    const entry = this.#entries.get(origin);
+    if (entry === undefined || (entry.confirmed !== null && !early)) return null;
+    return entry.connection?.acceptsRequests === true ? entry.connection : null;
   }
 
   /**
@@ -80,16 +93,21 @@ export class ConnectionPool {
    * the server authoritative for that origin: the handshake fails then.
    * rfc9114#3.3: a connection is used for the origin that it was made for, and for no other.
    *
+   * @param early - may have one whose handshake is not complete: what is sent there can be copied
    * @throws what dialing throws; the signal's reason; {Http3StateError} after `close`
    */
-  async get(origin: string, place: Place, signal?: AbortSignal): Promise<Http3Connection> {
+  async get(origin: string, place: Place, signal?: AbortSignal, early = false): Promise<Http3Connection> {
     if (this.#stopped) throw new Http3StateError("the client was closed; make another one");
     signal?.throwIfAborted();
-    const usable = this.cached(origin);
+    const usable = this.cached(origin, early);
     if (usable !== null) return usable;
     let entry = this.#entries.get(origin);
-    if (entry === undefined || entry.connection !== null) entry = this.#start(origin, place);
-    const { opening, aborter } = entry;
+    if (entry === undefined || (entry.connection !== null && entry.confirmed === null)) {
+      entry = this.#start(origin, place);
+    }
+    const { aborter } = entry;
+    const wanted = entry;
+    const opening = early ? entry.opening : entry.opening.then((first) => wanted.confirmed ?? first);
     if (signal === undefined) {
       entry.waiting++;
       return opening;
@@ -113,7 +131,8 @@ export class ConnectionPool {
 
   #start(origin: string, place: Place): Entry {
     const aborter = new AbortController();
-    const entry: Entry = { aborter, connection: null, waiting: 0, opening: this.#dial(place, aborter) };
+    const opening = this.#dial(place, aborter);
+    const entry: Entry = { aborter, connection: null, confirmed: null, waiting: 0, opening };
     this.#entries.set(origin, entry);
     const forget = () => {
       if (this.#entries.get(origin) === entry) this.#entries.delete(origin);
@@ -121,8 +140,30 @@ export class ConnectionPool {
     entry.opening.then((connection) => {
       entry.connection = connection;
       void connection.closed.then(forget);
+      if (connection.quic.connectionState().handshakeComplete) return;
+      entry.confirmed = this.#confirm(entry, connection);
+      // Who waits for it is told; the others are told by `closed`.
+      entry.confirmed.catch(() => {}).finally(() => (entry.confirmed = null));
     }, forget);
     return entry;
+  }
+
+  /** rfc9001#4.6.2: where 0-RTT was refused, all begins anew on the same connection. */
+  async #confirm(entry: Entry, early: Http3Connection): Promise<Http3Connection> {
+    const { quic } = early;
+    await quic.handshakeComplete;
+    if (quic.connectionState().earlyData !== "rejected") return early;
+    early.abandon(new Error0RTTRejected());
+    this.#open.delete(early);
+    return (entry.connection = this.#adopt(await quic.nextConnection()));
+  }
+
+  #adopt(quic: Connection): Http3Connection {
+    const connection = new Http3Connection(quic, this.#options);
+    this.#open.add(connection);
+    void connection.closed.then(() => this.#open.delete(connection));
+    if (this.#stopped) connection.close();
+    return connection;
   }
 
   async #dial(place: Place, aborter: AbortController): Promise<Http3Connection> {
@@ -139,15 +180,15 @@ export class ConnectionPool {
         ...this.#options.tls,
         ALPNProtocols: [H3_ALPN],
       };
-      quic = await this.#transport.dial(place, tls, this.#options.config, { signal: aborter.signal });
+      const { config, earlyData } = this.#options;
+      const options = { signal: aborter.signal };
+      quic = await (earlyData === true
+        ? this.#transport.dialEarly(place, tls, config, options)
+        : this.#transport.dial(place, tls, config, options));
     } finally {
       clearTimeout(timer);
     }
-    const connection = new Http3Connection(quic, this.#options);
-    this.#open.add(connection);
-    void connection.closed.then(() => this.#open.delete(connection));
-    if (this.#stopped) connection.close();
-    return connection;
+    return this.#adopt(quic);
   }
 
   #makeTransport(): Transport {
