@@ -273,6 +273,11 @@ export class Connection implements Core, StreamHost, PathSetHost {
 
   // Core
 
+  /** A doubtful Initial was not refuted. */
+  onDoubtExpired(): void {
+    this.#receiver.onDoubtExpired(this.now);
+  }
+
   wake(): void {
     if (!this.#ended) this.#host.wantTransmit(this);
   }
@@ -361,6 +366,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
     this.localCids.removeAll();
     this.remoteCids.removeAll();
     this.handshake.dispose();
+    this.#receiver.dispose();
     this.protection.disposeAll();
     if (this.tracer !== null)
       this.tracer.record({ name: "connection_state_updated", time: this.now, state: "closed" });

@@ -21,8 +21,10 @@ import {
 } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
 import {
+  FORGERY_PATIENCE,
   HASTY_KEY_UPDATE_PACKETS,
   MAX_COALESCED_PACKETS,
+  MAX_DOUBTFUL_INITIALS,
   MAX_HASTY_KEY_UPDATES,
   MAX_UNDECRYPTABLE_BYTES,
   MAX_UNDECRYPTABLE_PACKETS,
@@ -36,7 +38,8 @@ import type { Core } from "./core.ts";
 import { CloseWatcher, type FrameHandler } from "./frames.ts";
 import type { HandshakeDriver } from "./handshake.ts";
 import type { SpecialPackets } from "./special-packets.ts";
-import { TIMER_KEY_DISCARD } from "./timers.ts";
+import { Scrutiny } from "./scrutiny.ts";
+import { TIMER_DOUBT, TIMER_KEY_DISCARD } from "./timers.ts";
 
 /** A packet that came before its keys. */
 interface Waiting {
@@ -46,8 +49,21 @@ interface Waiting {
   readonly ecn: number;
 }
 
+/** An Initial that is open and waits for others. */
+interface Opened {
+  readonly bytes: Uint8Array;
+  /** Where its frames begin. */
+  readonly payload: number;
+  readonly number: number;
+  readonly reservedBitsSet: boolean;
+  readonly wallNow: number;
+  readonly size: number;
+}
+
 const SPACE_OF_TYPE: readonly (Space | -1)[] = [INITIAL, APPLICATION, HANDSHAKE, -1, -1, APPLICATION];
 const LEVEL_OF_TYPE: readonly (Level | -1)[] = [INITIAL, ZERO_RTT, HANDSHAKE, -1, -1, APPLICATION];
+
+const TAG = 16;
 
 /** Datagrams whose header masks are made in one call. */
 const RUN = 64;
@@ -72,6 +88,10 @@ export class Receiver {
   /** Packets received up to the last key update, and updates that came too soon after one. */
   #keyUpdateAt = 0;
   #hastyKeyUpdates = 0;
+  /** Client: until the server's answer has begun. */
+  #scrutiny: Scrutiny | null;
+  #doubtful: Opened[] = [];
+  #early: Opened[] = [];
 
   // The datagram in hand.
   #path: Path;
@@ -88,6 +108,7 @@ export class Receiver {
     this.#special = special;
     this.#closeWatcher = new CloseWatcher((error) => core.closedByPeer(error));
     this.#path = core.paths.active;
+    this.#scrutiny = core.role === "client" ? new Scrutiny(core.config.provider) : null;
   }
 
   /** Processes the run [from, to) of the batch. Never throws for what a peer did: the connection fails instead. */
@@ -230,7 +251,9 @@ export class Receiver {
         return;
       }
       if (type === PACKET_RETRY) {
-        this.#special.onRetry(buf, pos, end, header);
+        if (this.#special.onRetry(buf, pos, end, header)) {
+          this.#scrutiny?.onRetry(core.version, this.#special.original);
+        }
         return;
       }
       if (dcidOffset < 0) {
@@ -274,7 +297,10 @@ export class Receiver {
       } else this.#wait(buf, start, end, type);
       return;
     }
-    if (type === PACKET_INITIAL) protection.readInitialsOf(header!.version);
+    if (type === PACKET_INITIAL) {
+      if (this.#scrutiny !== null) this.#refuteRetry(buf, start, pnOffset, end);
+      protection.readInitialsOf(header!.version);
+    }
     const { largest } = received[SPACE_OF_TYPE[type]! as Space]!;
     if (!protection.unprotectHeader(level, buf, start, pnOffset, end, largest)) {
       this.drop("invalid_header", type, end - start);
@@ -319,6 +345,32 @@ export class Receiver {
       else this.drop(wellFormed ? "decryption_failed" : "invalid_header", type, size);
       return;
     }
+    const payload = pnOffset + protection.pnLength;
+    if (
+      type === PACKET_INITIAL &&
+      this.#scrutiny !== null &&
+      !this.#scrutinise(buf, start, payload, length, header!)
+    )
+      return;
+    this.#opened(buf, start, payload, length, type, header, size);
+    if (this.#early.length > 0 && this.#scrutiny === null) this.#kept(this.#early.splice(0));
+  }
+
+  /** One packet without protection, the header's fields in `protection`: its frames, and its acknowledgement. */
+  #opened(
+    buf: Uint8Array,
+    start: number,
+    payload: number,
+    length: number,
+    type: PacketType,
+    header: LongHeader | null,
+    size: number,
+  ): void {
+    const core = this.#core;
+    const { protection } = core;
+    const space = SPACE_OF_TYPE[type]! as Space;
+    const received = core.received[space]!;
+    const now = this.#now;
     // rfc9000#17.2 an endpoint MUST treat receipt of a packet that has a non-zero value for the reserved bits, after
     // removing both packet and header protection, as a connection error of type PROTOCOL_VIOLATION.
     // rfc9000#17.3.1 An endpoint MUST treat receipt of a packet that has a non-zero value for these bits, after
@@ -326,7 +378,6 @@ export class Receiver {
     if (protection.reservedBitsSet)
       throw new TransportError(PROTOCOL_VIOLATION, "reserved header bits are set");
     const number = protection.pn;
-    const payload = pnOffset + protection.pnLength;
     // rfc9000#12.3 a receiver MUST discard a newly unprotected packet unless it is certain that it has not processed
     // another packet with the same packet number.
     // rfc9000#12.3 Duplicate suppression MUST happen after removing packet protection for the reasons described in
@@ -348,12 +399,12 @@ export class Receiver {
     if (protection.peerUpdated) this.#onKeyUpdate();
 
     const path = this.#path;
-    if (level === APPLICATION) {
+    if (type === PACKET_ONE_RTT) {
       const sequence = core.localCids.sequenceOf(buf, start + 1);
       if (sequence >= 0) path.dcidSequence = sequence;
     }
     const handler = this.#frames;
-    this.early = level === ZERO_RTT;
+    this.early = type === PACKET_ZERO_RTT;
     handler.begin(space, path, now);
     const flags = parseFrames(buf, payload, payload + length, type, handler);
     // rfc9000#13.2.6 Packets that a client sends with 0-RTT packet protection MUST be acknowledged by the server in packets
@@ -363,12 +414,101 @@ export class Receiver {
     received.onReceived(number, (flags & ACK_ELICITING) !== 0, this.#ecn, now);
     core.idle.onReceived(now, core.recovery.pto(APPLICATION));
     // rfc9000#9 nobody moves before the handshake is confirmed.
-    if (level === APPLICATION)
+    if (type === PACKET_ONE_RTT)
       core.paths.onPacket(path, number === received.largest, (flags & PROBING_ONLY) !== 0, now);
     if (handler.cryptoArrived) {
       if (space === INITIAL && core.role === "client") core.versions.settle();
       this.#handshake.onCrypto(space, this.#wallNow);
     }
+  }
+
+  // A client's first Initials: scrutiny.ts.
+
+  /** An answer to our first Initial takes back the Retry that it proves forged. */
+  #refuteRetry(buf: Uint8Array, start: number, pnOffset: number, end: number): void {
+    const next = this.#core.recovery.peekPacketNumber(INITIAL);
+    if (!this.#scrutiny!.answersFirst(buf.slice(start, end), pnOffset - start, next)) return;
+    this.#special.refuteRetry();
+  }
+
+  /** Whether an open Initial is to be processed now; where it is not, that was seen to. */
+  #scrutinise(buf: Uint8Array, start: number, payload: number, length: number, header: LongHeader): boolean {
+    const core = this.#core;
+    const { protection } = core;
+    const end = payload + length;
+    const size = end + TAG - start;
+    const next = core.recovery.peekPacketNumber(INITIAL);
+    const verdict = this.#scrutiny!.weigh(buf, payload, end, next, protection.reservedBitsSet);
+    if (verdict === "believed") {
+      this.#believe();
+      return true;
+    }
+    if (verdict === "acknowledgement") {
+      // What it acknowledges has arrived. It does not settle whom we talk to, or which packet numbers come next.
+      this.#special.onAcknowledgement(header, buf);
+      core.stats.packetsReceived++;
+      if (core.tracer !== null) this.#trace(buf, payload, end, PACKET_INITIAL, protection.pn, size);
+      this.#frames.begin(INITIAL, this.#path, this.#now);
+      parseFrames(buf, payload, end, PACKET_INITIAL, this.#frames);
+      return false;
+    }
+    const kept = verdict === "early" ? this.#early : this.#doubtful;
+    if (kept.length >= MAX_DOUBTFUL_INITIALS) {
+      this.drop("unexpected_packet", PACKET_INITIAL, size);
+      return false;
+    }
+    kept.push({
+      bytes: buf.slice(start, end + TAG),
+      payload: payload - start,
+      number: protection.pn,
+      reservedBitsSet: protection.reservedBitsSet,
+      wallNow: this.#wallNow,
+      size,
+    });
+    if (verdict === "doubtful" && kept.length === 1) {
+      core.timers.set(TIMER_DOUBT, this.#now + FORGERY_PATIENCE);
+    }
+    return false;
+  }
+
+  /** A server's answer has begun: what was doubtful is forgotten, and nothing is from here on. */
+  #believe(): void {
+    for (const { size } of this.#doubtful) this.drop("unexpected_packet", PACKET_INITIAL, size);
+    this.#doubtful = [];
+    this.#scrutiny?.dispose();
+    this.#scrutiny = null;
+    this.#core.timers.clear(TIMER_DOUBT);
+  }
+
+  /** No answer refuted it in time: the first doubtful Initial says what it has to say. */
+  onDoubtExpired(now: number): void {
+    const [first] = this.#doubtful.splice(0, 1);
+    this.#believe();
+    if (first === undefined) return;
+    this.#now = now;
+    this.#kept([first]);
+  }
+
+  #kept(packets: readonly Opened[]): void {
+    const { protection } = this.#core;
+    for (const { bytes, payload, number, reservedBitsSet, wallNow, size } of packets) {
+      const header = new LongHeader();
+      if (!this.#core.close.isOpen || !parseLongHeader(bytes, 0, bytes.length, header)) return;
+      this.#wallNow = wallNow;
+      protection.pn = number;
+      protection.reservedBitsSet = reservedBitsSet;
+      protection.peerUpdated = false;
+      try {
+        this.#opened(bytes, 0, payload, bytes.length - TAG - payload, PACKET_INITIAL, header, size);
+      } catch (error) {
+        this.#core.fail(error);
+      }
+    }
+  }
+
+  dispose(): void {
+    this.#scrutiny?.dispose();
+    this.#scrutiny = null;
   }
 
   /** rfc9001#6.5 old read keys are kept for no more than three times the PTO after a packet of the new ones came. */

@@ -85,12 +85,16 @@ export class Sender {
   }
 
   /** The token for our Initials: from a Retry or, later, from NEW_TOKEN. rfc9000#8.1.2 */
-  setToken(token: Uint8Array): void {
+  setToken(token: Uint8Array | null): void {
     // rfc9000#8.1.3 In comparison, a token obtained in a Retry packet MUST be used immediately during the connection
     // attempt and cannot be used in subsequent connection attempts.
     // rfc9000#8.1.2 This token MUST be repeated by the client in all Initial packets it sends for that connection
     // after it receives the Retry packet.
     this.#token = token;
+  }
+
+  get token(): Uint8Array | null {
+    return this.#token;
   }
 
   /** Fills `tx`. True when there is more to send at once. */

@@ -27,6 +27,8 @@ export class SpecialPackets {
   readonly #seen: SeenCids;
   /** Anything of the peer's authenticated. */
   #heard = false;
+  /** What our Initials had before a Retry. */
+  #firstToken: { readonly token: Uint8Array | null } | null = null;
 
   constructor(connection: Connection, handshake: HandshakeDriver, sender: Sender, seen: SeenCids) {
     this.#connection = connection;
@@ -77,6 +79,18 @@ export class SpecialPackets {
       // rfc9001#4.9.1 a server MUST discard Initial keys when it first successfully processes a Handshake packet.
       this.#handshake.discard(INITIAL);
     }
+  }
+
+  /**
+   * A client's first packet was acknowledged, and no answer has begun: rfc9000#7.2 it uses the Source Connection ID that
+   * came as the Destination Connection ID of subsequent packets; whose it is the answer will say.
+   */
+  onAcknowledgement(header: LongHeader, buf: Uint8Array): void {
+    const scid = buf.slice(header.scidOffset, header.scidOffset + header.scidLength);
+    const { remoteCids } = this.#connection;
+    if (bytesEqual(scid, remoteCids.current)) return;
+    this.#traceCid(scid);
+    remoteCids.setInitial(scid);
   }
 
   /** rfc9000#6.2 */
@@ -136,7 +150,7 @@ export class SpecialPackets {
   }
 
   /** rfc9000#17.2.5.2 */
-  onRetry(buf: Uint8Array, start: number, end: number, header: LongHeader): void {
+  onRetry(buf: Uint8Array, start: number, end: number, header: LongHeader): boolean {
     const connection = this.#connection;
     const seen = this.#seen;
     const scid = buf.slice(header.scidOffset, header.scidOffset + header.scidLength);
@@ -154,20 +168,13 @@ export class SpecialPackets {
       !verifyRetry(connection.config.provider, connection.version, seen.original, buf.subarray(start, end))
     ) {
       this.#drop("invalid_retry", PACKET_RETRY, end - start);
-      return;
+      return false;
     }
     // rfc9000#17.2.5.2 The client MUST NOT change the Source Connection ID because the server could include the
     // connection ID as part of its token validation logic; see Section 8.1.4.
     // rfc9000#17.2.5.3 A client MUST use the same cryptographic handshake message it included in this packet.
     seen.retryScid = scid;
-    this.#traceCid(scid);
-    connection.remoteCids.setInitial(scid);
-    // rfc9001#5.2 the secrets change with the Destination Connection ID of the Initial that follows a Retry.
-    connection.protection.installInitial(connection.version, scid);
-    this.#sender.setToken(buf.slice(header.tokenOffset, header.tokenOffset + header.tokenLength));
-    // rfc9000#17.2.3 a client SHOULD attempt to resend data in 0-RTT packets after it sends a new Initial packet: to the
-    // new connection ID, under the keys that it has (rfc9000#17.2.5.3).
-    connection.recovery.onRetry(connection.now);
+    this.#follow(scid, buf.slice(header.tokenOffset, header.tokenOffset + header.tokenLength));
     if (connection.tracer !== null) {
       connection.tracer.record({
         name: "packet_received",
@@ -178,7 +185,35 @@ export class SpecialPackets {
         ecn: 0,
       });
     }
+    return true;
+  }
+
+  /** Our Initials begin anew, to `dcid` and with `token`. */
+  #follow(dcid: Uint8Array, token: Uint8Array | null): void {
+    const connection = this.#connection;
+    this.#traceCid(dcid);
+    connection.remoteCids.setInitial(dcid);
+    // rfc9001#5.2 the secrets change with the Destination Connection ID of the Initial that follows a Retry.
+    connection.protection.installInitial(connection.version, dcid);
+    this.#firstToken ??= { token: this.#sender.token };
+    this.#sender.setToken(token);
+    // rfc9000#17.2.3 a client SHOULD attempt to resend data in 0-RTT packets after it sends a new Initial packet: to the
+    // new connection ID, under the keys that it has (rfc9000#17.2.5.3).
+    connection.recovery.onRetry(connection.now);
     connection.wake();
+  }
+
+  /** The DCID of our first Initial. */
+  get original(): Uint8Array {
+    return this.#seen.original;
+  }
+
+  /** The server answered our first Initial: it sent no Retry, whoever did. */
+  refuteRetry(): void {
+    const seen = this.#seen;
+    if (seen.retryScid === null) return;
+    seen.retryScid = null;
+    this.#follow(seen.original, this.#firstToken?.token ?? null);
   }
 
   #traceCid(next: Uint8Array): void {

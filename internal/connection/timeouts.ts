@@ -4,6 +4,7 @@ import { HandshakeTimeoutError, IdleTimeoutError, VersionNegotiationError } from
 import type { Connection } from "./connection.ts";
 import {
   TIMER_CLOSE,
+  TIMER_DOUBT,
   TIMER_EARLY_KEYS,
   TIMER_HANDSHAKE,
   TIMER_IDLE,
@@ -42,6 +43,11 @@ export function onTimers(connection: Connection, now: number): void {
       new VersionNegotiationError(config.versions, offered, chooseVersion(config.versions, offered)),
     );
     return;
+  }
+  if (timers.isDue(TIMER_DOUBT, now)) {
+    timers.clear(TIMER_DOUBT);
+    connection.onDoubtExpired();
+    if (!close.isOpen) return;
   }
   if (timers.isDue(TIMER_LOSS, now)) recovery.onTimeout(now);
   if (timers.isDue(TIMER_KEY_DISCARD, now)) {

@@ -15,7 +15,9 @@ export const TIMER_PATH = 8;
 export const TIMER_VERSION = 9;
 /** A server's 0-RTT keys go. */
 export const TIMER_EARLY_KEYS = 10;
-const TIMER_COUNT = 11;
+/** A doubtful Initial is believed. */
+export const TIMER_DOUBT = 11;
+const TIMER_COUNT = 12;
 
 export const TIMER_NAMES = [
   "idle",
@@ -29,6 +31,7 @@ export const TIMER_NAMES = [
   "path_validation",
   "version_negotiation",
   "early_keys",
+  "doubt",
 ] as const;
 
 /** Deadlines in monotonic ms; Infinity is "not set". */

@@ -232,6 +232,10 @@ export const TOKENS_PER_SERVER = 4;
  * on its way proves it forged (rfc9000#6.2). Covers the round trips on Earth; an honest one costs that much, once.
  */
 export const VERSION_NEGOTIATION_PATIENCE = 250;
+/** So late is an Initial believed that would end a client's attempt before a server's answer has begun: likewise. */
+export const FORGERY_PATIENCE = VERSION_NEGOTIATION_PATIENCE;
+/** Initials kept that wait for that, or for the beginning of the answer. Stops: memory by forged ones. */
+export const MAX_DOUBTFUL_INITIALS = 4;
 
 /** Bytes of the greased transport parameter's value, at most. */
 export const MAX_GREASED_PARAMETER = 16;

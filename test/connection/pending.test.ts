@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Connection } from "../../internal/connection/connection.ts";
+import { FORGERY_PATIENCE } from "../../internal/protocol/limits.ts";
 import { makeAddress } from "../../internal/protocol/address.ts";
 import { CONNECTION_REFUSED } from "../../internal/protocol/constants.ts";
 import { HandshakeTimeoutError, TlsAlertError, TransportError } from "../../internal/protocol/errors.ts";
@@ -97,6 +98,8 @@ test("a refusal is what the client hears, and leaves nothing behind", () => {
   ]) {
     const it = waiting();
     assert.equal(it.provide(refusal), true);
+    // An Initial alone says so, which anybody could have sent.
+    it.wire.run(FORGERY_PATIENCE);
     const error = errorOf(it.client, it.dialed);
     assert.ok(error instanceof TransportError && error.remote);
     assert.equal(error.errorCode, refusal.errorCode);
@@ -117,7 +120,7 @@ test("any question can be answered by a refusal", () => {
   wire.run(50);
   const [{ connection, request }] = requestsOf(server) as [ReturnType<typeof requestsOf>[0]];
   connection.provide(request.id, new TlsAlertError("internal_error", ""), wire.now, WALL);
-  wire.run(50);
+  wire.run(FORGERY_PATIENCE);
   const error = errorOf(client, dialed);
   assert.equal(error instanceof TransportError && error.alert, "internal_error");
 });

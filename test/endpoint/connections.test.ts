@@ -7,6 +7,7 @@ import {
   VersionNegotiationError,
 } from "../../internal/protocol/errors.ts";
 import { VERSION_NEGOTIATION_PATIENCE } from "../../internal/protocol/limits.ts";
+import { FORGERY_PATIENCE } from "../../internal/protocol/limits.ts";
 import { makeAddress } from "../../internal/protocol/address.ts";
 import { CONNECTION_REFUSED, VERSION_1, VERSION_2 } from "../../internal/protocol/constants.ts";
 import { cidGenerator } from "../../internal/path/connection-ids.ts";
@@ -100,7 +101,7 @@ describe("endpoints with real connections", () => {
       const { server, client, wire } = pair({ maxHandshakes: 0 });
       server.listen();
       const dialed = client.dial(server, wire.now, { versions: [version] });
-      wire.run(100);
+      wire.run(FORGERY_PATIENCE);
       const error = closedWith(client, dialed);
       assert.ok(error instanceof TransportError, String(error));
       assert.equal(error.errorCode, CONNECTION_REFUSED);
