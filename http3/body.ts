@@ -53,7 +53,10 @@ export type Content = ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | st
  *
  * @throws what `content` fails with; what writing fails with, and then `content` is cancelled
  */
-export async function sendContent(content: Content, stream: MessageStream): Promise<void> {
+export async function sendContent(
+  content: Content,
+  stream: Pick<MessageStream, "signal" | "write">,
+): Promise<void> {
   const iterator = iterate(content);
   const { signal } = stream;
   // While the source has nothing to give, the peer may give up.

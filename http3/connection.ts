@@ -1,8 +1,8 @@
 // HTTP/3 on one QUIC connection, rfc9114: its streams, settings, requests, and how it ends.
 
-import { randomBytes, randomInt } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { ApplicationError, type Connection, QuicError, type Stream, StreamError } from "../src/index.ts";
-import { checkPushId, ControlStreamReader, type ControlEvent } from "./control-stream.ts";
+import { ControlStreamReader, type ControlEvent } from "./control-stream.ts";
 import {
   GoingAwayError,
   H3_ERROR,
@@ -10,35 +10,41 @@ import {
   Http3Error,
   Http3StateError,
   Http3StreamError,
+  isNormalEnd,
 } from "./errors.ts";
 import {
   encodeFinalWarning,
-  encodeFrame,
   encodeIdFrame,
+  encodeOrigin,
   encodePriorityUpdate,
   FRAME,
   type Role,
 } from "./frames.ts";
 import * as limits from "./limits.ts";
+import { ControlSender } from "./control-sender.ts";
+import { DatagramRouter } from "./datagrams.ts";
 import type { RequestToSend } from "./message-build.ts";
-import type { Http3Options } from "./options.ts";
-import type { Outlet } from "./outlet.ts";
-import { parsePriority, serializePriority, type Priority, type PriorityParameters } from "./priority.ts";
-import { ClientPushes, ServerPushes } from "./pushes.ts";
-import type { Field } from "./qpack/field.ts";
+import { type Http3Options, ownSettings, qpackOptions } from "./options.ts";
+import { asciiOrigins, OriginSet } from "./origin-set.ts";
+import { EarlyPriorities } from "./priorities.ts";
+import { parsePriority, serializePriority, type Priority } from "./priority.ts";
 import { QpackStreams } from "./qpack-streams.ts";
 import { Queue } from "./queue.ts";
 import { Allowance } from "./rate.ts";
-import { ClientStream, type MessageStream, ServerStream, type StreamHost } from "./request-stream.ts";
+import { PushReceiver } from "./push-client.ts";
+import { Pusher } from "./push-server.ts";
 import { RememberedSettings } from "./remembered.ts";
-import { DEFAULT_SETTINGS, encodeSettings, type Settings } from "./settings.ts";
+import { ClientStream, type MessageStream, ServerStream } from "./request-stream.ts";
+import type { StreamHost } from "./stream-host.ts";
+import { DEFAULT_SETTINGS, type Settings } from "./settings.ts";
 import { StreamOpener } from "./stream-opener.ts";
 import { StreamSet } from "./stream-set.ts";
-import { checkBidirectional, PeerUniStreams } from "./streams.ts";
+import { Trace } from "./trace.ts";
+import { checkBidirectional, PeerUniStreams, type UniStreamKind } from "./streams.ts";
 import {
   openOwnStreams,
   openReservedStream,
-  reservedNumber,
+  reservedFrame,
   UniStreamReader,
   type UniStreamOwner,
 } from "./uni-streams.ts";
@@ -58,13 +64,13 @@ export class Http3Connection implements AsyncDisposable {
   readonly #qpack: QpackStreams;
   readonly #control: ControlStreamReader;
   readonly #host: StreamHost;
-  readonly #pushes: ClientPushes | ServerPushes;
+  /** Of a client, of a server. */
+  readonly #pushed: PushReceiver | null;
+  readonly #pusher: Pusher | null;
   readonly #requests = new Queue<ServerStream>();
   /** Streams that are not over. */
   readonly #streams = new StreamSet();
-  #controlOutlet: Outlet | null = null;
-  /** Frames for the control stream before it is open. */
-  #controlPending: Uint8Array[] = [];
+  readonly #out: ControlSender;
   #peerSettings: Settings | null = null;
   #resolveSettings: (settings: Settings) => void = () => {};
   #rejectSettings: (error: unknown) => void = () => {};
@@ -79,7 +85,10 @@ export class Http3Connection implements AsyncDisposable {
   #failure: Error | null = null;
   readonly #resets = new Allowance(limits.RESET_BURST, limits.RESETS_PER_SECOND);
   readonly #controlFrames = new Allowance(limits.CONTROL_FRAME_BURST, limits.CONTROL_FRAMES_PER_SECOND);
-  readonly #earlyPriorities = new Map<number, PriorityParameters>();
+  readonly #earlyPriorities = new EarlyPriorities();
+  readonly #originSet: OriginSet;
+  readonly #trace: Trace | null;
+  readonly #datagrams: DatagramRouter;
 
   /** What the peer said of itself; resolves when its SETTINGS arrive, rejects where the connection ends before. */
   readonly settings: Promise<Settings>;
@@ -96,23 +105,14 @@ export class Http3Connection implements AsyncDisposable {
     this.#remembered = new RememberedSettings(quic);
     this.role = quic.role;
     this.#options = options;
+    this.#originSet = new OriginSet(quic);
+    this.#trace = quic.traced ? new Trace(quic) : null;
+    this.#out = new ControlSender((error) => this.#streamFailed(error), this.#trace);
+    if (this.role === "server" && options.origins !== undefined) {
+      this.#out.say(encodeOrigin(asciiOrigins(options.origins)));
+    }
     const maxFieldSectionSize = options.maxHeaderListSize ?? limits.FIELD_SECTION_SIZE;
-    this.#qpack = new QpackStreams(
-      {
-        ...(options.qpackEncoderTableCapacity === undefined
-          ? {}
-          : { maxTableCapacity: options.qpackEncoderTableCapacity }),
-        ...(options.qpackPolicy === undefined ? {} : { policy: options.qpackPolicy }),
-      },
-      {
-        maxTableCapacity: options.qpackMaxTableCapacity ?? limits.QPACK_TABLE_CAPACITY,
-        maxBlockedStreams: options.qpackBlockedStreams ?? limits.QPACK_BLOCKED_STREAMS,
-        maxFieldSectionSize,
-      },
-      (error) => this.#streamFailed(error),
-    );
-    this.#pushes = this.role === "client" ? new ClientPushes() : new ServerPushes();
-    this.#control = new ControlStreamReader(this.role, this.#pushes);
+    this.#qpack = new QpackStreams(...qpackOptions(options), (error) => this.#streamFailed(error));
     this.settings = new Promise((resolve, reject) => {
       this.#resolveSettings = resolve;
       this.#rejectSettings = reject;
@@ -120,6 +120,14 @@ export class Http3Connection implements AsyncDisposable {
     // Nobody has to look at it.
     this.settings.catch(() => {});
     this.closed = quic.closed.then(({ error }) => this.#end(error));
+    this.#datagrams = new DatagramRouter(quic, {
+      enabled: options.datagrams === true,
+      trace: this.#trace,
+      settings: this.settings,
+      find: (id) => this.#streams.find(id),
+      isToCome: (id) => this.role === "server" && id >= this.#nextStream && id < this.#refusing,
+      fail: (error) => this.#fail(error),
+    });
     // eslint-disable-next-line @typescript-eslint/no-this-alias
     const connection = this;
     this.#host = {
@@ -127,6 +135,7 @@ export class Http3Connection implements AsyncDisposable {
       role: this.role,
       qpack: this.#qpack,
       maxFieldSectionSize,
+      trace: this.#trace,
       takeover: options.bidiStreams === undefined ? null : new Set(options.bidiStreams.keys()),
       get peerSettings() {
         return connection.#peerSettings ?? connection.#remembered.settings ?? DEFAULT_SETTINGS;
@@ -135,13 +144,26 @@ export class Http3Connection implements AsyncDisposable {
       translate: (error) => this.#translate(error),
       onPeerReset: () => this.#onPeerReset(),
       onStreamOver: (stream) => this.#remove(stream),
-      onPushPromise: (_stream, pushId, fields) => this.#onPushPromise(pushId, fields),
+      datagrams: this.#datagrams,
+      grease: options.grease !== false,
+      onPushPromise: (stream, pushId, fields) =>
+        this.#pushed?.promised(stream as ClientStream, pushId, fields),
+      onPushResolved: (pushId, decision) => this.#trace?.pushResolved(pushId, decision),
+      push: (stream, request) => {
+        if (this.#peerGoaway >= 0 || this.#shuttingDown) return Promise.resolve(null);
+        return this.#pusher!.push(stream, request);
+      },
       onTakeover: (stream, type, rest) => {
         this.#remove(stream);
         options.bidiStreams!.get(type)!(stream.stream, rest, this);
       },
     };
     if (this.#remembered.settings !== null) this.#qpack.setPeerSettings(this.#remembered.settings);
+    const say = this.#out.say.bind(this.#out);
+    const isClient = this.role === "client";
+    this.#pushed = isClient ? new PushReceiver(this.#host, say, options.onPush, options.maxPushes) : null;
+    this.#pusher = isClient ? null : new Pusher(this.#host, quic, say);
+    this.#control = new ControlStreamReader(this.role, (this.#pushed ?? this.#pusher)!.ids);
     void this.#openStreams();
     void this.#readUniStreams();
     void this.#acceptStreams();
@@ -151,19 +173,8 @@ export class Http3Connection implements AsyncDisposable {
 
   async #openStreams(): Promise<void> {
     const { quic } = this;
-    const options = this.#options;
-    const grease = options.grease !== false;
-    const settings = encodeSettings(
-      {
-        qpackMaxTableCapacity: options.qpackMaxTableCapacity ?? limits.QPACK_TABLE_CAPACITY,
-        qpackBlockedStreams: options.qpackBlockedStreams ?? limits.QPACK_BLOCKED_STREAMS,
-        maxFieldSectionSize: this.#host.maxFieldSectionSize,
-        enableConnectProtocol: this.role === "server" && options.enableConnectProtocol === true,
-        ...(options.settings === undefined ? {} : { others: options.settings }),
-      },
-      // rfc9114#7.2.4.1 Endpoints SHOULD include at least one such setting in their SETTINGS frame.
-      grease ? { n: randomInt(2 ** 24), value: randomInt(2 ** 24) } : undefined,
-    );
+    const grease = this.#options.grease !== false;
+    const settings = ownSettings(this.#options, this.role);
     try {
       const own = await openOwnStreams(quic, settings, (kind) => {
         try {
@@ -172,9 +183,12 @@ export class Http3Connection implements AsyncDisposable {
           this.#fail(error as Http3ConnectionError);
         }
       });
-      this.#controlOutlet = own.control;
-      if (grease) this.#say(encodeFrame(reservedNumber(), randomBytes(randomInt(16))));
-      for (const frame of this.#controlPending.splice(0)) this.#say(frame);
+      this.#out.open(own.control, settings);
+      for (const kind of ["control", "encoder", "decoder"] as const) {
+        this.#trace?.streamType("local", own[kind].stream.id, kind === "control" ? kind : `qpack-${kind}`);
+      }
+      if (grease) this.#out.say(reservedFrame());
+      this.#out.flush();
       this.#qpack.open(own.encoder, own.decoder.stream);
       if (grease) openReservedStream(quic);
     } catch (error) {
@@ -182,19 +196,14 @@ export class Http3Connection implements AsyncDisposable {
     }
   }
 
-  /** Sends a frame on the control stream. */
-  #say(frame: Uint8Array): void {
-    if (this.#controlOutlet === null) this.#controlPending.push(frame);
-    else this.#controlOutlet.write(frame).catch((error: unknown) => this.#streamFailed(error));
-  }
-
   async #readUniStreams(): Promise<void> {
     const owner: UniStreamOwner = {
       role: this.role,
+      onType: (id, kind, type) => this.#onStreamType(id, kind, type),
       onControl: (bytes) => this.#onControl(bytes),
       onEncoder: (bytes) => this.#qpack.receiveEncoderStream(bytes),
       onDecoder: (bytes) => this.#qpack.receiveDecoderStream(bytes),
-      onPushStream: () => this.#onPushStream(),
+      onPushStream: async (stream, rest) => void (await this.#pushed!.opened(stream, rest)),
       onOtherStream: (type, stream, rest) => {
         const take = this.#options.uniStreams?.get(type);
         take?.(stream, rest, this);
@@ -209,6 +218,15 @@ export class Http3Connection implements AsyncDisposable {
       }
     } catch {
       // The connection is over: `closed` has its error.
+    }
+  }
+
+  #onStreamType(id: number, kind: UniStreamKind, type: number): void {
+    const trace = this.#trace;
+    if (trace === null) return;
+    trace.streamType("remote", id, kind, type);
+    if (kind === "control") {
+      this.#control.onFrame = (frame, payload) => trace.control("parsed", id, frame, payload);
     }
   }
 
@@ -227,6 +245,7 @@ export class Http3Connection implements AsyncDisposable {
       case "settings":
         this.#remembered.arrived(event.settings);
         this.#peerSettings = event.settings;
+        this.#trace?.settings("remote", event.settings);
         this.#qpack.setPeerSettings(event.settings);
         this.#resolveSettings(event.settings);
         break;
@@ -234,41 +253,31 @@ export class Http3Connection implements AsyncDisposable {
         this.#onGoaway(event.id);
         break;
       case "max-push-id":
-        (this.#pushes as ServerPushes).allowed(event.id);
+        this.#pusher!.ids.allowed(event.id);
         break;
       case "priority-update":
         this.#onPriorityUpdate(event.id, event.target, event.value);
         break;
-      case "cancel-push":
       case "origin":
+        this.#originSet.add(event.origins);
+        break;
+      case "cancel-push":
+        (this.#pushed ?? this.#pusher)!.cancelled(event.id);
         break;
     }
   }
 
-  #onPushPromise(pushId: number, fields: readonly Field[]): void {
-    (this.#pushes as ClientPushes).promise(pushId, fields);
-  }
-
-  /** This client says no MAX_PUSH_ID, so that every push is one too many: rfc9114#4.6. */
-  async #onPushStream(): Promise<void> {
-    checkPushId(FRAME.PUSH_PROMISE, 0, (this.#pushes as ClientPushes).max);
-  }
-
   #onPriorityUpdate(id: number, target: "request" | "push", value: string): void {
     const parameters = parsePriority(value);
-    if (parameters === null || target === "push") return;
+    if (parameters === null) return;
+    if (target === "push") {
+      this.#pusher!.reprioritize(id, parameters);
+      return;
+    }
     const stream = this.#streams.find(id);
     if (stream !== undefined) (stream as ServerStream).reprioritize(parameters);
     // rfc9218#7.2: it may come before its request, and is kept for it; not for requests that are over.
-    else if (id >= this.#nextStream) {
-      if (this.#earlyPriorities.size >= limits.EARLY_PRIORITIES && !this.#earlyPriorities.has(id)) {
-        for (const oldest of this.#earlyPriorities.keys()) {
-          this.#earlyPriorities.delete(oldest);
-          break;
-        }
-      }
-      this.#earlyPriorities.set(id, parameters);
-    }
+    else if (id >= this.#nextStream) this.#earlyPriorities.keep(id, parameters);
   }
 
   // ---- requests
@@ -301,12 +310,11 @@ export class Http3Connection implements AsyncDisposable {
 
   async #receive(quicStream: Stream): Promise<void> {
     const stream = new ServerStream(quicStream, this.#host);
+    this.#trace?.streamType("remote", stream.id, "request");
     this.#streams.add(stream);
-    if (this.#earlyPriorities.size > 0) {
-      const priority = this.#earlyPriorities.get(stream.id);
-      this.#earlyPriorities.delete(stream.id);
-      if (priority !== undefined) stream.reprioritize(priority);
-    }
+    const priority = this.#earlyPriorities.take(stream.id);
+    if (priority !== null) stream.reprioritize(priority);
+    this.#datagrams.opened(stream);
     this.#streams.watch(
       this.#options.headersTimeout ?? limits.HEADERS_TIMEOUT,
       this.#options.stallTimeout ?? limits.STALL_TIMEOUT,
@@ -343,6 +351,32 @@ export class Http3Connection implements AsyncDisposable {
     return this.#failure === null && this.#peerGoaway < 0 && !this.#shuttingDown && this.role === "client";
   }
 
+  /**
+   * Client: the origins that the server says this connection is for (rfc9412); null where it has said nothing. Its
+   * certificate has to be good for them all the same.
+   */
+  get origins(): ReadonlySet<string> | null {
+    return this.#originSet.origins;
+  }
+
+  /** @internal A response said 421. */
+  misdirected(scheme: string, authority: string): void {
+    this.#originSet.misdirected(scheme, authority);
+  }
+
+  /**
+   * Whether HTTP datagrams can go out in QUIC's: both sides said SETTINGS_H3_DATAGRAM. False before SETTINGS have come
+   * (see `settings`): wait for them. rfc9297#2.1.1
+   */
+  get takesDatagrams(): boolean {
+    return this.#datagrams.negotiated;
+  }
+
+  /** Server: whether the client takes another push now. */
+  get canPush(): boolean {
+    return this.#pusher?.ids.available === true && !this.goingAway;
+  }
+
   /** Requests under way. */
   get activeRequests(): number {
     return this.#streams.size;
@@ -372,6 +406,7 @@ export class Http3Connection implements AsyncDisposable {
       // GOAWAY frame from the peer.
       this.#mustAcceptRequests();
       const stream = new ClientStream(quicStream, this.#host, request);
+      this.#trace?.streamType("local", stream.id, "request");
       this.#streams.add(stream);
       this.#nextStream = Math.max(this.#nextStream, stream.id + 4);
       try {
@@ -398,7 +433,7 @@ export class Http3Connection implements AsyncDisposable {
   /** Client: tells the server another priority of a request's response. rfc9218#7 */
   updatePriority(stream: ClientStream, priority: Priority): void {
     const text = serializePriority(priority);
-    this.#say(encodePriorityUpdate(FRAME.PRIORITY_UPDATE, stream.id, text));
+    this.#out.say(encodePriorityUpdate(FRAME.PRIORITY_UPDATE, stream.id, text));
   }
 
   #remove(stream: MessageStream): void {
@@ -411,7 +446,7 @@ export class Http3Connection implements AsyncDisposable {
   #onGoaway(id: number): void {
     this.#peerGoaway = id;
     if (this.role === "server") {
-      (this.#pushes as ServerPushes).stop();
+      this.#pusher!.goaway(id);
       return;
     }
     this.#opener.stop(new GoingAwayError(true));
@@ -450,18 +485,19 @@ export class Http3Connection implements AsyncDisposable {
     try {
       if (!begun) {
         this.#opener.stop(new GoingAwayError(false));
-        this.#say(encodeFinalWarning(this.role));
+        this.#out.say(encodeFinalWarning(this.role));
         if (this.role === "server") {
           // What is on its way gets here before the second GOAWAY says which requests did.
           const wait = Math.max(LEAST_WARNING, 2 * this.quic.stats().smoothedRtt);
           await Promise.race([delay(wait), this.closed, abort]);
           this.#refusing = this.#nextStream;
-          this.#say(encodeIdFrame(FRAME.GOAWAY, this.#refusing));
+          this.#out.say(encodeIdFrame(FRAME.GOAWAY, this.#refusing));
         }
       }
       if (this.#streams.size > 0) {
         await Promise.race([this.#streams.idle(), this.closed, abort]);
       }
+      if (this.#pusher !== null) await Promise.race([this.#pusher.idle(), this.closed, abort]);
       if (signal?.aborted !== true) {
         await Promise.race([
           this.quic.close({ code: H3_ERROR.H3_NO_ERROR }).catch(() => {}),
@@ -539,6 +575,8 @@ export class Http3Connection implements AsyncDisposable {
     this.#qpack.end(error);
     this.#rejectSettings(error);
     this.#requests.end(error);
+    this.#pushed?.end(error);
+    this.#pusher?.end();
   }
 
   /** rfc9114#10.5: requests that are given up cost the client nothing. */
@@ -567,16 +605,4 @@ export class Http3Connection implements AsyncDisposable {
     this.close();
     await this.closed;
   }
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** Whether a connection ended because one side was done with it. */
-export function isNormalEnd(error: unknown): boolean {
-  return (
-    error instanceof Http3ConnectionError &&
-    (error.errorCode === H3_ERROR.H3_NO_ERROR || error.errorCode === 0)
-  );
 }

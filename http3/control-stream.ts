@@ -50,6 +50,8 @@ export class ControlStreamReader {
   readonly #pushes: PushIds;
   #goaway = Infinity;
   #maxPushId = -1;
+  /** Told of each frame that is known, before it is looked into: for traces. */
+  onFrame: ((type: number, payload: Uint8Array) => void) | null = null;
 
   /**
    * @param receiver - our own side
@@ -73,6 +75,7 @@ export class ControlStreamReader {
    */
   next(): ControlEvent | null {
     const { type, payload } = this.#reader.next() === null ? NOTHING : this.#reader;
+    if (type >= 0) this.onFrame?.(type, payload);
     switch (type) {
       case -1:
         return null;

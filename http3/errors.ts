@@ -207,3 +207,11 @@ export class InvalidFieldError extends Http3Error {
     super("ERR_HTTP3_FIELD", H3_ERROR.H3_INTERNAL_ERROR, message);
   }
 }
+
+/** Whether a connection ended because one side was done with it. */
+export function isNormalEnd(error: unknown): boolean {
+  return (
+    error instanceof Http3ConnectionError &&
+    (error.errorCode === H3_ERROR.H3_NO_ERROR || error.errorCode === 0)
+  );
+}

@@ -6,6 +6,7 @@ import type { Http3Connection } from "./connection.ts";
 import { H3_ERROR, Http3Error, Http3StateError } from "./errors.ts";
 import { fieldsOf, headersOf, httpDate, valueOf } from "./headers.ts";
 import type { Priority } from "./priority.ts";
+import type { ServerPush } from "./push-server.ts";
 import type { ServerStream } from "./request-stream.ts";
 
 /** Thrown to be answered with 425, see {@link RequestContext.mustNotBeEarly}. */
@@ -97,6 +98,24 @@ export class RequestContext {
     );
   }
 
+  /**
+   * Pushes the response to a request that the client has not made (rfc9114#4.6). Await it before what refers to it is sent.
+   *
+   * @param path - path and query on the same origin; or with the fields of the request
+   * @returns false where the client takes no pushes, or no more for now: most take none
+   * @throws {Http3StateError} where the response has ended; what the body fails with ends the push alone
+   */
+  async push(path: string | { path: string; headers?: HeadersInit }, response: Response): Promise<boolean> {
+    const { headers, ...request } = typeof path === "string" ? { path } : { ...path };
+    const push = await this.stream.push({ ...request, fields: fieldsOf(new Headers(headers)) });
+    if (push === null) {
+      void response.body?.cancel().catch(() => {});
+      return false;
+    }
+    sendPush(push, response).catch(() => push.cancel());
+    return true;
+  }
+
   /** @internal */
   bodyRead(): void {
     this.#resolveTrailers(headersOf(this.stream.trailers ?? []));
@@ -169,6 +188,14 @@ export async function serveFetch(
     onError(error, stream);
     await answer(stream, 500);
   }
+}
+
+async function sendPush(push: ServerPush, response: Response): Promise<void> {
+  const fields = fieldsOf(response.headers);
+  if (!response.headers.has("date")) fields.push({ name: "date", value: httpDate() });
+  await push.respond(response.status, fields);
+  if (response.body !== null) await sendContent(response.body, push);
+  await push.end();
 }
 
 async function sendResponse(

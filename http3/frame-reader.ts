@@ -54,6 +54,8 @@ export class FrameReader {
   #idle = 0;
   /** The type of the frame at hand. */
   type = 0;
+  /** Whether `data` was the first part of its frame. */
+  begins = false;
   /** Its payload, or that part of it; valid until the next call. */
   payload: Uint8Array = NOTHING;
 
@@ -95,10 +97,14 @@ export class FrameReader {
         case "header":
           if (!this.#readHeader()) return null;
           // A DATA frame is told of even where it is empty: it stands in the sequence of frames.
-          if (this.type === FRAME.DATA) return this.#readData();
+          if (this.type === FRAME.DATA) {
+            this.begins = true;
+            return this.#readData();
+          }
           break;
         case "data":
           if (this.#at === this.#piece.length) return null;
+          this.begins = false;
           return this.#readData();
         case "frame":
           return this.#readPayload() ? "frame" : null;

@@ -27,7 +27,15 @@ export type { Http3Response } from "./client/response.ts";
 export { Http3ServerRequest } from "./compat/request.ts";
 export { Http3ServerResponse } from "./compat/response.ts";
 export { Http3Socket } from "./compat/socket.ts";
+export {
+  type Capsule,
+  CAPSULE_PROTOCOL,
+  CapsuleStream,
+  type CapsuleStreamOptions,
+  saysCapsules,
+} from "./capsule-stream.ts";
 export { Http3Connection } from "./connection.ts";
+export type { RequestDatagrams } from "./datagrams.ts";
 export {
   GoingAwayError,
   H3_ERROR,
@@ -49,6 +57,8 @@ export type { RequestHead, ResponseHead } from "./message-head.ts";
 export { type ExtensionStream, H3_ALPN, type Http3Options } from "./options.ts";
 export { DEFAULT_PRIORITY, type Priority } from "./priority.ts";
 export type { Field } from "./qpack/field.ts";
+export { type PushHandler, PushedResponse } from "./push-client.ts";
+export { type PushRequest, ServerPush } from "./push-server.ts";
 export type { QpackPolicy } from "./qpack/policy.ts";
 export { ClientStream, MessageStream, ServerStream } from "./request-stream.ts";
 export {
@@ -63,3 +73,12 @@ export {
 } from "./server.ts";
 export type { Settings } from "./settings.ts";
 export { type FilesOptions, serveFiles } from "./static.ts";
+export {
+  acceptWebSocket,
+  type AcceptWebSocketOptions,
+  isWebSocket,
+  openWebSocket,
+  type OpenWebSocketOptions,
+  type WebSocketClass,
+  type WebSocketOptions,
+} from "./websocket.ts";

@@ -54,6 +54,23 @@ export const CONTROL_FRAMES_PER_SECOND = 200;
 /** Priorities kept for requests that have not come yet: as many as may be under way. Stops: memory by PRIORITY_UPDATE for streams that never come, rfc9218#7. */
 export const EARLY_PRIORITIES = 100;
 
+/** Origins a server may name by ORIGIN frames. Hundreds of names fit one certificate. Stops: memory by origins without end, rfc8336#4. */
+export const ORIGINS = 1000;
+
+/** HTTP datagrams that wait for the application to take them, for each request, and their bytes; the oldest goes. A tunnel's burst of a round trip. Stops: memory by datagrams nobody reads. */
+export const REQUEST_DATAGRAMS = 256;
+export const REQUEST_DATAGRAM_BYTES = 262_144;
+
+/** HTTP datagrams that came before their request, of a connection, and their bytes: those of a round trip, rfc9297#2.1; the oldest goes. Stops: memory by datagrams for streams that never come. */
+export const EARLY_DATAGRAMS = 64;
+export const EARLY_DATAGRAM_BYTES = 65_536;
+
+/** Pushes that a client lets be under way at a time where it takes them at all: promised, and not read or cancelled. Stops: memory by promises, each with a header section of up to FIELD_SECTION_SIZE. */
+export const PUSHES = 16;
+
+/** Milliseconds for which a push stream waits for its promise. Its data waits in QUIC's windows. rfc9114#4.6: a reasonable amount of time. Stops: push streams that nobody promised. */
+export const PROMISE_TIMEOUT = 10_000;
+
 /** Milliseconds from a request stream's first byte to the end of its header section. Node's own default for HTTP/1. Stops: streams that are opened and never say what for. */
 export const HEADERS_TIMEOUT = 60_000;
 

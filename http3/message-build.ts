@@ -1,6 +1,7 @@
 // Sections to be sent, held to the rules that received ones are.
 
 import { InvalidFieldError, MalformedMessageError } from "./errors.ts";
+import { parseContentLength } from "./fields.ts";
 import { checkRequest, checkResponse, checkTrailers } from "./message-head.ts";
 import type { Field } from "./qpack/field.ts";
 
@@ -76,4 +77,10 @@ export function responseSection(status: number, fields: readonly Field[] = []): 
  */
 export function trailerSection(fields: readonly Field[]): Field[] {
   return checked(lower(fields), checkTrailers);
+}
+
+/** What a section that is to be sent says of the content's length; null where it says nothing. */
+export function contentLengthOf(fields: readonly Field[]): number | null {
+  for (const { name, value } of fields) if (name === "content-length") return parseContentLength(value);
+  return null;
 }

@@ -9,12 +9,14 @@ import { checkTrailers } from "./message-head.ts";
 import { MessageSequence } from "./message-sequence.ts";
 import type { Field } from "./qpack/field.ts";
 import type { QpackStreams } from "./qpack-streams.ts";
+import type { Trace } from "./trace.ts";
 
 /** What a message's reader needs of its connection and stream. */
 export interface ReaderOwner {
   readonly role: Role;
   readonly qpack: QpackStreams;
   readonly maxFieldSectionSize: number;
+  readonly trace: Trace | null;
   /** Types of an extension that take a stream over, see FrameReader. */
   readonly takeover: ReadonlySet<number> | null;
   /** Reading failed: the stream or the connection has to end. Gives back what to tell the caller. */
@@ -111,6 +113,9 @@ export class MessageReader {
         const event = await this.#next();
         if (event === "data") {
           const { payload } = this.#frames;
+          if (this.#frames.begins && this.#owner.trace !== null) {
+            this.#owner.trace.data("parsed", this.stream.id, payload.length + this.#frames.left);
+          }
           this.sequence.data(payload.length);
           if (payload.length > 0) return payload;
         } else if (event === "frame") {
@@ -167,14 +172,19 @@ export class MessageReader {
     if (type === FRAME.HEADERS) {
       this.sequence.headers();
       const section = await qpack.decode(this.stream.id, payload);
-      return section.kind === "fields" ? section.fields : "too-large";
+      if (section.kind !== "fields") return "too-large";
+      this.#owner.trace?.headers("parsed", this.stream.id, section.fields, payload.length);
+      return section.fields;
     }
     // PUSH_PROMISE: no other type is taken on these streams.
     this.sequence.pushPromise();
     const { pushId, section } = decodePushPromise(payload);
     const promised = await qpack.decode(this.stream.id, section);
-    if (promised.kind === "fields") this.#owner.onPushPromise(pushId, promised.fields);
-    else throw new Http3StreamError("H3_EXCESSIVE_LOAD", "a promised request's header section is too large");
+    if (promised.kind === "fields") {
+      this.#owner.trace?.pushPromise("parsed", this.stream.id, pushId, promised.fields);
+      this.#owner.onPushPromise(pushId, promised.fields);
+    } else
+      throw new Http3StreamError("H3_EXCESSIVE_LOAD", "a promised request's header section is too large");
     return null;
   }
 

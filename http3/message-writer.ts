@@ -8,10 +8,12 @@ import { trailerSection } from "./message-build.ts";
 import { DONE, Outlet } from "./outlet.ts";
 import { fieldSize, type Field } from "./qpack/field.ts";
 import type { QpackStreams } from "./qpack-streams.ts";
+import type { Trace } from "./trace.ts";
 
 /** What a message's writer needs of its connection and stream. */
 export interface WriterOwner {
   readonly qpack: QpackStreams;
+  readonly trace: Trace | null;
   /** SETTINGS_MAX_FIELD_SECTION_SIZE of the peer. */
   readonly peerMaxFieldSectionSize: number;
   /** Writing failed, the peer stopped reading perhaps. Gives back what to tell the caller. */
@@ -98,7 +100,9 @@ export class MessageWriter {
     if (size > max) {
       throw new InvalidFieldError(`the section has ${size} bytes, and the peer takes ${max}: send less`);
     }
-    return encodeFrame(FRAME.HEADERS, this.#owner.qpack.encode(this.stream.id, section));
+    const encoded = this.#owner.qpack.encode(this.stream.id, section);
+    this.#owner.trace?.headers("created", this.stream.id, section, encoded.length);
+    return encodeFrame(FRAME.HEADERS, encoded);
   }
 
   /** A part of the content, as a DATA frame. `bytes` may be used again when the promise resolves. */
@@ -112,10 +116,18 @@ export class MessageWriter {
       if (bytes.length > this.#left) return this.#refuse("more content than content-length says");
       this.#left -= bytes.length;
     }
-    if (bytes.length <= SMALL_PAYLOAD) return this.#write(encodeFrame(FRAME.DATA, bytes));
+    if (bytes.length <= SMALL_PAYLOAD) {
+      this.#owner.trace?.data("created", this.stream.id, bytes.length);
+      return this.#write(encodeFrame(FRAME.DATA, bytes));
+    }
     if (bytes.length > MAX_DATA_FRAME) return this.#inParts(bytes);
-    this.#write(frameHeader(FRAME.DATA, bytes.length)).catch(() => {});
+    this.#write(this.#dataHeader(bytes.length)).catch(() => {});
     return this.#write(bytes);
+  }
+
+  #dataHeader(length: number): Uint8Array {
+    this.#owner.trace?.data("created", this.stream.id, length);
+    return frameHeader(FRAME.DATA, length);
   }
 
   /** Frame by frame, so that a stream of others' bytes is not held up by one of ours. */
@@ -123,7 +135,7 @@ export class MessageWriter {
     let last = Promise.resolve();
     for (let at = 0; at < bytes.length; at += MAX_DATA_FRAME) {
       const part = bytes.subarray(at, at + MAX_DATA_FRAME);
-      this.#write(frameHeader(FRAME.DATA, part.length)).catch(() => {});
+      this.#write(this.#dataHeader(part.length)).catch(() => {});
       last = this.#write(part);
       last.catch(() => {});
     }

@@ -1,8 +1,15 @@
 // What an HTTP/3 connection can be told.
 
+import { randomInt } from "node:crypto";
 import type { ReceiveStream, Stream } from "../src/index.ts";
 import type { Http3Connection } from "./connection.ts";
+import type { Role } from "./frames.ts";
+import * as limits from "./limits.ts";
+import type { PushHandler } from "./push-client.ts";
+import type { QpackDecoderOptions } from "./qpack/decoder.ts";
+import type { QpackEncoderOptions } from "./qpack/encoder.ts";
 import type { QpackPolicy } from "./qpack/policy.ts";
+import { encodeSettings } from "./settings.ts";
 
 /** The ALPN protocol name of HTTP/3. rfc9114#3.1 */
 export const H3_ALPN = "h3";
@@ -24,6 +31,20 @@ export interface Http3Options {
   readonly maxHeaderListSize?: number;
   /** Server: takes extended CONNECT (rfc9220). Default false. */
   readonly enableConnectProtocol?: boolean;
+  /**
+   * Takes and sends HTTP datagrams (rfc9297) in QUIC's, where the peer does as well and both sides' `Config` has
+   * `enableDatagrams`. Default false.
+   */
+  readonly datagrams?: boolean;
+  /**
+   * Client: takes pushes (rfc9114#4.6), called for each promise while its request is being answered. Default: none, and the
+   * server is told that it may not.
+   */
+  readonly onPush?: PushHandler;
+  /** Client: pushes that may be under way at a time. Default 16. */
+  readonly maxPushes?: number;
+  /** Server: the origins that it wants requests for on the connection, as `https://example.com` (rfc9412). Default: unsaid. */
+  readonly origins?: readonly string[];
   /** Settings of extensions, by identifier. */
   readonly settings?: ReadonlyMap<number, number>;
   /** Sends reserved settings, frames and streams, so that peers learn to ignore them (rfc9114#7.2.8). Default true. */
@@ -39,4 +60,36 @@ export interface Http3Options {
   readonly uniStreams?: ReadonlyMap<number, ExtensionStream<ReceiveStream>>;
   /** Bidirectional streams of an extension, by the type that begins them. */
   readonly bidiStreams?: ReadonlyMap<number, ExtensionStream<Stream>>;
+}
+
+/** Our SETTINGS frame. */
+export function ownSettings(options: Http3Options, role: Role): Uint8Array {
+  return encodeSettings(
+    {
+      qpackMaxTableCapacity: options.qpackMaxTableCapacity ?? limits.QPACK_TABLE_CAPACITY,
+      qpackBlockedStreams: options.qpackBlockedStreams ?? limits.QPACK_BLOCKED_STREAMS,
+      maxFieldSectionSize: options.maxHeaderListSize ?? limits.FIELD_SECTION_SIZE,
+      enableConnectProtocol: role === "server" && options.enableConnectProtocol === true,
+      h3Datagram: options.datagrams === true,
+      ...(options.settings === undefined ? {} : { others: options.settings }),
+    },
+    // rfc9114#7.2.4.1 Endpoints SHOULD include at least one such setting in their SETTINGS frame.
+    options.grease === false ? undefined : { n: randomInt(2 ** 24), value: randomInt(2 ** 24) },
+  );
+}
+
+/** What our QPACK encoder and decoder are made with. */
+export function qpackOptions(options: Http3Options): [QpackEncoderOptions, QpackDecoderOptions] {
+  const { qpackEncoderTableCapacity, qpackPolicy } = options;
+  return [
+    {
+      ...(qpackEncoderTableCapacity === undefined ? {} : { maxTableCapacity: qpackEncoderTableCapacity }),
+      ...(qpackPolicy === undefined ? {} : { policy: qpackPolicy }),
+    },
+    {
+      maxTableCapacity: options.qpackMaxTableCapacity ?? limits.QPACK_TABLE_CAPACITY,
+      maxBlockedStreams: options.qpackBlockedStreams ?? limits.QPACK_BLOCKED_STREAMS,
+      maxFieldSectionSize: options.maxHeaderListSize ?? limits.FIELD_SECTION_SIZE,
+    },
+  ];
 }

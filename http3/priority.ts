@@ -13,6 +13,9 @@ export interface Priority {
 /** What holds where nothing is said. */
 export const DEFAULT_PRIORITY: Priority = Object.freeze({ urgency: 3, incremental: false });
 
+/** The same for a tunnel: rfc9218#10.1 servers SHOULD allocate some amount of bandwidths to streams acting as tunnels. */
+export const TUNNEL_PRIORITY: Priority = Object.freeze({ urgency: 3, incremental: true });
+
 /** What a Priority field says: what it does not say is undefined, so that a server can merge it. rfc9218#8 */
 export interface PriorityParameters {
   readonly urgency: number | undefined;

@@ -27,6 +27,16 @@ export class ClientPushes implements PushIds {
     return this.#max;
   }
 
+  /** The smallest push ID that is not done with. */
+  get oldest(): number {
+    return this.#done;
+  }
+
+  /** Whether a push's stream has come. */
+  isOpen(id: number): boolean {
+    return this.#pushes.get(id)?.opened === true;
+  }
+
   /** Allows push IDs up to `max`, as a MAX_PUSH_ID frame will say; never fewer than before. */
   allow(max: number): void {
     if (max > this.#max) this.#max = max;
@@ -118,6 +128,11 @@ export class ServerPushes implements PushIds {
     this.#max = max;
   }
 
+  /** Whether `take` has one to give. */
+  get available(): boolean {
+    return !this.#stopped && this.#next <= this.#max;
+  }
+
   /** The client said GOAWAY: rfc9114#5.2 Endpoints MUST NOT promise new pushes after receipt of a GOAWAY frame. */
   stop(): void {
     this.#stopped = true;
@@ -129,6 +144,6 @@ export class ServerPushes implements PushIds {
    * rfc9114#7.2.5 A server MUST NOT use a push ID that is larger than the client has provided in a MAX_PUSH_ID frame.
    */
   take(): number | null {
-    return this.#stopped || this.#next > this.#max ? null : this.#next++;
+    return this.available ? this.#next++ : null;
   }
 }

@@ -1,39 +1,27 @@
 // A request and its response on their stream, at the level of sections and content: beneath fetch and (req, res).
 
+import type { Duplex } from "node:stream";
 import { type Stream, StreamClosedError, StreamError } from "../src/index.ts";
 import type { Http3Connection } from "./connection.ts";
 import { H3_ERROR, Http3ConnectionError, Http3StateError, Http3StreamError } from "./errors.ts";
 import type { Role } from "./frames.ts";
 import { INTERIM_RESPONSES } from "./limits.ts";
-import { requestSection, responseSection, type RequestToSend } from "./message-build.ts";
+import { contentLengthOf, requestSection, responseSection, type RequestToSend } from "./message-build.ts";
 import { checkRequest, checkResponse, type RequestHead, type ResponseHead } from "./message-head.ts";
-import { parseContentLength, splitCookies } from "./fields.ts";
+import { splitCookies } from "./fields.ts";
 import { MessageReader, type ReaderOwner } from "./message-reader.ts";
 import { MessageWriter, type WriterOwner } from "./message-writer.ts";
-import { parsePriority, priorityOf, type Priority, type PriorityParameters } from "./priority.ts";
+import { RequestDatagrams } from "./datagrams.ts";
+import { duplexOf } from "./duplex.ts";
+import { ResponsePriority } from "./priorities.ts";
+import { parsePriority, type Priority, type PriorityParameters } from "./priority.ts";
+import type { PushRequest, ServerPush } from "./push-server.ts";
 import type { Field } from "./qpack/field.ts";
 import type { QpackStreams } from "./qpack-streams.ts";
-import type { Settings } from "./settings.ts";
-
-/** What a stream asks of its connection. @internal */
-export interface StreamHost {
-  readonly connection: Http3Connection;
-  readonly role: Role;
-  readonly qpack: QpackStreams;
-  readonly maxFieldSectionSize: number;
-  readonly takeover: ReadonlySet<number> | null;
-  readonly peerSettings: Settings;
-  /** Ends the connection for what the peer did. */
-  fail(error: Http3ConnectionError): void;
-  /** What to tell of an error of QUIC's. */
-  translate(error: unknown): unknown;
-  /** The peer gave a stream up before it was over. */
-  onPeerReset(stream: MessageStream): void;
-  /** Both sides of it are over. */
-  onStreamOver(stream: MessageStream): void;
-  onPushPromise(stream: MessageStream, pushId: number, fields: readonly Field[]): void;
-  onTakeover(stream: MessageStream, type: number, rest: Uint8Array): void;
-}
+import { remoteError, tooLarge } from "./stream-errors.ts";
+import type { StreamHost } from "./stream-host.ts";
+import type { Trace } from "./trace.ts";
+import { reservedFrame } from "./uni-streams.ts";
 
 /** What both ends of a request stream have. */
 export abstract class MessageStream implements ReaderOwner, WriterOwner {
@@ -49,6 +37,9 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
   #readAt: number | null = null;
   #wroteAt: number | null = null;
   #whenOver: (() => void)[] | null = null;
+  #datagrams: RequestDatagrams | null = null;
+  /** Whether the application knows what datagrams of this request are for. */
+  #knowsDatagrams = false;
 
   /** @internal */
   constructor(stream: Stream, host: StreamHost) {
@@ -121,6 +112,50 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
     return this.writer.end(trailers);
   }
 
+  /**
+   * The content both ways as a Node stream: for tunnels, of which it is all there is. Destroying it before its end cancels
+   * the stream.
+   */
+  toNodeStream(): Duplex {
+    return duplexOf(this);
+  }
+
+  /**
+   * The HTTP datagrams of this request (rfc9297). Asking for them says that the request's protocol knows them: where
+   * nobody has by the time the response's head goes, the ones that come end the request, as they do at once with any
+   * method but extended CONNECT.
+   */
+  get datagrams(): RequestDatagrams {
+    this.#knowsDatagrams = true;
+    return (this.#datagrams ??= new RequestDatagrams(this, this.host.datagrams));
+  }
+
+  /** @internal A datagram came. */
+  onDatagram(payload: Uint8Array): void {
+    // rfc9297#2.1 If a datagram is received after the corresponding stream's receive side is closed, the received datagrams
+    // MUST be silently dropped.
+    if (this.reader.over) return;
+    if (!this.#knowsDatagrams && !this.mayKnowDatagrams) {
+      // rfc9297#2 If an HTTP Datagram is received and it is associated with a request that has no known semantics for HTTP
+      // Datagrams, the receiver MUST terminate the request; the request stream MUST be aborted with H3_DATAGRAM_ERROR.
+      this.give(new Http3StreamError("H3_DATAGRAM_ERROR", "a datagram for a request that knows none"));
+      return;
+    }
+    (this.#datagrams ??= new RequestDatagrams(this, this.host.datagrams)).deliver(payload);
+  }
+
+  /** One reserved frame for each connection, so that peers learn to skip them: rfc9114#7.2.8. Tunnels have only DATA. */
+  protected grease(): void {
+    if (!this.host.grease || this.isTunnel) return;
+    this.host.grease = false;
+    const frame = reservedFrame();
+    this.trace?.sent(this.id, frame);
+    this.writer.raw(frame).catch(() => {});
+  }
+
+  /** @internal Whether the application can still ask for datagrams that came. */
+  protected abstract readonly mayKnowDatagrams: boolean;
+
   /** Resolves when the peer has acknowledged all that was sent. */
   async drained(): Promise<void> {
     try {
@@ -158,7 +193,7 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
   }
 
   /** @internal */
-  protected abstract readonly isTunnel: boolean;
+  abstract readonly isTunnel: boolean;
 
   /** Ends what goes out before it is whole: the peer may answer all the same. Default H3_REQUEST_CANCELLED. */
   stopWriting(code: number = H3_ERROR.H3_REQUEST_CANCELLED): void {
@@ -211,6 +246,10 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
     return this.host.maxFieldSectionSize;
   }
 
+  get trace(): Trace | null {
+    return this.host.trace;
+  }
+
   get takeover(): ReadonlySet<number> | null {
     return this.host.takeover;
   }
@@ -253,6 +292,7 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
   }
 
   onReadEnd(): void {
+    this.#datagrams?.end();
     this.#settle();
   }
 
@@ -288,24 +328,11 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
 
   /** @internal The connection has nothing to do with it any more. */
   forgotten(): void {
+    this.#datagrams?.end();
     const callbacks = this.#whenOver;
     this.#whenOver = null;
     if (callbacks !== null) for (const callback of callbacks) callback();
   }
-}
-
-/** A stream that the peer ended early. */
-function remoteError(error: StreamError, what: "reset" | "stopped reading"): Http3StreamError {
-  return new Http3StreamError(
-    error.errorCode,
-    what === "reset" ? "the peer reset the stream" : "the peer stopped reading the stream",
-    { remote: true, cause: error },
-  );
-}
-
-function contentLengthOf(fields: readonly Field[]): number | null {
-  for (const { name, value } of fields) if (name === "content-length") return parseContentLength(value);
-  return null;
 }
 
 /** A request that this client sends. */
@@ -325,11 +352,17 @@ export class ClientStream extends MessageStream {
     const section = requestSection(this.request);
     const head = splitCookies(section) as Field[];
     const tunnel = this.request.method === "CONNECT";
-    return this.writer.head(head, true, tunnel ? null : contentLengthOf(section));
+    const sent = this.writer.head(head, true, tunnel ? null : contentLengthOf(section));
+    this.grease();
+    return sent;
   }
 
-  protected override get isTunnel(): boolean {
+  override get isTunnel(): boolean {
     return this.request.method === "CONNECT";
+  }
+
+  protected override get mayKnowDatagrams(): boolean {
+    return this.request.protocol !== undefined && this.#response === null;
   }
 
   /** The response's head, once `response` resolved. */
@@ -365,6 +398,8 @@ export class ClientStream extends MessageStream {
       }
       if (this.reader.sequence.responseHead(head, this.request.method)) {
         this.#response = head;
+        const { scheme, authority } = this.request;
+        if (head.status === 421) this.connection.misdirected(scheme ?? "https", authority ?? "");
         return head;
       }
       if (++this.#interim > INTERIM_RESPONSES) {
@@ -388,8 +423,7 @@ export class ClientStream extends MessageStream {
 /** A request that this server got. */
 export class ServerStream extends MessageStream {
   #request: RequestHead | null = null;
-  #fromField: PriorityParameters | null = null;
-  #fromFrame: PriorityParameters | null = null;
+  readonly #priority = new ResponsePriority();
   /** @internal When it was opened, ms. */
   readonly openedAt: number = performance.now();
 
@@ -399,7 +433,7 @@ export class ServerStream extends MessageStream {
     return this.#request;
   }
 
-  protected override get isTunnel(): boolean {
+  override get isTunnel(): boolean {
     return this.#request?.method === "CONNECT";
   }
 
@@ -409,6 +443,10 @@ export class ServerStream extends MessageStream {
    */
   get early(): boolean {
     return this.stream.early && !this.connection.quic.connectionState().handshakeComplete;
+  }
+
+  protected override get mayKnowDatagrams(): boolean {
+    return this.#request === null || (this.#request.protocol !== null && !this.headSent);
   }
 
   /** @internal Whether the head has come. */
@@ -445,7 +483,8 @@ export class ServerStream extends MessageStream {
       this.reader.sequence.requestHead(head);
       this.#request = head;
       const lines = head.fields.filter(({ name }) => name === "priority").map(({ value }) => value);
-      if (lines.length > 0) this.#fromField = parsePriority(lines.join(", "));
+      if (lines.length > 0) this.#priority.field = parsePriority(lines.join(", "));
+      this.#schedule();
       return true;
     } catch (error) {
       this.give(error as Http3StreamError);
@@ -484,15 +523,46 @@ export class ServerStream extends MessageStream {
     return super.onReadError(error);
   }
 
-  /** The priority that the client gave the response: by its Priority field, or later by a frame. rfc9218#4 */
+  /**
+   * The priority of the response: what the client said by its Priority field, or later by a frame, and over that what this
+   * server said by `setPriority` or the response's own Priority field. rfc9218#4, rfc9218#8
+   */
   get priority(): Priority {
-    // rfc9218#7.2: what the frame says replaces what the field said.
-    return priorityOf(this.#fromFrame ?? this.#fromField);
+    return this.#priority.of(this.isTunnel);
+  }
+
+  /** Says what matters more than what the client said; what is left out is the client's. */
+  setPriority(priority: Partial<Priority>): void {
+    this.#priority.server = { urgency: priority.urgency, incremental: priority.incremental };
+    this.#schedule();
   }
 
   /** @internal A PRIORITY_UPDATE frame. */
   reprioritize(parameters: PriorityParameters): void {
-    this.#fromFrame = parameters;
+    this.#priority.frame = parameters;
+    this.#schedule();
+  }
+
+  /** rfc9218#10: the QUIC streams are sent in that order. */
+  #schedule(): void {
+    const { priority } = this;
+    this.stream.setPriority(priority);
+    this.trace?.priority({ stream_id: this.id }, priority);
+  }
+
+  /**
+   * Promises a response to a request that the client has not made, rfc9114#4.6; before what refers to it is sent.
+   *
+   * @returns null where the client takes no pushes, or no more for now: most take none
+   * @throws {Http3StateError} where the response has ended; {InvalidFieldError} for what cannot be sent
+   */
+  push(request: PushRequest): Promise<ServerPush | null> {
+    return this.host.push(this, request);
+  }
+
+  /** @internal */
+  promise(frame: Uint8Array): Promise<void> {
+    return this.writer.raw(frame);
   }
 
   /** Sends an interim response: 100, 103 … rfc9114#4.1 */
@@ -517,10 +587,18 @@ export class ServerStream extends MessageStream {
     try {
       const section = responseSection(status, fields);
       const { method } = this.request;
+      const own = status >= 200 ? fields.find(({ name }) => name.toLowerCase() === "priority") : undefined;
+      if (own !== undefined) {
+        this.#priority.server = parsePriority(own.value);
+        this.#schedule();
+      }
       const tunnel = method === "CONNECT" && status < 300;
       // rfc9110#6.4.1
       const content = method !== "HEAD" && status !== 204 && status !== 304;
-      return this.writer.head(section, status >= 200, tunnel ? null : contentLengthOf(section), content);
+      const length = tunnel ? null : contentLengthOf(section);
+      const sent = this.writer.head(section, status >= 200, length, content);
+      if (status >= 200) this.grease();
+      return sent;
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -534,8 +612,4 @@ export class ServerStream extends MessageStream {
     if (!(error instanceof Http3StreamError) || error.errorCode === H3_ERROR.H3_NO_ERROR) return;
     this.give(error);
   }
-}
-
-function tooLarge(error: unknown): boolean {
-  return error instanceof Http3StreamError && error.errorCode === H3_ERROR.H3_EXCESSIVE_LOAD;
 }

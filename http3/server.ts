@@ -15,8 +15,8 @@ import {
 import { altSvc, type AltSvcOptions } from "./alt-svc.ts";
 import { Http3ServerRequest } from "./compat/request.ts";
 import { Http3ServerResponse } from "./compat/response.ts";
-import { Http3Connection, isNormalEnd } from "./connection.ts";
-import { Http3StateError } from "./errors.ts";
+import { Http3Connection } from "./connection.ts";
+import { Http3StateError, isNormalEnd } from "./errors.ts";
 import { answer, type FetchHandler, serveFetch } from "./fetch-handler.ts";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { H3_ALPN, type Http3Options } from "./options.ts";

@@ -11,7 +11,7 @@ import {
 import { Http3ConnectionError } from "./errors.ts";
 import { UNKNOWN_STREAM_BURST, UNKNOWN_STREAMS_PER_SECOND } from "./limits.ts";
 import { H3_ERROR } from "./errors.ts";
-import type { Role } from "./frames.ts";
+import { encodeFrame, type Role } from "./frames.ts";
 import { Outlet } from "./outlet.ts";
 import { Allowance } from "./rate.ts";
 import { PeerUniStreams, STREAM_TYPE, type UniStreamKind } from "./streams.ts";
@@ -20,6 +20,9 @@ import { encodeVarint, VarintReader, varintSize } from "./varint.ts";
 
 /** A number of the form 0x1f * N + 0x21, which means nothing. rfc9114#7.2.8 */
 export const reservedNumber = (): number => 0x1f * randomInt(2 ** 24) + 0x21;
+
+/** A frame that means nothing. rfc9114#7.2.8 */
+export const reservedFrame = (): Uint8Array => encodeFrame(reservedNumber(), randomBytes(randomInt(16)));
 
 /** Opens a stream of a type: at once where the peer allows it, as it nearly always does. */
 async function open(quic: Connection, type: number): Promise<Outlet> {
@@ -30,6 +33,8 @@ async function open(quic: Connection, type: number): Promise<Outlet> {
     if (!(error instanceof StreamLimitReachedError)) throw error;
     stream = await quic.openUniStream();
   }
+  // What all requests depend on goes before them. rfc9218#10
+  stream.setPriority({ urgency: 0, incremental: true });
   const outlet = new Outlet(stream);
   await outlet.write(encodeVarint(type));
   return outlet;
@@ -83,6 +88,7 @@ export async function openOwnStreams(
 export function openReservedStream(quic: Connection): void {
   try {
     const stream = quic.tryOpenUniStream();
+    stream.setPriority({ urgency: 7 });
     // rfc9114#6.2.3 the sender MAY terminate it cleanly, or reset it with H3_NO_ERROR or a reserved code.
     stream.tryWrite(join(encodeVarint(reservedNumber()), randomBytes(randomInt(16))));
     stream.close();
@@ -94,6 +100,8 @@ export function openReservedStream(quic: Connection): void {
 /** What takes the bytes of the peer's streams. */
 export interface UniStreamOwner {
   readonly role: Role;
+  /** What a stream is has come to be known. */
+  onType(id: number, kind: UniStreamKind, type: number): void;
   /** Bytes of the peer's control stream. */
   onControl(bytes: Uint8Array): void;
   onEncoder(bytes: Uint8Array): void;
@@ -126,6 +134,7 @@ export class UniStreamReader {
       const begin = await this.#type(stream);
       if (begin === null) return;
       kind = this.#seen.opened(begin.type);
+      this.#owner.onType(stream.id, kind, begin.type);
       switch (kind) {
         case "control":
           await this.#pump(stream, begin.rest, (bytes) => this.#owner.onControl(bytes));

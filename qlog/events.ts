@@ -35,6 +35,15 @@ export const EVENT_LEVELS: Readonly<Record<string, QlogLevel>> = {
   "quic:congestion_state_updated": "base",
   "quic:packet_lost": "core",
   "quic:ecn_state_updated": "extra",
+  // qlog-h3-events, table 1.
+  "http3:parameters_set": "base",
+  "http3:stream_type_set": "base",
+  "http3:priority_updated": "base",
+  "http3:frame_created": "core",
+  "http3:frame_parsed": "core",
+  "http3:datagram_created": "base",
+  "http3:datagram_parsed": "base",
+  "http3:push_resolved": "extra",
   "loglevel:warning": "base",
   "loglevel:info": "extra",
 };
@@ -309,6 +318,8 @@ export class EventMapper {
             trigger: DROP_TRIGGERS[event.reason] ?? "general",
           }),
         );
+      case "application_event":
+        return this.#wanted[event.event] === true ? emit(event.event, json(event.data)) : undefined;
       case "datagram_dropped": {
         const where = event.received ? "received" : "to be sent";
         return emit(

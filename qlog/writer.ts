@@ -175,7 +175,11 @@ export function header(info: TracerInfo, options: QlogOptions, wallNow: number):
         },
       },
       vantage_point: { name: "quic-ts", type: info.role },
-      event_schemas: ["urn:ietf:params:qlog:events:quic", "urn:ietf:params:qlog:events:loglevel"],
+      event_schemas: [
+        "urn:ietf:params:qlog:events:quic",
+        "urn:ietf:params:qlog:events:http3",
+        "urn:ietf:params:qlog:events:loglevel",
+      ],
     },
   };
 }

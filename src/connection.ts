@@ -431,6 +431,16 @@ export class Connection implements AsyncDisposable {
     return this.#core.handshake.tls.exportKeyingMaterial(label, context, length);
   }
 
+  /** Whether a tracer listens: ask before an event is made for `trace`. */
+  get traced(): boolean {
+    return this.#core.tracer !== null;
+  }
+
+  /** Puts an event of the application's protocol into the trace, as qlog has it: `trace("http3:frame_parsed", {…})`. */
+  trace(event: string, data: object): void {
+    this.#core.tracer?.record({ name: "application_event", time: monotonicNow(), event, data });
+  }
+
   /** Counters and estimates. */
   stats(): ConnectionStatistics {
     return this.#core.statistics();

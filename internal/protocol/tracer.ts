@@ -143,6 +143,8 @@ export type TraceEvent =
       size: number;
       detail?: string;
     })
+  /** What an application protocol says of itself: `event` is qlog's name for it, `data` what qlog writes. */
+  | (Base & { name: "application_event"; event: string; data: object })
   | (Base & { name: "datagram_dropped"; reason: DatagramDropReason; length: number; received: boolean })
   | (Base & { name: "packet_buffered"; packetType: PacketType; size: number })
   | (Base & {

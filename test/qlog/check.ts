@@ -10,12 +10,17 @@ import { runTool, tool } from "./cddl.ts";
 import { checkWithTshark } from "./tshark.ts";
 import { manyRuns, records, type Log } from "./runs.ts";
 
+/** Tests whose connections are looked at; `npm run qlog-check -- PART…` takes others. */
+const HTTP3 = ["http3/connection", "http3/datagrams", "http3/push", "http3/scheduling"];
+const TESTS = process.argv.length > 2 ? process.argv.slice(2) : ["integration", ...HTTP3];
+
 const work = mkdtempSync(join(tmpdir(), "qlog-check-"));
 const seed = Number(process.env["SEED"] ?? 1);
 
 /** The rule of each event's data in the draft. */
 function ruleOf(name: string): string {
   if (name.startsWith("loglevel:")) return "LogLevelWarning";
+  if (name.startsWith("http3:")) return `HTTP3${camelCase(name.slice("http3:".length))}`;
   const short = name.slice("quic:".length);
   const exact: Record<string, string> = {
     mtu_updated: "QUICMTUUpdated",
@@ -23,8 +28,11 @@ function ruleOf(name: string): string {
   };
   exact["alpn_information"] = "QUICALPNInformation";
   exact["connection_id_updated"] = "QUICConnectionIDUpdated";
-  const camel = short.replace(/(^|_)([a-z])/g, (_all, _sep: string, letter: string) => letter.toUpperCase());
-  return exact[short] ?? `QUIC${camel}`;
+  return exact[short] ?? `QUIC${camelCase(short)}`;
+}
+
+function camelCase(name: string): string {
+  return name.replace(/(^|_)([a-z])/g, (_all, _sep: string, letter: string) => letter.toUpperCase());
 }
 
 function shape(value: unknown): string {
@@ -42,12 +50,12 @@ interface Picked {
   text: string;
 }
 
-/** What the integration tests' connections, over real sockets, write themselves. */
+/** What the connections of the integration tests and of HTTP/3's, over real sockets, write themselves. */
 function integration(): Log[] {
   const logs = join(work, "integration");
   const { status, stdout } = spawnSync(
     process.execPath,
-    ["--import", "tsx", join(import.meta.dirname, "../run.ts"), "integration"],
+    ["--import", "tsx", join(import.meta.dirname, "../run.ts"), ...TESTS],
     { encoding: "utf8", env: { ...process.env, QLOGDIR: logs, QLOGLEVEL: "extra" } },
   );
   assert.equal(status, 0, stdout);
