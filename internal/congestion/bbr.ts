@@ -4,20 +4,17 @@
 import { drawInt, type RandomSource } from "../protocol/random.ts";
 import { BbrPath } from "./bbr-path.ts";
 import { CRUISE, DOWN, DRAIN, PROBE_RTT, REFILL, STARTUP, UP, type BbrState } from "./bbr-states.ts";
-import type {
-  AckedBatch,
-  CongestionController,
-  CongestionControllerFactory,
-  CongestionControllerOptions,
-} from "./controller.ts";
+import type { AckedBatch, CongestionController, CongestionControllerOptions } from "./controller.ts";
+import type { CongestionControllerFactory } from "./controller.ts";
 import { DeliveryRate } from "./delivery-rate.ts";
 import { FullPipe } from "./full-pipe.ts";
 import { initialWindow } from "./window.ts";
 
 /** BBR.LossThresh: more is too much while probing. */
 const LOSS_THRESHOLD = 0.02;
-/** Datagrams lost beyond that threshold that may be chance. */
+/** Datagrams lost beyond that threshold that may be chance, and the part of what is in flight that they may be. */
 const CHANCE_LOSSES = 2;
+const CHANCE_SHARE = 1 / 16;
 const STARTUP_LOSS_RANGES = 6;
 /** BBR.PacingMarginPercent */
 const PACING_MARGIN = 0.99;
@@ -284,12 +281,13 @@ class Bbr implements CongestionController {
   // Losses
 
   /**
-   * IsInflightTooHigh, with room for chance: a packet or two are no rate. Of fifty in flight a single one would be too much
-   * for the draft, and on a path that loses one in a hundred at random the window would go down with every other probe;
-   * a queue that overflows loses many more.
+   * IsInflightTooHigh, with room for chance: a packet or two of many are no rate. Of fifty in flight a single one would be
+   * too much for the draft, and on a path that loses one in a hundred at random the window would go down with every
+   * other probe; a queue that overflows loses many more.
    */
   #isTooMuch(lost: number, txInFlight: number): boolean {
-    return lost > LOSS_THRESHOLD * txInFlight + CHANCE_LOSSES * this.#maxDatagramSize;
+    const chance = Math.min(CHANCE_LOSSES * this.#maxDatagramSize, CHANCE_SHARE * txInFlight);
+    return lost > LOSS_THRESHOLD * txInFlight + chance;
   }
 
   /** SaveStateUponLoss */
@@ -548,7 +546,6 @@ class Bbr implements CongestionController {
       this.#state = STARTUP;
       return;
     }
-    // The queue is empty already.
     this.#startDown(now);
     this.#state = CRUISE;
   }

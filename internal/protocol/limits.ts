@@ -58,8 +58,13 @@ export const SEND_BUFFER_PER_CONNECTION = 16 * 1024 * 1024;
 /** Owned chunks below this are copied all the same: a block each would cost more than the bytes. Stops: memory by tiny writes. */
 export const MIN_OWNED_CHUNK = 512;
 
-/** Out-of-order ranges kept per stream or CRYPTO level. Stops: reassembly state by one-byte frames with gaps. */
+/**
+ * Out-of-order ranges kept per stream or CRYPTO level. Stops: reassembly state by one-byte frames with gaps. More of them
+ * are kept where they are so many bytes apart on average, as when a long queue drops every other packet of a large
+ * window: then the window is the bound.
+ */
 export const MAX_STREAM_GAPS = 1000;
+export const STREAM_GAP_SPACING = 1024;
 
 /** CRYPTO bytes buffered per level beyond what TLS consumed; rfc9000#7.5 wants at least 4,096. Stops: CRYPTO flooding. */
 export const CRYPTO_BUFFER = 65536;

@@ -5,7 +5,7 @@
 // 64 KiB. A cell has one block at most. So the blocks of a stream never hold more than about twice the highest offset
 // received, which flow control counts, and never are more than a few per window: frames of one byte buy nothing.
 
-import { MAX_STREAM_GAPS } from "../protocol/limits.ts";
+import { MAX_STREAM_GAPS, STREAM_GAP_SPACING } from "../protocol/limits.ts";
 import { BLOCK, giveBlock, isCarved, takeBlock } from "./block-pool.ts";
 import { copyBytes } from "./copy.ts";
 import { RangeSet } from "./range-set.ts";
@@ -59,8 +59,7 @@ export class Reassembly {
       offset = this.contiguous;
     }
     const inOrder = offset === this.contiguous;
-    if (!inOrder && this.#beyond.count >= MAX_STREAM_GAPS && !this.#beyond.overlaps(offset - 1, end + 1))
-      return false;
+    if (!inOrder && this.#beyond.count >= MAX_STREAM_GAPS && this.#isFull(offset, end)) return false;
     const beyond = this.#beyond;
     if (beyond.isEmpty) {
       this.#store(offset, buf, start, end - offset, finalSize);
@@ -81,6 +80,14 @@ export class Reassembly {
       beyond.remove(0, this.contiguous);
     }
     return true;
+  }
+
+  /** Whether [offset, end) would be one range too many. */
+  #isFull(offset: number, end: number): boolean {
+    const beyond = this.#beyond;
+    if (beyond.overlaps(offset - 1, end + 1)) return false;
+    const span = Math.max(end, beyond.end(beyond.count - 1)) - this.contiguous;
+    return span < (beyond.count + 1) * STREAM_GAP_SPACING;
   }
 
   #store(offset: number, buf: Uint8Array, start: number, length: number, finalSize: number): void {

@@ -1,5 +1,6 @@
 // Every handshake and transfer of the simulator with many seeds. `npm run campaign [-- --short] [--seed N] [--only TEXT]`
-// prints a table and each failure with its seed; the exit code tells whether there were any.
+// prints a table and each failure with its seed; the exit code tells whether there were any. `npm run campaign --
+// congestion` compares congestion controllers instead: congestion/campaign.ts.
 import { parseArgs } from "node:util";
 import {
   HANDSHAKE_KINDS,
@@ -12,14 +13,18 @@ import {
   transferScenario,
   type HandshakeLoss,
 } from "./cases.ts";
+import { congestionCampaign } from "./congestion/campaign.ts";
 import { replayed, type Scenario } from "./scenario.ts";
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     short: { type: "boolean", default: false },
     /** The only seed to run. */
     seed: { type: "string" },
     only: { type: "string" },
+    /** Of the congestion campaign: writes its table and plots to test/bench/results. */
+    results: { type: "boolean", default: false },
   },
 });
 
@@ -81,40 +86,47 @@ function handshakeSeeds(loss: HandshakeLoss): number {
   return values.short ? 1 : 3;
 }
 
-const started = performance.now();
-for (const kind of HANDSHAKE_KINDS) {
-  for (const loss of LOSSES) {
-    for (const side of SIDES) {
+function connections(): void {
+  const started = performance.now();
+  for (const kind of HANDSHAKE_KINDS) {
+    for (const loss of LOSSES) {
+      for (const side of SIDES) {
+        run(
+          `handshake: ${kind}, ${loss} lost, ${side}`,
+          seedsOf(handshakeSeeds(loss)),
+          (seed) => handshakeScenario(kind, seed),
+          (scenario) => handshakeCase(scenario, loss, side),
+        );
+      }
+    }
+  }
+  const bytes = values.short ? 1_000_000 : 10_000_000;
+  for (const { name, link } of TRANSFERS) {
+    for (const sender of ["client", "server"] as const) {
       run(
-        `handshake: ${kind}, ${loss} lost, ${side}`,
-        seedsOf(handshakeSeeds(loss)),
-        (seed) => handshakeScenario(kind, seed),
-        (scenario) => handshakeCase(scenario, loss, side),
+        `${bytes / 1e6} MB from the ${sender}: ${name}`,
+        seedsOf(values.short ? 1 : 3),
+        (seed) => transferScenario(link, seed),
+        (scenario) => transferCase(scenario, bytes, sender),
       );
     }
   }
-}
-const bytes = values.short ? 1_000_000 : 10_000_000;
-for (const { name, link } of TRANSFERS) {
-  for (const sender of ["client", "server"] as const) {
-    run(
-      `${bytes / 1e6} MB from the ${sender}: ${name}`,
-      seedsOf(values.short ? 1 : 3),
-      (seed) => transferScenario(link, seed),
-      (scenario) => transferCase(scenario, bytes, sender),
-    );
+
+  const failed = rows.flatMap(({ name, failures }) =>
+    failures.map(({ seed, message }) => ({ name, seed, message })),
+  );
+  const runs = rows.reduce((sum, row) => sum + row.runs, 0);
+  const seconds = (performance.now() - started) / 1000;
+  console.log(
+    `\n${rows.length} cases, ${runs} runs (each replayed), ${failed.length} failures, ${seconds.toFixed(0)} s`,
+  );
+  for (const { name, seed, message } of failed) {
+    console.log(`\n${name}, seed ${seed} (npm run campaign -- --only "${name}" --seed ${seed})\n${message}`);
   }
+  process.exitCode = failed.length === 0 && runs > 0 ? 0 : 1;
 }
 
-const failed = rows.flatMap(({ name, failures }) =>
-  failures.map(({ seed, message }) => ({ name, seed, message })),
-);
-const runs = rows.reduce((sum, row) => sum + row.runs, 0);
-const seconds = (performance.now() - started) / 1000;
-console.log(
-  `\n${rows.length} cases, ${runs} runs (each replayed), ${failed.length} failures, ${seconds.toFixed(0)} s`,
-);
-for (const { name, seed, message } of failed) {
-  console.log(`\n${name}, seed ${seed} (npm run campaign -- --only "${name}" --seed ${seed})\n${message}`);
-}
-process.exitCode = failed.length === 0 && runs > 0 ? 0 : 1;
+if (positionals[0] === "congestion") {
+  const { short, only, results } = values;
+  congestionCampaign({ short, only: only ?? null, results });
+} else connections();

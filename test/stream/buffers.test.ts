@@ -130,6 +130,17 @@ describe("reassembly", () => {
     assert.equal(data.contiguous, 1);
   });
 
+  test("gaps of whole packets are kept, however many: every other packet of a large window may be lost", () => {
+    const data = new Reassembly();
+    const packet = new Uint8Array(1200);
+    const count = 3 * MAX_STREAM_GAPS;
+    for (let i = 0; i < count; i++) {
+      assert.ok(data.insert(2400 * i + 1200, packet, 0, 1200, Infinity));
+    }
+    for (let i = 0; i < count; i++) assert.ok(data.insert(2400 * i, packet, 0, 1200, Infinity));
+    assert.equal(data.contiguous, 2400 * count);
+  });
+
   test("a stream that was read to its end so far holds no memory, and goes on", () => {
     const data = new Reassembly();
     const target = new Uint8Array(50_000);
