@@ -539,6 +539,11 @@ export function frameText(frame: TracedFrame, exponent: number): string {
       return `{"frame_type":"crypto","offset":${frame["offset"]},"raw":{"payload_length":${frame["length"]}}}`;
     case "datagram":
       return `{"frame_type":"datagram","raw":{"payload_length":${frame["length"]}}}`;
+    // The schema has no names for those of the ack-frequency draft.
+    case "ack_frequency":
+      return '{"frame_type":"unknown","frame_type_bytes":175}';
+    case "immediate_ack":
+      return '{"frame_type":"unknown","frame_type_bytes":31}';
     case "new_token":
       return `{"frame_type":"new_token","token":{"raw":{"length":${frame["length"]}}}}`;
     case "connection_close": {

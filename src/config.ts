@@ -1,5 +1,6 @@
 // Connection settings as the application gives them, checked, with defaults from the limits file.
 
+import { isIP } from "node:net";
 import { connectionConfig, type ConnectionConfig } from "../internal/connection/config.ts";
 import type { CongestionControllerFactory } from "../internal/congestion/controller.ts";
 import {
@@ -38,8 +39,16 @@ export interface Config {
   /** Streams the peer may have open at a time. Default 100 each; 0: none. */
   maxIncomingStreams?: number;
   maxIncomingUniStreams?: number;
-  /** UDP payload size of what we send, 1,200 to 65,527. Default 1,252; more needs a path that carries it. */
+  /** UDP payload size of what we send at first, 1,200 to 65,527. Default 1,252; more needs a path that carries it. */
   initialPacketSize?: number;
+  /**
+   * The largest UDP payload to look for (DPLPMTUD, rfc8899), 1,200 to 65,527. Default 1,452. On paths with larger frames and
+   * on loopback more is worth much: fewer packets for the same bytes. Without effect where the socket cannot forbid
+   * fragmentation (`connectionState().socket.dontFragment`): there `initialPacketSize` stays.
+   */
+  maxPacketSize?: number;
+  /** Keep `initialPacketSize` (or less, where the peer takes less) instead of looking for the largest size. Default false. */
+  disablePathMTUDiscovery?: boolean;
   /** Take datagrams (rfc9221), and tell the peer so. Default false. */
   enableDatagrams?: boolean;
   /** Bytes of the largest DATAGRAM frame to take where they are enabled, 1 to 65,535 (default). */
@@ -60,6 +69,25 @@ export interface Config {
   originalVersion?: number;
   /** Let the second bit of packets be unpredictable where the peer does the same (rfc9287). Default true. */
   greaseQuicBit?: boolean;
+  /**
+   * The spin bit (rfc9000#17.4). "on": whoever watches the path may measure round trips (but for one path in sixteen),
+   * "greased" (default): a random bit for each path, "off": 0.
+   */
+  spinBit?: "on" | "off" | "greased";
+  /**
+   * Server: where clients should go on after the handshake (rfc9000#9.6), an address for each family. Packets for it have to
+   * come to this transport's socket, or to one of a transport that was `attach`ed.
+   */
+  preferredAddress?: { ipv4?: { address: string; port: number }; ipv6?: { address: string; port: number } };
+  /** Client: stay where the server was dialed, whatever it prefers. Default false. */
+  ignorePreferredAddress?: boolean;
+  /**
+   * Ask the peer, where it can (ack-frequency draft), for as few acknowledgements as the window and the round trip need, instead
+   * of one for every other packet: less work on both sides. What peers ask for is done in any case. Default false.
+   */
+  ackFrequency?: boolean;
+  /** Packets after which an acknowledgement leaves at once, 1 to 100, where the peer does not ask. Default 2 (rfc9000#13.2.2). */
+  ackElicitingThreshold?: number;
   /** Spread packets over time. Default true. */
   pacing?: boolean;
   /**
@@ -139,11 +167,16 @@ export function resolveConfig(
   number("maxIncomingStreams", config.maxIncomingStreams, 0, limits.MAX_STREAM_COUNT);
   number("maxIncomingUniStreams", config.maxIncomingUniStreams, 0, limits.MAX_STREAM_COUNT);
   number("initialPacketSize", config.initialPacketSize, limits.MIN_DATAGRAM_SIZE, limits.MAX_DATAGRAM_SIZE);
+  number("ackElicitingThreshold", config.ackElicitingThreshold, 1, 100);
+  number("maxPacketSize", config.maxPacketSize, limits.MIN_DATAGRAM_SIZE, limits.MAX_DATAGRAM_SIZE);
   number("activeConnectionIdLimit", config.activeConnectionIdLimit, 2, 8);
   if (config.getConfigForClient !== undefined && typeof config.getConfigForClient !== "function") {
     throw new InvalidOptionError("getConfigForClient", "a function");
   }
   checkEarlyData(config);
+  if (config.spinBit !== undefined && !["on", "off", "greased"].includes(config.spinBit)) {
+    throw new InvalidOptionError("spinBit", '"on", "off" or "greased"');
+  }
   const datagrams = datagramSettings(config);
   checkVersions(config.versions, config.originalVersion);
   const controller =
@@ -168,13 +201,20 @@ export function resolveConfig(
     maxIncomingStreams: config.maxIncomingStreams ?? limits.MAX_INCOMING_STREAMS,
     maxIncomingUniStreams: config.maxIncomingUniStreams ?? limits.MAX_INCOMING_UNI_STREAMS,
     datagramSize: config.initialPacketSize ?? limits.INITIAL_DATAGRAM_SIZE,
+    maxDatagramSize: config.maxPacketSize ?? limits.DEFAULT_DATAGRAM_SIZE,
+    mtuDiscovery: config.disablePathMTUDiscovery !== true,
     ...(config.versions === undefined ? {} : { versions: [...config.versions], honorVersionOrder: true }),
     ...(config.originalVersion === undefined ? {} : { originalVersion: config.originalVersion }),
     ...datagrams,
+    spinBit: config.spinBit ?? "greased",
     greaseQuicBit: config.greaseQuicBit ?? true,
     pacing: config.pacing ?? true,
+    ackFrequency: config.ackFrequency === true,
+    ackElicitingThreshold: config.ackElicitingThreshold ?? limits.ACK_ELICITING_THRESHOLD,
     ecn: config.ecn ?? true,
     congestionControl: controller,
+    preferredAddress: preferredOf(config.preferredAddress),
+    followPreferredAddress: config.ignorePreferredAddress !== true,
     disableActiveMigration: config.disableActiveMigration ?? false,
     activeConnectionIdLimit: config.activeConnectionIdLimit ?? limits.ACTIVE_CONNECTION_ID_LIMIT,
     holdStreams: true,
@@ -183,9 +223,28 @@ export function resolveConfig(
   });
 }
 
+function preferredOf(given: Config["preferredAddress"]): ConnectionConfig["preferredAddress"] {
+  if (given === undefined) return null;
+  const of = (version: 4 | 6, one: { address: string; port: number } | undefined) => {
+    if (one === undefined) return null;
+    if (isIP(one.address) !== version || !Number.isInteger(one.port) || one.port < 1 || one.port > 65535) {
+      throw new InvalidOptionError(
+        `preferredAddress.ipv${version}`,
+        "an IP address of that family and a port",
+      );
+    }
+    return { ip: one.address, port: one.port };
+  };
+  return { ipv4: of(4, given.ipv4), ipv6: of(6, given.ipv6) };
+}
+
 /** What of it the socket can do: without marks or DF of its own a connection does without. @internal */
 export function onSocket(config: ConnectionConfig, socket: SocketDescription): ConnectionConfig {
-  return { ...config, ecn: config.ecn && socket.ecn };
+  return {
+    ...config,
+    ecn: config.ecn && socket.ecn,
+    mtuDiscovery: config.mtuDiscovery && socket.dontFragment,
+  };
 }
 
 /** The factory that `choice` names or is. @throws {InvalidOptionError} */

@@ -6,7 +6,10 @@ import type { GroupName } from "../internal/crypto/provider.ts";
 import type { StatisticsSnapshot } from "../internal/connection/stats.ts";
 import { QuicError } from "../internal/protocol/errors.ts";
 import type { EarlyDataRefusal } from "../internal/tls/early-data.ts";
+import type { Address } from "../internal/protocol/address.ts";
 import type { SocketDescription } from "../internal/udp/packet-conn.ts";
+import type { Connection } from "./connection.ts";
+import type { Transport } from "./transport.ts";
 import { type Authorization, type CertificateError, x509 } from "./tls-options.ts";
 
 /** How a connection ended. */
@@ -33,6 +36,18 @@ export class StreamLimitReachedError extends QuicError {
       { temporary: true },
     );
   }
+}
+
+/** What a connection needs of its transport. @internal */
+export interface ConnectionOwner {
+  flushSoon(): void;
+  flushNow(): void;
+  pump(): void;
+  describeSocket(): SocketDescription;
+  localAddress(): string;
+  forget(connection: Connection): void;
+  /** Has packets of connections go over another's socket as well: gives what stands for it. */
+  attach(transport: Transport): Promise<Address>;
 }
 
 /** The keys of a key agreement, made for one connection. */

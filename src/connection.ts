@@ -6,7 +6,7 @@ import type { Connection as CoreConnection } from "../internal/connection/connec
 import type { ConnectionEvent } from "../internal/connection/events.ts";
 import type { Stream as CoreStream } from "../internal/stream/stream.ts";
 import type { CryptoProvider } from "../internal/crypto/provider.ts";
-import type { PendingAnswer, PendingRequest } from "../internal/tls/types.ts";
+import type { PendingRequest } from "../internal/tls/types.ts";
 import { CONNECTION_REFUSED } from "../internal/protocol/constants.ts";
 import {
   ApplicationError,
@@ -14,11 +14,12 @@ import {
   QuicError,
   TransportError,
 } from "../internal/protocol/errors.ts";
-import type { SocketDescription } from "../internal/udp/packet-conn.ts";
-import { askClientHello } from "./client-hello.ts";
+import { answerTo } from "./answers.ts";
 import { requireController } from "./config.ts";
+import { type ConnectionIds, connectionIdsOf } from "./connection-ids.ts";
 import {
   type CloseInfo,
+  type ConnectionOwner,
   type ConnectionState,
   type ConnectionStatistics,
   stateOf,
@@ -26,26 +27,17 @@ import {
 } from "./connection-state.ts";
 import { DatagramQueue, type DatagramOptions } from "./datagrams.ts";
 import { monotonicNow } from "./driver.ts";
-import { askReplayFilter, Error0RTTRejected, type ReplayFilter } from "./early-data.ts";
-import { askIdentity, findOcspResponse } from "./identities.ts";
+import { Error0RTTRejected, type ReplayFilter } from "./early-data.ts";
+import { type Path, type PathEvent, type PathInfo, Paths } from "./path.ts";
 import { errorCode, ReceiveStream, type StreamOwner } from "./receive-stream.ts";
 import { SendStream, wakeAll } from "./send-stream.ts";
 import { type Sides, sidesOf, wakeStreams } from "./sides.ts";
-import { lookUpPsk, type SessionKeeper } from "./sessions.ts";
+import type { SessionKeeper } from "./sessions.ts";
 import type { TokenKeeper } from "./token-store.ts";
+import type { Transport } from "./transport.ts";
 import { Stream } from "./stream.ts";
-import { type Authorization, runVerifier, type TlsOptions } from "./tls-options.ts";
+import type { Authorization, TlsOptions } from "./tls-options.ts";
 import { WaitQueue, type WaitOptions } from "./waiter.ts";
-
-/** What a connection needs of its transport. @internal */
-export interface ConnectionOwner {
-  flushSoon(): void;
-  flushNow(): void;
-  pump(): void;
-  describeSocket(): SocketDescription;
-  localAddress(): string;
-  forget(connection: Connection): void;
-}
 
 /** A QUIC connection (rfc9000#5). Made by `dial` and `accept`. */
 export class Connection implements AsyncDisposable {
@@ -68,6 +60,9 @@ export class Connection implements AsyncDisposable {
   #rejected: Error0RTTRejected | null = null;
   /** The queues of datagrams: what waits, what was dropped, and more than `sendDatagram` and `receiveDatagram`. */
   readonly datagramQueue: DatagramQueue;
+  readonly #paths: Paths;
+  /** Called when data goes another way (the peer moved, or `switch`), and when a probe was answered or not. */
+  onPathEvent: ((event: PathEvent) => void) | null = null;
   #failure: QuicError | null = null;
   #context: AbortController | null = null;
   #resolveHandshake: () => void = () => {};
@@ -112,6 +107,11 @@ export class Connection implements AsyncDisposable {
       this.#resolveClosed = resolve;
     });
     this.datagramQueue = new DatagramQueue(core, owner);
+    this.#paths = new Paths(
+      core,
+      () => owner.flushSoon(),
+      () => this.#failure,
+    );
     this.#streamOwner = this.#newStreamOwner();
   }
 
@@ -307,12 +307,8 @@ export class Connection implements AsyncDisposable {
   }
 
   /** The peer's datagrams, until the connection ends (without an error where it ended with code 0). */
-  async *datagrams(): AsyncGenerator<Uint8Array, void, undefined> {
-    for (;;) {
-      const next = this.datagramQueue.tryReceive() ?? (await this.datagramQueue.orEnd());
-      if (next === null) return;
-      yield next;
-    }
+  datagrams(): AsyncGenerator<Uint8Array, void, undefined> {
+    return this.datagramQueue.each();
   }
 
   /**
@@ -441,6 +437,37 @@ export class Connection implements AsyncDisposable {
     this.#core.tracer?.record({ name: "application_event", time: monotonicNow(), event, data });
   }
 
+  /**
+   * Client: another way to the server, over the socket of another transport. `probe()` it, then `switch()` to it. That
+   * transport's socket has to stay open; closing the path or the connection leaves it as it is. Waits for the handshake's
+   * confirmation (rfc9000#9).
+   * @throws {MigrationError} where the server does not want it; the connection's error.
+   *
+   * @example
+   * const conn = await dialAddr("localhost:4433", { ALPNProtocols: ["echo"], ca });
+   * const other = new Transport({ address: "127.0.0.1" }); // an address of another network, say
+   * const path = await conn.addPath(other);
+   * await path.probe();
+   * path.switch();
+   */
+  async addPath(transport: Transport): Promise<Path> {
+    this.#throwIfClosed();
+    const local = await this.#owner.attach(transport);
+    if (this.role === "client") await this.#paths.confirmed();
+    this.#throwIfClosed();
+    return this.#paths.add(local);
+  }
+
+  /** The paths that are known, the one in use among them. */
+  paths(): PathInfo[] {
+    return this.#paths.list();
+  }
+
+  /** The connection IDs in use on both sides, and how many of the peer's are left. */
+  connectionIds(): ConnectionIds {
+    return connectionIdsOf(this.#core);
+  }
+
   /** Counters and estimates. */
   stats(): ConnectionStatistics {
     return this.#core.statistics();
@@ -500,9 +527,13 @@ export class Connection implements AsyncDisposable {
       case "datagram_settled":
         this.datagramQueue.handle(event);
         break;
-      case "early_ready":
-      case "handshake_confirmed":
       case "path_changed":
+      case "path_validated":
+      case "path_failed":
+        this.#paths.handle(event, this.onPathEvent);
+        break;
+      case "handshake_confirmed":
+        this.#paths.onConfirmed();
         break;
     }
   }
@@ -526,44 +557,15 @@ export class Connection implements AsyncDisposable {
 
   /** The user's asynchronous hooks. Their failure is an answer, never an unhandled rejection. */
   async #answer(request: PendingRequest): Promise<void> {
-    let result: PendingAnswer;
-    switch (request.kind) {
-      case "verify":
-        result = await runVerifier(
-          this.#tls,
-          {
-            chain: request.chain,
-            serverName: request.serverName,
-            role: request.role,
-            ocspResponse: request.ocspResponse ?? null,
-          },
-          this.#authorization,
-        );
-        break;
-      case "client_hello": {
-        const [tls, hello] = [this.#tls, request.clientHello];
-        const asked = await askClientHello(tls, this.#provider, this.#authorization, this.#core, hello, this);
-        this.#tls = asked.tls;
-        result = asked.answer;
-        break;
-      }
-      case "identity":
-        result = await askIdentity(this.#tls, request.clientHello, this.#provider);
-        break;
-      case "ocsp":
-        result = await findOcspResponse(this.#tls, request.identity);
-        break;
-      case "psk":
-        result = await lookUpPsk(this.#tls, request.identity);
-        break;
-      case "early_data":
-        result = await askReplayFilter(this.replayFilter, request);
-        break;
-      case "sign":
-        result = null;
-        break;
-    }
-    this.#core.provide(request.id, result, monotonicNow(), Date.now());
+    const answer = await answerTo(request, {
+      tls: this.#tls,
+      provider: this.#provider,
+      authorization: this.#authorization,
+      connection: this,
+      // `onClientHello` may replace what follows.
+      replaceTls: (tls) => void (this.#tls = tls),
+    });
+    this.#core.provide(request.id, answer, monotonicNow(), Date.now());
     this.#owner.pump();
     this.#owner.flushSoon();
   }
@@ -577,6 +579,7 @@ export class Connection implements AsyncDisposable {
     this.#wakeOpeners();
     wakeStreams(this.#core.streams.values());
     this.datagramQueue.end(error);
+    this.#paths.end();
     this.#context?.abort(error);
     this.#resolveClosed({
       error,

@@ -215,13 +215,12 @@ export class DatagramQueue {
     }
   }
 
-  /** @internal The next datagram, null where the connection ends with code 0. */
-  async orEnd(): Promise<Uint8Array | null> {
+  /** @internal All, to the connection's end: without an error where that has code 0. */
+  async *each(): AsyncGenerator<Uint8Array, void, undefined> {
     try {
-      return await this.receive();
+      for (;;) yield await this.receive();
     } catch (error) {
-      if (error instanceof ApplicationError && error.errorCode === 0) return null;
-      throw error;
+      if (!(error instanceof ApplicationError && error.errorCode === 0)) throw error;
     }
   }
 

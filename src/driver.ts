@@ -17,6 +17,7 @@ import {
   MAX_FINAL_FLUSHES,
 } from "../internal/protocol/limits.ts";
 import { BusyPoll } from "./busy-poll.ts";
+import { ForeignSockets, SharedSocket } from "./foreign-sockets.ts";
 import type { PacketConn, PacketSink } from "../internal/udp/packet-conn.ts";
 import { makeSpareShare } from "./spare-shares.ts";
 
@@ -44,6 +45,9 @@ export class Driver implements PacketSink {
   #stopped = false;
   #onDrained: (() => void) | null = null;
   readonly #busyPoll: BusyPoll;
+  /** This socket, for paths of other transports' connections; and theirs, for ours. */
+  readonly shared: SharedSocket;
+  readonly foreign = new ForeignSockets();
   /** Datagrams the system refused to send, counted as lost. */
   sendErrors = 0;
   lastSendError: Error | null = null;
@@ -53,6 +57,7 @@ export class Driver implements PacketSink {
     this.#busyPoll = new BusyPoll(busyPoll);
     this.#endpoint = endpoint;
     this.#socket = socket;
+    this.shared = new SharedSocket(socket);
     this.#owner = owner;
   }
 
@@ -84,6 +89,7 @@ export class Driver implements PacketSink {
         break;
       }
       more = this.#endpoint.transmit(batch, now);
+      this.foreign.distribute(batch);
       if (batch.count > 0) this.#busyPoll.sent(now, batch.used);
       this.#socket.send(batch);
     }
@@ -98,6 +104,16 @@ export class Driver implements PacketSink {
 
   receive(batch: RxBatch): void {
     if (this.#stopped) return;
+    if (this.shared.isShared) this.shared.handOver(batch);
+    this.#take(batch);
+  }
+
+  /** Datagrams that came to the socket of another transport. */
+  takeForeign(batch: RxBatch): void {
+    if (!this.#stopped) this.#take(batch);
+  }
+
+  #take(batch: RxBatch): void {
     const now = monotonicNow();
     this.#busyPoll.arrived(now, batch.used);
     this.#endpoint.receive(batch, now, Date.now());

@@ -22,6 +22,16 @@ export {
   DatagramTooLargeError,
 } from "./datagrams.ts";
 export type { ClientInfo, ConfigAnswer, IncomingOptions } from "./incoming.ts";
+export { MigrationError, Path, type PathEvent, type PathInfo, type PathStatistics } from "./path.ts";
+export type { ConnectionIds, ConnectionIdOptions } from "./connection-ids.ts";
+export {
+  type ConnectionIdGenerator,
+  QuicLbDecoder,
+  QuicLbGenerator,
+  type QuicLbLayout,
+  type QuicLbServer,
+  unroutableConnectionIds,
+} from "./quic-lb.ts";
 export {
   type CloseInfo,
   type ConnectionState,
@@ -33,7 +43,7 @@ export { Listener, ListenerBusyError, ListenerClosedError } from "./listener.ts"
 export { refuse, type Refusal } from "./refuse.ts";
 export { ReceiveStream, StreamLockedError } from "./receive-stream.ts";
 export { type Lookup, ResolveError, type Target } from "./resolve.ts";
-export { SendStream, StreamClosedError, type StreamPriority } from "./send-stream.ts";
+export { type SendQueueInfo, SendStream, StreamClosedError, type StreamPriority } from "./send-stream.ts";
 export { selfSigned, type SelfSigned, type SelfSignedOptions } from "./self-signed.ts";
 export { memorySessionCache, type Psk, type SessionCache, type SessionOptions } from "./sessions.ts";
 export { memoryTokenStore, type TokenStore } from "./token-store.ts";
@@ -54,7 +64,7 @@ export {
   type TransportOptions,
 } from "./transport.ts";
 export { QuicVersion } from "./versions.ts";
-export { DeadlineExceededError, type WaitOptions } from "./waiter.ts";
+export { DeadlineExceededError, type DeadlineOptions, type WaitOptions } from "./waiter.ts";
 export {
   ApplicationError,
   HandshakeTimeoutError,

@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import { ReadableStream } from "node:stream/web";
 import { InvalidOptionError, QuicError, StreamError } from "../internal/protocol/errors.ts";
 import type { RecvHalf } from "../internal/stream/recv.ts";
-import { Waiter, type WaitOptions } from "./waiter.ts";
+import { type DeadlineOptions, Waiter, type WaitOptions } from "./waiter.ts";
 
 /** Thrown when a second consumer wants a side of a stream that has one: see `locked`. */
 export class StreamLockedError extends QuicError {
@@ -35,6 +35,22 @@ export function errorCode(code: number | bigint): bigint {
   if (big < 0n || big >= 1n << 62n)
     throw new InvalidOptionError("code", "application error codes lie in [0, 2^62)");
   return big;
+}
+
+/** @internal What `options` say, as the waiter wants it. */
+export function atDeadline(
+  options: DeadlineOptions | undefined,
+  over: () => boolean,
+  giveUp: (code: bigint) => void,
+): (() => void) | null {
+  if (options === undefined) return null;
+  const { reset, onExpired } = options;
+  const code = reset === undefined ? null : errorCode(reset);
+  return () => {
+    if (over()) return;
+    if (code !== null) giveUp(code);
+    onExpired?.();
+  };
 }
 
 /** The receiving half of a stream, and all of a unidirectional stream that the peer opened. */
@@ -183,9 +199,24 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
     this.#waiter.wake();
   }
 
-  /** Reads that wait past `deadline` (Unix ms or Date; null for none) reject with DeadlineExceededError. */
-  setReadDeadline(deadline: number | Date | null): void {
-    this.#waiter.setDeadline(deadline);
+  /**
+   * Reads that wait past `deadline` (Unix ms or Date; null for none) reject with DeadlineExceededError. With options more
+   * happens then.
+   */
+  setReadDeadline(deadline: number | Date | null, options?: DeadlineOptions): void {
+    this.#waiter.setDeadline(
+      deadline,
+      atDeadline(
+        options,
+        () => this.#half.isTerminal,
+        (code) => this.cancelRead(code),
+      ),
+    );
+  }
+
+  /** Unix ms, null for none. */
+  get readDeadline(): number | null {
+    return this.#waiter.deadline;
   }
 
   /** Chunks until the end; leaving the loop early cancels reading with code 0. */

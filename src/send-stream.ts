@@ -4,8 +4,8 @@ import { Writable } from "node:stream";
 import { WritableStream } from "node:stream/web";
 import { InvalidOptionError, QuicError, StreamError } from "../internal/protocol/errors.ts";
 import type { SendHalf } from "../internal/stream/send.ts";
-import { errorCode, StreamLockedError, type StreamOwner } from "./receive-stream.ts";
-import { Waiter, type WaitOptions } from "./waiter.ts";
+import { atDeadline, errorCode, StreamLockedError, type StreamOwner } from "./receive-stream.ts";
+import { type DeadlineOptions, Waiter, type WaitOptions } from "./waiter.ts";
 
 /** Thrown by writes after `close`. */
 export class StreamClosedError extends QuicError {
@@ -23,6 +23,19 @@ export interface StreamPriority {
    * stream ID first.
    */
   readonly incremental?: boolean;
+}
+
+/** What a stream has to send. */
+export interface SendQueueInfo {
+  /** Bytes written and not acknowledged. */
+  readonly bufferedBytes: number;
+  /** Of these, bytes that have not left yet. */
+  readonly unsentBytes: number;
+  /**
+   * What holds those back: the peer's limit for the stream or for the connection (rfc9000#4.1: it does not read), or congestion
+   * control. null where nothing waits.
+   */
+  readonly blockedBy: "stream" | "connection" | "congestion" | null;
 }
 
 /** The sending half of a stream, and all of a unidirectional stream that we opened. */
@@ -62,6 +75,17 @@ export class SendStream implements AsyncDisposable {
   /** Bytes that `tryWrite` would take now. */
   get capacity(): number {
     return this.#over() === null && !this.#closed ? this.#half.capacity : 0;
+  }
+
+  /** Whether `tryWrite` would take `bytes` at once. */
+  isWritable(bytes = 1): boolean {
+    return this.capacity >= bytes;
+  }
+
+  /** What waits, for decisions about backpressure. */
+  sendQueue(): SendQueueInfo {
+    const { bufferedBytes, unsentBytes, blockedBy } = this.#half;
+    return { bufferedBytes, unsentBytes, blockedBy };
   }
 
   /** Bytes written and not acknowledged yet. */
@@ -228,9 +252,24 @@ export class SendStream implements AsyncDisposable {
     wakeAll(this.#owner.starved);
   }
 
-  /** Writes that wait past `deadline` (Unix ms or Date; null for none) reject with DeadlineExceededError. */
-  setWriteDeadline(deadline: number | Date | null): void {
-    this.#waiter.setDeadline(deadline);
+  /**
+   * Writes that wait past `deadline` (Unix ms or Date; null for none) reject with DeadlineExceededError. With options more
+   * happens then.
+   */
+  setWriteDeadline(deadline: number | Date | null, options?: DeadlineOptions): void {
+    this.#waiter.setDeadline(
+      deadline,
+      atDeadline(
+        options,
+        () => this.#half.isTerminal,
+        (code) => this.cancelWrite(code),
+      ),
+    );
+  }
+
+  /** Unix ms, null for none. */
+  get writeDeadline(): number | null {
+    return this.#waiter.deadline;
   }
 
   /** Aborted when this side ends: closed, cancelled, stopped by the peer, or with the connection. Made when asked for. */

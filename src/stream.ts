@@ -4,7 +4,7 @@ import { Duplex } from "node:stream";
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import type { ReceiveStream } from "./receive-stream.ts";
 import type { SendStream, StreamPriority } from "./send-stream.ts";
-import type { WaitOptions } from "./waiter.ts";
+import type { DeadlineOptions, WaitOptions } from "./waiter.ts";
 
 /**
  * A bidirectional stream (rfc9000#2). Each side has one consumer at a time; the sides are independent.
@@ -107,19 +107,19 @@ export class Stream implements AsyncIterable<Uint8Array>, AsyncDisposable {
   }
 
   /** Both deadlines at once (Unix ms or Date; null for none). */
-  setDeadline(deadline: number | Date | null): void {
-    this.setReadDeadline(deadline);
-    this.setWriteDeadline(deadline);
+  setDeadline(deadline: number | Date | null, options?: DeadlineOptions): void {
+    this.setReadDeadline(deadline, options);
+    this.setWriteDeadline(deadline, options);
   }
 
   /** See ReceiveStream.setReadDeadline. */
-  setReadDeadline(deadline: number | Date | null): void {
-    this.receiving.setReadDeadline(deadline);
+  setReadDeadline(deadline: number | Date | null, options?: DeadlineOptions): void {
+    this.receiving.setReadDeadline(deadline, options);
   }
 
   /** See SendStream.setWriteDeadline. */
-  setWriteDeadline(deadline: number | Date | null): void {
-    this.sending.setWriteDeadline(deadline);
+  setWriteDeadline(deadline: number | Date | null, options?: DeadlineOptions): void {
+    this.sending.setWriteDeadline(deadline, options);
   }
 
   /** Aborted when the writing side ends. See SendStream.context. */

@@ -11,7 +11,7 @@ import { Endpoint } from "../internal/endpoint/endpoint.ts";
 import { connections } from "../internal/endpoint/factory.ts";
 import type { EndpointStats } from "../internal/endpoint/endpoint.ts";
 import type { ClientInitial } from "../internal/endpoint/types.ts";
-import { makeAddress } from "../internal/protocol/address.ts";
+import { type Address, makeAddress } from "../internal/protocol/address.ts";
 import { Bag } from "../internal/protocol/bag.ts";
 import { CONNECTION_REFUSED } from "../internal/protocol/constants.ts";
 import { InvalidOptionError, QuicError, TransportError } from "../internal/protocol/errors.ts";
@@ -20,9 +20,12 @@ import { openSocket, type UdpKind } from "../internal/udp/open.ts";
 import type { PacketConn } from "../internal/udp/packet-conn.ts";
 import { type Accepting, acceptor } from "./accepting.ts";
 import { type AdmissionOptions, resolveAdmission } from "./admission.ts";
+import { type ConnectionIdOptions, generatorOf } from "./connection-ids.ts";
 import { type Config, onSocket, resolveConfig } from "./config.ts";
-import { Connection, type ConnectionOwner } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionOwner } from "./connection-state.ts";
 import { Driver, monotonicNow } from "./driver.ts";
+import type { Guest } from "./foreign-sockets.ts";
 import { ListenerIdentities } from "./identities.ts";
 import { Listener, ListenerBusyError } from "./listener.ts";
 import { type Decide, decider, type IncomingOptions } from "./incoming.ts";
@@ -45,7 +48,7 @@ import { TokenKeeper } from "./token-store.ts";
 import type { WaitOptions } from "./waiter.ts";
 
 /** Options of a Transport. */
-export interface TransportOptions extends AdmissionOptions, IncomingOptions {
+export interface TransportOptions extends AdmissionOptions, IncomingOptions, ConnectionIdOptions {
   /** Local address, default `::` for both families (`0.0.0.0` where there is no IPv6). A name of this host works too. */
   address?: string;
   /** Local UDP port, default 0: any. */
@@ -137,6 +140,8 @@ export class Transport implements AsyncDisposable {
   #failure: unknown = undefined;
   readonly #tracer: Tracer | null;
   #refed = true;
+  /** As others' sockets know it. */
+  #guest: Guest | null = null;
   /** What connections ask of it. */
   readonly #owner: ConnectionOwner = {
     flushSoon: () => this.#driver!.flushSoon(),
@@ -144,6 +149,7 @@ export class Transport implements AsyncDisposable {
     pump: () => this.#driver!.pump(),
     describeSocket: () => this.#socket!.describe(),
     localAddress: () => this.#socket!.address().key,
+    attach: (transport) => this.#attach(transport),
     forget: (connection) => {
       this.#connections.delete(connection);
       connection.core.application = OVER;
@@ -168,11 +174,13 @@ export class Transport implements AsyncDisposable {
     }
     this.#options = options;
     this.#tracer = safeEndpointTracer(options.tracer);
+    const cids = generatorOf(options);
     this.#endpoint = new Endpoint(
       {
         random,
         statelessResetKey: options.statelessResetKey ?? randomBytes(32),
         ...resolveAdmission(options),
+        ...(cids === undefined ? {} : { cids }),
         disableVersionNegotiation: options.disableVersionNegotiationPackets ?? false,
         tracer: this.#tracer,
       },
@@ -189,6 +197,39 @@ export class Transport implements AsyncDisposable {
   set busy(busy: boolean) {
     if (busy !== this.#endpoint.busy) debug("new clients are %s", busy ? "refused" : "let in");
     this.#endpoint.busy = busy;
+  }
+
+  /**
+   * Lets packets of our connections come to and leave from the socket of `other` as well: a server does so for the socket of
+   * its `preferredAddress`. The connection IDs of both have to have one length. `connection.addPath` does it by itself.
+   * @throws {SocketError}, {TransportClosedError}.
+   */
+  async attach(other: Transport): Promise<void> {
+    await this.#attach(other);
+  }
+
+  async #attach(other: Transport): Promise<Address> {
+    await this.open();
+    await other.open();
+    const driver = this.#driver!;
+    this.#guest ??= { endpoint: this.#endpoint, receive: (batch) => driver.takeForeign(batch) };
+    const { shared } = other.#driver!;
+    const local = shared.admit(this.#guest);
+    driver.foreign.add(local, shared);
+    return local;
+  }
+
+  /**
+   * Has the peers of all connections use new connection IDs of ours (rfc9000#5.1.2), as after `QuicLbGenerator.rotate`.
+   * @returns how many connections do so; the others have not finished with the last time, or their handshake.
+   */
+  renewConnectionIds(): number {
+    const now = monotonicNow();
+    let count = 0;
+    for (const connection of this.#connections.toArray())
+      if (connection.core.renewConnectionIds(now)) count++;
+    this.#driver?.flushSoon();
+    return count;
   }
 
   /** Whether packets of unknown connections are answered with stateless resets (rfc9000#10.3). */

@@ -8,6 +8,14 @@ export interface WaitOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What happens at a deadline, besides that calls which wait reject. */
+export interface DeadlineOptions {
+  /** Give that side of the stream up with this code: `cancelWrite`, `cancelRead`. */
+  reset?: number | bigint;
+  /** Called, whether a call waits or not, unless the side is over by then. After the reset. */
+  onExpired?: () => void;
+}
+
 /** A deadline set with `setDeadline` and its like passed. As Go's os.ErrDeadlineExceeded. */
 export class DeadlineExceededError extends QuicError {
   override readonly timeout: boolean = true;
@@ -33,6 +41,7 @@ export class Waiter {
   #waiting: Waiting[] = NOBODY;
   #deadline = Infinity;
   #timer: NodeJS.Timeout | null = null;
+  #onExpired: (() => void) | null = null;
   readonly #what: string;
 
   constructor(what: string) {
@@ -84,14 +93,23 @@ export class Waiter {
     for (const one of this.#waiting) one.fail(error);
   }
 
-  /** Unix ms or a Date; Infinity or null for none. Applies to a call that already waits, too. */
-  setDeadline(deadline: number | Date | null): void {
+  /** Unix ms, null for none. */
+  get deadline(): number | null {
+    return this.#deadline === Infinity ? null : this.#deadline;
+  }
+
+  /**
+   * Unix ms or a Date; Infinity or null for none. Applies to a call that already waits, too.
+   * @param onExpired called then, whether anybody waits or not.
+   */
+  setDeadline(deadline: number | Date | null, onExpired: (() => void) | null = null): void {
     const at = deadline === null ? Infinity : Number(deadline);
     if (Number.isNaN(at)) throw new InvalidOptionError("deadline", "Unix ms, a valid Date, or null for none");
     this.#deadline = at;
+    this.#onExpired = onExpired;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    if (this.isWaiting) this.#arm();
+    if (this.isWaiting || onExpired !== null) this.#arm();
   }
 
   /** Throws where the deadline has passed. */
@@ -100,14 +118,21 @@ export class Waiter {
       throw new DeadlineExceededError(this.#what);
   }
 
+  #expire(): void {
+    this.fail(new DeadlineExceededError(this.#what));
+    const told = this.#onExpired;
+    this.#onExpired = null;
+    told?.();
+  }
+
   #arm(): void {
     if (this.#deadline === Infinity || this.#timer !== null) return;
     // Node cuts longer delays to 1 ms; a deadline further away is looked at again.
     const delay = Math.min(Math.max(0, this.#deadline - Date.now()), 2 ** 31 - 1);
     this.#timer = setTimeout(() => {
       this.#timer = null;
-      if (this.#deadline <= Date.now()) this.fail(new DeadlineExceededError(this.#what));
-      else if (this.isWaiting) this.#arm();
+      if (this.#deadline <= Date.now()) this.#expire();
+      else if (this.isWaiting || this.#onExpired !== null) this.#arm();
     }, delay);
     this.#timer.unref();
   }

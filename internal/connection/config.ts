@@ -6,8 +6,10 @@ import type { CryptoProvider } from "../crypto/provider.ts";
 import { KEY_USE, type KeyUse } from "../handshake/protection.ts";
 import * as limits from "../protocol/limits.ts";
 import { VERSION_1, VERSION_2 } from "../protocol/constants.ts";
+import type { SpinMode } from "../path/spin-bit.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import type { TracerSource } from "../protocol/tracer.ts";
+import type { PreferredAddress } from "../wire/transport-parameters.ts";
 import type { DatagramQueueLimits } from "./datagrams.ts";
 
 /** Settings of one connection. Times in ms, sizes in bytes. */
@@ -20,6 +22,8 @@ export interface ConnectionConfig {
   readonly honorVersionOrder: boolean;
   /** Client: the version of the first flight; the first of `versions` by default. */
   readonly originalVersion?: number;
+  /** rfc9000#17.4 */
+  readonly spinBit: SpinMode;
   /** rfc9287: announce that the QUIC bit may be 0, and send it unpredictable to peers that announce the same. */
   readonly greaseQuicBit: boolean;
   /** 0 switches the idle timeout off (on our side). */
@@ -40,6 +44,10 @@ export interface ConnectionConfig {
   readonly holdStreams?: boolean;
   /** Largest UDP payload we send from the first packet on, at least 1,200. */
   readonly datagramSize: number;
+  /** Largest UDP payload that is tried, where `mtuDiscovery` finds that it arrives: rfc9000#14.3. */
+  readonly maxDatagramSize: number;
+  /** Look for it by probes: rfc8899. Only where the socket sets DF (rfc9000#14). */
+  readonly mtuDiscovery: boolean;
   /** Largest UDP payload we take, announced as max_udp_payload_size. */
   readonly maxUdpPayloadSize: number;
   /** Largest DATAGRAM frame we take, announced as max_datagram_frame_size (rfc9221#3); 0: none at all. */
@@ -48,10 +56,18 @@ export interface ConnectionConfig {
   readonly datagramReceiveQueue: DatagramQueueLimits;
   readonly congestionControl: CongestionControllerFactory;
   readonly pacing: boolean;
+  /** Ask peers that can (ack-frequency draft) for the ACKs that the window and the round trip need, instead of every other. */
+  readonly ackFrequency: boolean;
+  /** Ack-eliciting packets after which an ACK leaves at once, where the peer does not say: rfc9000#13.2.2. */
+  readonly ackElicitingThreshold: number;
   /** Mark what we send as ECN-capable where the path proves to carry it: rfc9000#13.4.2. The socket has to be able to. */
   readonly ecn: boolean;
   readonly activeConnectionIdLimit: number;
   readonly disableActiveMigration: boolean;
+  /** Client: move to the address that the server prefers (rfc9000#9.6), where that answers. */
+  readonly followPreferredAddress: boolean;
+  /** Server: where clients should move to after the handshake. Packets that come there have to reach the endpoint. */
+  readonly preferredAddress: Omit<PreferredAddress, "connectionId" | "statelessResetToken"> | null;
   /** When keys are changed, and when they are used up. */
   readonly keyUse: KeyUse;
   readonly keyLog: boolean;
@@ -67,6 +83,7 @@ export function connectionConfig(
     // than that it keeps paths open for change (rfc9369#1). Who prefers it says so.
     versions: [VERSION_1, VERSION_2],
     honorVersionOrder: false,
+    spinBit: "off",
     greaseQuicBit: true,
     maxIdleTimeout: limits.IDLE_TIMEOUT,
     handshakeTimeout: limits.HANDSHAKE_TIMEOUT,
@@ -78,15 +95,21 @@ export function connectionConfig(
     maxIncomingStreams: limits.MAX_INCOMING_STREAMS,
     maxIncomingUniStreams: limits.MAX_INCOMING_UNI_STREAMS,
     datagramSize: limits.INITIAL_DATAGRAM_SIZE,
+    maxDatagramSize: limits.DEFAULT_DATAGRAM_SIZE,
+    mtuDiscovery: false,
     maxUdpPayloadSize: limits.MAX_DATAGRAM_SIZE,
     congestionControl: defaultController,
     maxDatagramFrameSize: 0,
     datagramSendQueue: limits.DATAGRAM_SEND_QUEUE,
     datagramReceiveQueue: limits.DATAGRAM_RECEIVE_QUEUE,
     pacing: true,
+    ackFrequency: false,
+    ackElicitingThreshold: limits.ACK_ELICITING_THRESHOLD,
     ecn: true,
     activeConnectionIdLimit: limits.ACTIVE_CONNECTION_ID_LIMIT,
     disableActiveMigration: false,
+    followPreferredAddress: true,
+    preferredAddress: null,
     keyUse: KEY_USE,
     keyLog: false,
     tracer: null,

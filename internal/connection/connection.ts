@@ -42,6 +42,8 @@ import { RecordFate } from "./fate.ts";
 import { FrameHandler } from "./frames.ts";
 import { HandshakeDriver, type SeenCids } from "./handshake.ts";
 import { IdleTimer } from "./idle.ts";
+import { AckFrequency } from "./ack-frequency.ts";
+import { Migration } from "./migration.ts";
 import { Receiver } from "./receive.ts";
 import { Sender } from "./send.ts";
 import { SpecialPackets } from "./special-packets.ts";
@@ -99,11 +101,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
   readonly controller: CongestionControl;
   readonly pacer: Pacer;
   readonly recovery: Recovery;
-  readonly received = [
-    new ReceivedPackets(INITIAL),
-    new ReceivedPackets(HANDSHAKE),
-    new ReceivedPackets(APPLICATION),
-  ];
+  readonly received: ReceivedPackets[];
   readonly crypto = new CryptoStreams();
   streams: StreamMap;
   readonly datagrams: Datagrams = new Datagrams(this);
@@ -111,6 +109,8 @@ export class Connection implements Core, StreamHost, PathSetHost {
   readonly localCids: LocalCids;
   readonly remoteCids: RemoteCids;
   readonly paths: PathSet;
+  readonly migration: Migration = new Migration(this);
+  readonly ackFrequency: AckFrequency = new AckFrequency(this);
   readonly idle: IdleTimer;
   readonly handshake: HandshakeDriver;
   readonly sender: Sender;
@@ -136,6 +136,11 @@ export class Connection implements Core, StreamHost, PathSetHost {
       reacting: setup.reacting ?? false,
     });
     this.now = now;
+    this.received = [
+      new ReceivedPackets(INITIAL),
+      new ReceivedPackets(HANDSHAKE),
+      new ReceivedPackets(APPLICATION, undefined, config.ackElicitingThreshold),
+    ];
     this.userData = setup.userData;
     this.seen = setup.seen;
     this.#host = host;
@@ -176,13 +181,20 @@ export class Connection implements Core, StreamHost, PathSetHost {
     });
     this.control = new ControlFrames(this.localCids, this.remoteCids);
     this.paths = new PathSet({
-      role,
       remote: setup.remote,
       local: setup.local,
-      mtu: config.datagramSize,
       validated: setup.validated,
       migrationDisabled: config.disableActiveMigration,
-      random,
+      settings: {
+        role,
+        random,
+        spin: config.spinBit,
+        mtu: {
+          base: config.datagramSize,
+          ceiling: Math.max(config.datagramSize, config.maxDatagramSize),
+          discovered: config.mtuDiscovery,
+        },
+      },
       host: this,
     });
     this.idle = new IdleTimer(this.timers, config.maxIdleTimeout, config.keepAlivePeriod);
@@ -260,6 +272,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
   /** Timers that follow from state are set anew after every verb. */
   #after(): void {
     if (this.close.isOpen) {
+      this.#checkBlackHole();
       this.timers.set(TIMER_LOSS, this.recovery.timeout());
       // While the amplification limit stops us no timer helps: what the peer sends next wakes us.
       const blocked = this.paths.active.sendBudget() < MIN_DATAGRAM_SIZE;
@@ -283,13 +296,28 @@ export class Connection implements Core, StreamHost, PathSetHost {
   }
 
   setMaxUdpPayload(bytes: number): void {
-    const path = this.paths.active;
-    if (bytes >= path.mtu) return;
+    const { active } = this.paths;
+    const before = active.mtu;
     // rfc9000#18.2 max_udp_payload_size limits the size of UDP payloads that the endpoint is willing to receive.
     this.paths.limitMtu(bytes);
+    if (active.mtu !== before) this.onMtu(active.mtu);
+  }
+
+  onMtu(bytes: number): void {
+    this.paths.active.mtu = bytes;
     this.tracer?.record({ name: "mtu_updated", time: this.now, mtu: bytes });
     this.controller.setMaxDatagramSize(bytes);
     this.pacer.setMaxDatagramSize(bytes);
+    this.recovery.big.clear(this.recovery.sent(APPLICATION).next);
+  }
+
+  /** rfc8899#4.3 what is larger than every path carries does not arrive any more. */
+  #checkBlackHole(): void {
+    const path = this.paths.active;
+    if (path.mtu <= MIN_DATAGRAM_SIZE || path.discovery.state === "off") return;
+    if (!this.recovery.big.suspect(this.recovery.ptoCount)) return;
+    path.discovery.onBlackHole();
+    this.onMtu(MIN_DATAGRAM_SIZE);
   }
 
   fail(error: unknown): void {
@@ -409,12 +437,18 @@ export class Connection implements Core, StreamHost, PathSetHost {
     return Math.max(this.recovery.pto(APPLICATION), 3 * INITIAL_RTT);
   }
 
-  pathActivated(path: Path, _previous: Path, peerChangedCid: boolean): void {
+  pathActivated(path: Path, previous: Path, peerChangedCid: boolean): void {
+    // rfc9000#9.5 an endpoint that moves on purpose uses a new connection ID; so do we towards it.
+    const { currentSequence } = this.remoteCids;
+    if (path.cidSequence >= 0 && this.remoteCids.switchTo(path.cidSequence))
+      previous.cidSequence = currentSequence;
+    else if (peerChangedCid) this.remoteCids.rotate();
+    path.cidSequence = -1;
     const token = this.remoteCids.currentResetToken;
     if (token !== null) this.#host.addResetToken(token, path.remote, this);
-    // rfc9000#9.5 an endpoint that moves on purpose uses a new connection ID; so do we towards it.
-    if (peerChangedCid) this.remoteCids.rotate();
-    this.events.push({ type: "path_changed", remote: path.remote.key });
+    path.spin.reset();
+    if (path.mtu !== previous.mtu) this.onMtu(path.mtu);
+    this.events.push({ type: "path_changed", remote: path.remote.key, path });
     this.#tracePath(path, "active");
   }
 
@@ -437,8 +471,22 @@ export class Connection implements Core, StreamHost, PathSetHost {
     if (token !== null) this.control.queueNewToken(token);
   }
 
+  pathUsable(path: Path): void {
+    this.#tracePath(path, "validated");
+    this.events.push({ type: "path_validated", path });
+    this.migration.onUsable(path);
+  }
+
+  pathForgotten(path: Path): void {
+    if (path.cidSequence >= 0) this.remoteCids.release(path.cidSequence);
+    path.cidSequence = -1;
+  }
+
   pathAbandoned(path: Path): void {
     this.#tracePath(path, "abandoned");
+    if (!path.held) return;
+    this.events.push({ type: "path_failed", path });
+    this.migration.onFailed(path);
   }
 
   noViablePath(): void {
@@ -529,6 +577,14 @@ export class Connection implements Core, StreamHost, PathSetHost {
     this.wake();
   }
 
+  /** Has the peer use new connection IDs of ours. False where it cannot be done now. */
+  renewConnectionIds(now: number): boolean {
+    this.now = now;
+    if (!this.close.isOpen || !this.handshakeComplete || !this.localCids.renew(now)) return false;
+    this.wake();
+    return true;
+  }
+
   /** Updates our 1-RTT keys where rfc9001#6.1 allows it now. */
   updateKeys(): boolean {
     const updated = this.close.isOpen && this.sender.updateKeys(this.now);
@@ -564,6 +620,6 @@ export class Connection implements Core, StreamHost, PathSetHost {
   }
 
   statistics(): StatisticsSnapshot {
-    return snapshot(this.stats, this.rtt, this.controller, this.recovery);
+    return snapshot(this.stats, this.rtt, this.controller, this.recovery, this.paths.active.mtu);
   }
 }

@@ -20,6 +20,8 @@ import type { ControlFrames } from "./control.ts";
 import type { Datagrams } from "./datagrams.ts";
 import type { EventQueue } from "./events.ts";
 import type { PathSet } from "../path/path-set.ts";
+import type { AckFrequency } from "./ack-frequency.ts";
+import type { Migration } from "./migration.ts";
 import type { IdleTimer } from "./idle.ts";
 import type { ConnectionStats } from "./stats.ts";
 import type { Timers } from "./timers.ts";
@@ -71,6 +73,8 @@ export interface Core {
   readonly localCids: LocalCids;
   readonly remoteCids: RemoteCids;
   readonly paths: PathSet;
+  readonly migration: Migration;
+  readonly ackFrequency: AckFrequency;
   readonly idle: IdleTimer;
 
   peerParameters: TransportParameters | null;
@@ -81,6 +85,8 @@ export interface Core {
 
   /** Ask the owner for a call of transmit. */
   wake(): void;
+  /** Datagrams on the active path may have so many bytes from now on. */
+  onMtu(bytes: number): void;
   /** The largest datagram the peer takes. */
   setMaxUdpPayload(bytes: number): void;
   /** End the connection: a violation with its code, anything else as INTERNAL_ERROR. */

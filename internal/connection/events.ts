@@ -1,6 +1,7 @@
 // What a connection tells its owner, polled after every verb.
 
 import type { QuicError } from "../protocol/errors.ts";
+import type { Path } from "../path/path.ts";
 import type { Stream } from "../stream/stream.ts";
 import type { ClientSession } from "../tls/session.ts";
 import type { PendingRequest } from "../tls/types.ts";
@@ -28,7 +29,10 @@ export type ConnectionEvent =
   | { readonly type: "datagrams_writable" }
   /** What became of a datagram that is watched. */
   | { readonly type: "datagram_settled"; readonly id: number; readonly outcome: DatagramOutcome }
-  | { readonly type: "path_changed"; readonly remote: string }
+  | { readonly type: "path_changed"; readonly remote: string; readonly path: Path }
+  /** Client: a path that was probed works, or did not answer. */
+  | { readonly type: "path_validated"; readonly path: Path }
+  | { readonly type: "path_failed"; readonly path: Path }
   /** Something of the application's failed, and the connection goes on without it. */
   | { readonly type: "warning"; readonly code: "QUIC_CONGESTION_CONTROL"; readonly message: string }
   | { readonly type: "key_log"; readonly line: string }

@@ -31,6 +31,12 @@ export class RecordFate implements FrameFate {
       case rec.REC_DATAGRAM:
         core.datagrams.onAcked(a, c === 1);
         return;
+      case rec.REC_ACK_FREQUENCY:
+        core.ackFrequency.onAcked(a, b);
+        return;
+      case rec.REC_MTU_PROBE:
+        onMtuProbeAcked(core, a);
+        return;
       case rec.REC_PING:
       case rec.REC_PATH_CHALLENGE:
       case rec.REC_HANDSHAKE_DONE:
@@ -44,6 +50,7 @@ export class RecordFate implements FrameFate {
   /** Frames that are not sent again hear of the real loss alone, not of probes. */
   onProbedRecordLost(_space: Space, kind: number, a: number, _b: number, c: number): void {
     if (kind === rec.REC_DATAGRAM) this.#core!.datagrams.onLost(a, c === 1);
+    else if (kind === rec.REC_MTU_PROBE) onMtuProbeLost(this.#core!, a);
   }
 
   onRecordLost(space: Space, kind: number, a: number, b: number, c: number): void {
@@ -58,6 +65,12 @@ export class RecordFate implements FrameFate {
       case rec.REC_DATAGRAM:
         // rfc9221#5.2 DATAGRAM frames are not retransmitted upon loss detection.
         if (!core.recovery.probing) core.datagrams.onLost(a, c === 1);
+        return;
+      case rec.REC_ACK_FREQUENCY:
+        core.ackFrequency.onLost(a);
+        return;
+      case rec.REC_MTU_PROBE:
+        if (!core.recovery.probing) onMtuProbeLost(core, a);
         return;
       case rec.REC_CRYPTO:
         core.crypto.onLost(space, a, b);
@@ -79,4 +92,14 @@ export class RecordFate implements FrameFate {
         core.streams.onRecordLost(kind, a, b, c);
     }
   }
+}
+
+/** rfc8899#4.4 a probe that arrived: datagrams may be as large. */
+function onMtuProbeAcked(core: Core, bytes: number): void {
+  const { active } = core.paths;
+  if (active.discovery.onProbeAcked(bytes, core.now)) core.onMtu(active.discovery.size);
+}
+
+function onMtuProbeLost(core: Core, bytes: number): void {
+  core.paths.active.discovery.onProbeLost(bytes, core.now);
 }

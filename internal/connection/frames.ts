@@ -2,6 +2,7 @@
 
 import {
   APPLICATION,
+  FRAME_ACK_FREQUENCY,
   FRAME_HANDSHAKE_DONE,
   FRAME_NEW_TOKEN,
   FRAME_DATAGRAM,
@@ -10,7 +11,7 @@ import {
 } from "../protocol/constants.ts";
 import { ApplicationError, TransportError, withoutStack } from "../protocol/errors.ts";
 import { fromUtf8 } from "../protocol/bytes.ts";
-import { MAX_TOKEN_LENGTH, MAX_TOKENS_TAKEN } from "../protocol/limits.ts";
+import { MAX_TOKEN_LENGTH, MAX_TOKENS_TAKEN, MIN_ACK_DELAY } from "../protocol/limits.ts";
 import { FrameCollector } from "../wire/frame-objects.ts";
 import type { AckFrame, FrameVisitor } from "../wire/frames.ts";
 import type { Path } from "../path/path.ts";
@@ -147,6 +148,23 @@ export class FrameHandler implements FrameVisitor {
     application: boolean,
   ): void {
     this.#core.closedByPeer(closeError(errorCode, errorCodeBig, frameType, reason, application));
+  }
+
+  onAckFrequency(sequence: number, threshold: number, maxDelay: number, reordering: number): void {
+    // ack-frequency#4 values of 2^14 milliseconds or greater are invalid for max_ack_delay. A value smaller than the
+    // min_ack_delay advertised by the peer is also invalid. Receipt of an invalid value MUST be treated as a connection error of
+    // type PROTOCOL_VIOLATION.
+    const ms = maxDelay / 1000;
+    if (ms < MIN_ACK_DELAY || ms >= 2 ** 14) {
+      throw new TransportError(PROTOCOL_VIOLATION, `ACK_FREQUENCY asks for a delay of ${ms} ms`, {
+        frameType: FRAME_ACK_FREQUENCY,
+      });
+    }
+    this.#core.received[APPLICATION]!.onFrequency(sequence, threshold, ms, reordering);
+  }
+
+  onImmediateAck(): void {
+    this.#core.received[APPLICATION]!.ackAtOnce(this.#now);
   }
 
   onHandshakeDone(): void {

@@ -276,6 +276,7 @@ export class HandshakeDriver implements TlsSink {
     }
     // rfc9001#4.9.2 an endpoint MUST discard its Handshake keys when the TLS handshake is confirmed.
     this.discard(HANDSHAKE);
+    core.migration.onConfirmed();
   }
 
   keyLog(label: string, clientRandom: Uint8Array, secret: Uint8Array): void {

@@ -1,4 +1,9 @@
-import { ACK_DELAY_EXPONENT, MAX_ACK_DELAY, MAX_GREASED_PARAMETER } from "../protocol/limits.ts";
+import {
+  ACK_DELAY_EXPONENT,
+  MAX_ACK_DELAY,
+  MAX_GREASED_PARAMETER,
+  MIN_ACK_DELAY,
+} from "../protocol/limits.ts";
 import { drawBytes, drawInt, type RandomSource } from "../protocol/random.ts";
 import { defaultTransportParameters, type TransportParameters } from "../wire/transport-parameters.ts";
 import type { ConnectionConfig } from "./config.ts";
@@ -18,6 +23,7 @@ export function localParameters(config: ConnectionConfig): TransportParameters {
     initialMaxStreamsUni: config.maxIncomingUniStreams,
     ackDelayExponent: ACK_DELAY_EXPONENT,
     maxAckDelay: MAX_ACK_DELAY,
+    minAckDelay: 1000 * MIN_ACK_DELAY,
     disableActiveMigration: config.disableActiveMigration,
     activeConnectionIdLimit: config.activeConnectionIdLimit,
     greaseQuicBit: config.greaseQuicBit,

@@ -33,7 +33,7 @@ import type { DropReason, TracedFrame } from "../protocol/tracer.ts";
 import type { Path } from "../path/path.ts";
 import { describeFrames } from "../wire/frame-objects.ts";
 import { ACK_ELICITING, parseFrames, PROBING_ONLY } from "../wire/frames.ts";
-import { FIXED_BIT, isLongHeader, LongHeader, parseLongHeader } from "../wire/header.ts";
+import { FIXED_BIT, isLongHeader, LongHeader, parseLongHeader, SPIN_BIT } from "../wire/header.ts";
 import type { Core } from "./core.ts";
 import { CloseWatcher, type FrameHandler } from "./frames.ts";
 import type { HandshakeDriver } from "./handshake.ts";
@@ -403,6 +403,8 @@ export class Receiver {
       const sequence = core.localCids.sequenceOf(buf, start + 1);
       if (sequence >= 0) path.dcidSequence = sequence;
     }
+    if (level === APPLICATION && number > received.largest)
+      path.spin.onReceived((buf[start]! & SPIN_BIT) !== 0);
     const handler = this.#frames;
     this.early = type === PACKET_ZERO_RTT;
     handler.begin(space, path, now);

@@ -7,6 +7,7 @@ import type { TxBatch } from "../protocol/batch.ts";
 import { NOT_ECT } from "../protocol/batch.ts";
 import {
   APPLICATION,
+  FRAME_IMMEDIATE_ACK,
   FRAME_PING,
   HANDSHAKE,
   INITIAL,
@@ -21,7 +22,7 @@ import {
 } from "../protocol/constants.ts";
 import { MAX_DATAGRAMS_PER_TRANSMIT, MIN_DATAGRAM_SIZE, PACKETS_BEFORE_PING } from "../protocol/limits.ts";
 import { toHex } from "../protocol/bytes.ts";
-import { REC_ACK, REC_PING } from "../recovery/sent-packets.ts";
+import { REC_ACK, REC_MTU_PROBE, REC_PING } from "../recovery/sent-packets.ts";
 import { describeFrames } from "../wire/frame-objects.ts";
 import { writeAck } from "../wire/frame-writers.ts";
 import { FIXED_BIT, patchLength, writeLongHeader, writeShortHeader } from "../wire/header.ts";
@@ -75,6 +76,8 @@ export class Sender {
   #quiet = 0;
   /** Least size of the datagram being written. */
   #padTo = 0;
+  /** Room in the window that a larger MTU probe waits for. */
+  #reserved = 0;
   /** Unpredictable bits for headers, and how many are left of them. */
   readonly #bits = new Uint8Array(16);
   #bitsLeft = 0;
@@ -111,7 +114,9 @@ export class Sender {
     let entryStart = tx.used;
     let entryLength = 0;
     let segment = 0;
-    let more = false;
+    if (core.handshakeConfirmed) core.ackFrequency.check(now);
+    let more = core.handshakeConfirmed && this.#transmitMtuProbe(tx, path, now);
+    entryStart = tx.used;
     for (let count = 0; ; count++) {
       const at = entryStart + entryLength;
       if (count === MAX_DATAGRAMS_PER_TRANSMIT || at + path.mtu > tx.slab.length) {
@@ -205,58 +210,102 @@ export class Sender {
       const path = core.paths.nextWithFrames();
       if (path === null || !tx.hasRoom(path.mtu)) return;
       const budget = path.sendBudget();
-      const start = tx.used;
-      const number = core.recovery.peekPacketNumber(APPLICATION);
-      const pnLength = encodePacketNumberLength(number, core.recovery.largestAcked(APPLICATION));
-      const pnOffset = writeShortHeader(
-        tx.slab,
-        start,
-        core.remoteCids.current,
-        core.protection.keyPhase,
-        false,
-        pnLength,
-        number,
-      );
-      const sent = core.recovery.sent(APPLICATION);
-      sent.begin(number);
+      const packet = this.#beginOwn(tx.slab, tx.used, path);
       const expanded = budget >= MIN_DATAGRAM_SIZE;
-      const limit = start + Math.min(budget, MIN_DATAGRAM_SIZE) - TAG;
-      let end = path.writeFrames(tx.slab, pnOffset + pnLength, limit, expanded, sent, now);
-      if (end === pnOffset + pnLength) {
+      const limit = packet.start + Math.min(budget, MIN_DATAGRAM_SIZE) - TAG;
+      const sent = core.recovery.sent(APPLICATION);
+      const end = path.writeFrames(tx.slab, packet.end, limit, expanded, sent, now);
+      if (end === packet.end) {
         sent.rollback();
         return;
       }
-      core.recovery.usePacketNumber(APPLICATION);
-      const packet = this.#open;
-      Object.assign(packet, {
-        space: APPLICATION,
-        level: APPLICATION,
-        start,
-        pnOffset,
-        pnLength,
-        number,
-        end,
-        ackEliciting: true,
-      });
-      if (expanded) {
-        tx.slab.fill(0, end, limit);
-        end = limit;
-      }
-      this.#seal(tx.slab, packet, end, now);
-      core.protection.maskPending();
-      const size = end + TAG - start;
-      path.onSent(size);
-      core.stats.datagramsSent++;
-      core.stats.bytesSent += size;
-      tx.commit(size, size, path.remote, path.local, this.#ecn);
+      packet.end = end;
+      this.#finishOwn(tx, packet, expanded ? limit : end, path, now);
     }
+  }
+
+  /**
+   * A probe for the path's MTU, a datagram of its own. rfc9000#14.4 PING and PADDING frames can be used to generate PMTU probe
+   * packets.
+   */
+  #transmitMtuProbe(tx: TxBatch, path: Path, now: number): boolean {
+    const core = this.#core;
+    const { recovery } = core;
+    this.#reserved = 0;
+    path.discovery.start();
+    const size = path.discovery.probeDue(now);
+    // Half a window for a probe is too much.
+    if (size === 0 || !path.validated || size > core.controller.cwnd / 2) return false;
+    if (recovery.sent(APPLICATION).isFull || core.pacer.budget(now) <= 0) return false;
+    // rfc8899#3 a probe counts towards congestion control as the rest does, which makes room for it.
+    if (recovery.bytesInFlight + size > core.controller.cwnd) {
+      this.#reserved = size;
+      return false;
+    }
+    if (!tx.hasRoom(size)) return tx.used > 0;
+    const packet = this.#beginOwn(tx.slab, tx.used, path);
+    tx.slab[packet.end++] = FRAME_PING;
+    recovery.sent(APPLICATION).addRecord(REC_MTU_PROBE, size, 0, 0);
+    this.#finishOwn(tx, packet, packet.start + size - TAG, path, now);
+    recovery.onMtuProbeSent();
+    path.discovery.onProbeSent(size);
+    return false;
+  }
+
+  /** The header of a 1-RTT packet that is a datagram of its own; its frames begin at `end`. */
+  #beginOwn(buf: Uint8Array, start: number, path: Path): OpenPacket {
+    const core = this.#core;
+    const packet = this.#open;
+    packet.space = packet.level = APPLICATION;
+    packet.start = start;
+    packet.number = core.recovery.peekPacketNumber(APPLICATION);
+    packet.pnLength = encodePacketNumberLength(packet.number, core.recovery.largestAcked(APPLICATION));
+    packet.pnOffset = this.#shortHeader(buf, start, path, packet.pnLength, packet.number);
+    packet.end = packet.pnOffset + packet.pnLength;
+    packet.ackEliciting = true;
+    core.recovery.sent(APPLICATION).begin(packet.number);
+    return packet;
+  }
+
+  /** Pads it to `end`, and out. */
+  #finishOwn(tx: TxBatch, packet: OpenPacket, end: number, path: Path, now: number): void {
+    const core = this.#core;
+    core.recovery.usePacketNumber(APPLICATION);
+    tx.slab.fill(0, packet.end, end);
+    this.#seal(tx.slab, packet, end, now);
+    core.protection.maskPending();
+    const size = end + TAG - packet.start;
+    path.onSent(size);
+    core.stats.datagramsSent++;
+    core.stats.bytesSent += size;
+    tx.commit(size, size, path.remote, path.local, this.#ecn);
+  }
+
+  #shortHeader(buf: Uint8Array, start: number, path: Path, pnLength: number, number: number): number {
+    const { paths, remoteCids, protection } = this.#core;
+    const dcid = path === paths.active ? remoteCids.current : this.#dcidOf(path);
+    return writeShortHeader(buf, start, dcid, protection.keyPhase, path.spin.value, pnLength, number);
+  }
+
+  /**
+   * rfc9000#9.5 an endpoint MUST NOT reuse a connection ID when sending from more than one local address, nor to more than one
+   * destination address; but where the peer's address changed under the same connection ID, it MAY continue to use its own.
+   */
+  #dcidOf(path: Path): Uint8Array {
+    const { paths, remoteCids } = this.#core;
+    let cid = path.cidSequence < 0 ? null : remoteCids.bytesOf(path.cidSequence);
+    if (cid === null && (path.held || path.dcidSequence !== paths.active.dcidSequence)) {
+      path.cidSequence = remoteCids.take();
+      cid = remoteCids.bytesOf(path.cidSequence);
+    }
+    return cid ?? remoteCids.current;
   }
 
   /** What may leave now: rfc9002#7, rfc9002#7.7. Sets the pacing timer when only time is missing. */
   #kind(now: number, size: number): number {
     const core = this.#core;
     // rfc9002#7 an endpoint MUST NOT send a packet if it would cause bytes_in_flight to be larger than the window.
-    if (core.recovery.bytesInFlight + size > core.controller.cwnd) return KIND_ACK;
+    if (core.recovery.bytesInFlight + size > core.controller.cwnd - this.#reserved) return KIND_ACK;
     if (core.recovery.sent(APPLICATION).isFull) return KIND_ACK;
     if (core.pacer.budget(now) < size) {
       // Windows and CRYPTO data too: with nothing in flight no ACK would wake us, and the peer may wait for them.
@@ -352,8 +401,7 @@ export class Sender {
     let pnOffset: number;
     const { level } = packet;
     if (level === APPLICATION) {
-      // rfc9000#17.4 An endpoint that does not support this feature MUST disable it, as defined below.
-      pnOffset = writeShortHeader(buf, start, dcid, core.protection.keyPhase, false, pnLength, number);
+      pnOffset = this.#shortHeader(buf, start, path, pnLength, number);
     } else {
       const token = space === INITIAL ? (this.#token ?? EMPTY) : null;
       pnOffset = writeLongHeader(
@@ -390,7 +438,8 @@ export class Sender {
       pos = this.#writeFrames(buf, pos, end, space, path, now);
       elicits = pos > before;
       if (!elicits && probe) {
-        buf[pos++] = FRAME_PING;
+        // ack-frequency#7 When sending PTO packets, one can include an IMMEDIATE_ACK frame.
+        buf[pos++] = level === APPLICATION && core.ackFrequency.supported ? FRAME_IMMEDIATE_ACK : FRAME_PING;
         sent.addRecord(REC_PING, 0, 0, 0);
         elicits = true;
       }
@@ -441,7 +490,8 @@ export class Sender {
     if (core.crypto.hasData(space)) return true;
     if (space !== APPLICATION) return false;
     const { streams } = core;
-    if (streams.hasData || streams.hasControl || core.datagrams.hasFrames) return true;
+    if (streams.hasData || streams.hasControl || core.datagrams.hasFrames || core.ackFrequency.hasFrames)
+      return true;
     return path.hasFrames || core.control.hasFrames;
   }
 
@@ -456,6 +506,7 @@ export class Sender {
       this.#padTo = MIN_DATAGRAM_SIZE;
     }
     if (core.control.hasFrames) pos = core.control.write(buf, pos, end, sent);
+    if (core.ackFrequency.hasFrames) pos = core.ackFrequency.write(buf, pos, end, sent);
     if (core.streams.hasControl) pos = core.streams.writeControl(buf, pos, end, sent);
     // rfc9221#5.4 The sender MUST either delay sending the frame until the controller allows it or drop the frame: they
     // wait in their queue, as everything here does.

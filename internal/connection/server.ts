@@ -88,6 +88,10 @@ export function acceptServer(
   parameters.initialSourceConnectionId = connection.localCids.handshakeCid;
   // rfc9000#7.3 … and, where it sent a Retry, the Source Connection ID of that.
   if (initial.dcid !== initial.originalDcid) parameters.retrySourceConnectionId = initial.dcid;
+  if (config.preferredAddress !== null && connection.localCids.length > 0) {
+    // rfc9000#18.2 a server that chooses a zero-length connection ID MUST NOT provide a preferred address.
+    parameters.preferredAddress = { ...config.preferredAddress, ...connection.localCids.issuePreferred() };
+  }
   parameters.statelessResetToken = connection.localCids.handshakeResetToken;
   connection.tracer?.record({
     name: "parameters_set",

@@ -44,6 +44,8 @@ export interface StatisticsSnapshot {
   readonly ptoCount: number;
   readonly congestionWindow: number;
   readonly bytesInFlight: number;
+  /** Bytes of the largest UDP payload that we send on the path in use. */
+  readonly mtu: number;
   /** Whether what we send is marked for ECN on this path: rfc9000#13.4.2. */
   readonly ecn: EcnState;
   /** Packets of ours that routers marked instead of dropping them. */
@@ -55,6 +57,7 @@ export function snapshot(
   rtt: RttEstimator,
   controller: CongestionController,
   recovery: Recovery,
+  mtu: number,
 ): StatisticsSnapshot {
   return {
     packetsSent: stats.packetsSent,
@@ -76,6 +79,7 @@ export function snapshot(
     ptoCount: recovery.ptoCount,
     congestionWindow: controller.cwnd,
     bytesInFlight: recovery.bytesInFlight,
+    mtu,
     ecn: recovery.ecn.state,
     ecnCongested: recovery.ecn.congested,
   };

@@ -155,6 +155,13 @@ export class Endpoint<
     this.#owner = slotOwner(this.#routes, this.#transmits, this.#dirtyTimers, this.#eventful);
   }
 
+  /** Whether a datagram is, by its short header, for a connection of ours: for those who take it from another socket. */
+  routesTo(buf: Uint8Array, start: number, length: number): boolean {
+    const cidLength = this.#cidLength;
+    if (cidLength === 0 || length < MIN_STATELESS_RESET || isLongHeader(buf[start]!)) return false;
+    return this.#routes.get(buf, start + 1, cidLength) !== null;
+  }
+
   /** Connections with state, those that are closing included. */
   get connectionCount(): number {
     return this.#slots.size;

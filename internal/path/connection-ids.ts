@@ -93,6 +93,8 @@ export class LocalCids {
   /** rfc9000#18.2 active_connection_id_limit: 2 where the peer says nothing. */
   #peerLimit = 2;
   #nextSequence = 0;
+  /** What lies below it the peer has been told to retire. */
+  #retirePriorTo = 0;
   /** Sequence numbers the peer can know: that of the handshake, and of frames that left. */
   #told = 0;
   #active: LocalCid[] = [];
@@ -132,7 +134,35 @@ export class LocalCids {
   issue(now: number): void {
     this.#forget(now);
     if (this.length === 0) return;
-    while (this.#active.length < Math.min(this.#peerLimit, this.#limit)) this.#issueOne(true);
+    let valid = this.#active.length;
+    for (const entry of this.#active) if (entry.sequence < this.#retirePriorTo) valid--;
+    for (; valid < Math.min(this.#peerLimit, this.#limit); valid++) this.#issueOne(true);
+  }
+
+  /** rfc9000#5.1.1 If the preferred_address transport parameter is sent, the sequence number of the supplied connection ID is 1. */
+  issuePreferred(): { connectionId: Uint8Array; statelessResetToken: Uint8Array } {
+    const { cid, token, sequence } = this.#issueOne(false);
+    this.#told = sequence;
+    return { connectionId: cid, statelessResetToken: token };
+  }
+
+  /** Those that the peer may use, and has not been asked to retire. */
+  get values(): Uint8Array[] {
+    return this.#active.map(({ cid }) => cid);
+  }
+
+  /**
+   * Has the peer use new ones. rfc9000#5.1.2 An endpoint can cause its peer to retire connection IDs by sending a
+   * NEW_CONNECTION_ID frame with an increased Retire Prior To field.
+   * @returns false where it is still at it, or there are none.
+   */
+  renew(now: number): boolean {
+    // rfc9000#5.1.1 one MAY exceed the peer's limit for as long as it takes to retire the excess: once, not again and again.
+    if (this.length === 0 || this.#active.some(({ sequence }) => sequence < this.#retirePriorTo))
+      return false;
+    this.#retirePriorTo = this.#nextSequence;
+    this.issue(now);
+    return true;
   }
 
   /**
@@ -193,8 +223,11 @@ export class LocalCids {
     if (this.#due === 0) return pos;
     for (const entry of this.#active) {
       if (!entry.due) continue;
-      if (pos + newConnectionIdLength(entry.sequence, 0, entry.cid.length) > limit) break;
-      pos = writeNewConnectionId(buf, pos, entry.sequence, 0, entry.cid, entry.token);
+      // rfc9000#19.15 The value in the Retire Prior To field MUST be less than or equal to the value in the Sequence Number
+      // field.
+      const retire = Math.min(this.#retirePriorTo, entry.sequence);
+      if (pos + newConnectionIdLength(entry.sequence, retire, entry.cid.length) > limit) break;
+      pos = writeNewConnectionId(buf, pos, entry.sequence, retire, entry.cid, entry.token);
       records.addRecord(REC_NEW_CONNECTION_ID, entry.sequence, 0, 0);
       if (entry.sequence > this.#told) this.#told = entry.sequence;
       entry.due = false;
@@ -395,12 +428,49 @@ export class RemoteCids {
     const next = this.#unused();
     if (next === undefined) return false;
     const at = this.#active.findIndex((entry) => entry.sequence === this.currentSequence);
+    this.#forget(at);
+    this.#use(next);
+    return true;
+  }
+
+  /** The peer's connection ID of that number, null where it is gone. */
+  bytesOf(sequence: number): Uint8Array | null {
+    for (const entry of this.#active) if (entry.sequence === sequence) return entry.cid;
+    return null;
+  }
+
+  /**
+   * Sets one aside for a path of its own: rfc9000#9.5 an endpoint MUST NOT reuse a connection ID when sending from more than
+   * one local address, or to more than one destination address. Gives its number, −1 where the peer gave no other.
+   */
+  take(): number {
+    const next = this.#unused();
+    if (next === undefined) return -1;
+    this.#mark(next);
+    return next.sequence;
+  }
+
+  /** The one that was taken is the one to use; what was in use is still valid. False where the peer has retired it. */
+  switchTo(sequence: number): boolean {
+    const entry = this.#active.find((each) => each.sequence === sequence);
+    if (entry === undefined) return false;
+    this.current = entry.cid;
+    this.currentSequence = sequence;
+    return true;
+  }
+
+  /** One that was taken is not needed any more. */
+  release(sequence: number): void {
+    const at = this.#active.findIndex((entry) => entry.sequence === sequence);
+    if (at < 0 || sequence === this.currentSequence) return;
+    this.#forget(at);
+  }
+
+  #forget(at: number): void {
     const [old] = this.#active.splice(at, 1);
     if (this.#ownRetired.length >= MAX_REMEMBERED_RETIREMENTS) this.#ownRetired.shift();
     this.#ownRetired.push(old!.sequence);
     this.#drop(old!);
-    this.#use(next);
-    return true;
   }
 
   #unused(): RemoteCid | undefined {
@@ -414,9 +484,13 @@ export class RemoteCids {
   #use(entry: RemoteCid | undefined): void {
     // The frame that retires the last one brings another: its sequence number is not below its Retire Prior To.
     if (entry === undefined) throw newCidError("that retires every connection ID");
-    entry.used = true;
+    this.#mark(entry);
     this.current = entry.cid;
     this.currentSequence = entry.sequence;
+  }
+
+  #mark(entry: RemoteCid): void {
+    entry.used = true;
     // rfc9000#10.3.1 an endpoint MUST NOT check for any stateless reset tokens associated with connection IDs it has
     // not used or for connection IDs that have been retired.
     if (entry.token !== null) this.#host.addResetToken(entry.token);

@@ -3,8 +3,7 @@
 import type { Address } from "../protocol/address.ts";
 import type { Role } from "../protocol/constants.ts";
 import { MAX_PATHS, MIN_DATAGRAM_SIZE } from "../protocol/limits.ts";
-import type { RandomSource } from "../protocol/random.ts";
-import { Path } from "./path.ts";
+import { Path, type PathSettings } from "./path.ts";
 
 /** What the connection does about its paths. */
 export interface PathSetHost {
@@ -19,8 +18,12 @@ export interface PathSetHost {
   pathActivated(path: Path, previous: Path, peerChangedCid: boolean): void;
   /** The active path is validated; where `reset`, congestion control and RTT start anew (rfc9000#9.4). */
   pathValidated(path: Path, reset: boolean): void;
+  /** A path of the application's, or the preferred address, works in both directions: rfc9000#8.2. */
+  pathUsable(path: Path): void;
   /** Validation gave up on `path`. */
   pathAbandoned(path: Path): void;
+  /** Nothing is sent on `path` any more. */
+  pathForgotten(path: Path): void;
   /** rfc9000#9.3.2 no validated path is left: the connection ends silently. */
   noViablePath(): void;
   /** A path frame is due, or `timeout()` changed. */
@@ -28,15 +31,13 @@ export interface PathSetHost {
 }
 
 export interface PathSetOptions {
-  readonly role: Role;
   readonly remote: Address;
   readonly local: Address | null;
-  readonly mtu: number;
+  readonly settings: PathSettings;
   /** The address is known to be the peer's: at a client, and at a server that got its token back. */
   readonly validated: boolean;
   /** We sent disable_active_migration. */
   readonly migrationDisabled: boolean;
-  readonly random: RandomSource;
   readonly host: PathSetHost;
 }
 
@@ -44,11 +45,12 @@ export interface PathSetOptions {
 export class PathSet {
   readonly #role: Role;
   readonly #host: PathSetHost;
-  readonly #random: RandomSource;
   readonly #migrationDisabled: boolean;
   /** For new paths. */
-  #mtu: number;
+  #settings: PathSettings;
   #active: Path;
+  /** Matches the active path, too, whose own local address may be unknown. */
+  #alsoLocal: Address | null = null;
   #paths: Path[];
   /** From where an unauthenticated datagram came last: joins the paths with its first packet that opens. */
   #candidate: Path | null = null;
@@ -58,12 +60,11 @@ export class PathSet {
   #fallback: Path | null = null;
 
   constructor(options: PathSetOptions) {
-    this.#role = options.role;
+    this.#role = options.settings.role;
     this.#host = options.host;
-    this.#random = options.random;
     this.#migrationDisabled = options.migrationDisabled;
-    this.#mtu = options.mtu;
-    this.#active = new Path(options.remote, options.local, options.mtu, options.validated, options.random);
+    this.#settings = options.settings;
+    this.#active = new Path(options.remote, options.local, options.validated, options.settings);
     this.#measured = this.#active;
     this.#paths = [this.#active];
   }
@@ -78,8 +79,14 @@ export class PathSet {
 
   /** rfc9000#18.2 the peer's max_udp_payload_size: no datagram on any path is larger. */
   limitMtu(bytes: number): void {
-    this.#mtu = Math.min(this.#mtu, bytes);
-    for (const path of this.#paths) path.mtu = Math.min(path.mtu, bytes);
+    const { mtu } = this.#settings;
+    const base = Math.min(mtu.base, bytes);
+    const ceiling = Math.min(mtu.ceiling, bytes);
+    this.#settings = { ...this.#settings, mtu: { ...mtu, base, ceiling } };
+    for (const path of this.#paths) {
+      path.mtu = Math.min(path.mtu, bytes);
+      path.discovery.limit(bytes);
+    }
   }
 
   /**
@@ -90,10 +97,11 @@ export class PathSet {
     const active = this.#active;
     // The hot case: one object for one address while it is in use.
     const path =
-      active.remote === remote && (active.local === local || active.local === null)
+      active.remote === remote && (active.local === local || this.#alsoLocal === local)
         ? active
         : this.#findOrMeet(remote, local, bytes);
-    if (path !== null && !path.validated) path.onReceived(bytes);
+    if (path === active) this.#alsoLocal = local;
+    if (path !== null) path.onReceived(bytes);
     return path;
   }
 
@@ -110,7 +118,7 @@ export class PathSet {
     // MUST either drop the incoming packets on that path without generating a Stateless Reset or proceed with path
     // validation. A new port alone is a NAT's doing, not the peer's.
     if (this.#migrationDisabled && remote.ip !== this.#active.remote.ip) return null;
-    this.#candidate = new Path(remote, local, this.#mtu, false, this.#random);
+    this.#candidate = new Path(remote, local, false, this.#settings);
     return this.#candidate;
   }
 
@@ -143,7 +151,7 @@ export class PathSet {
     // non-probing packet.
     if (!largest || probing) return;
     const previous = this.#active;
-    this.#active = path;
+    this.#setActive(path);
     if (previous.validated) {
       this.#fallback = previous;
       // rfc9000#9.3.3 in response to an apparent migration, endpoints MUST validate the previously active path using a
@@ -163,7 +171,10 @@ export class PathSet {
       const answer = path.validation.onResponse(buf, start);
       if (answer === "none") continue;
       path.validate();
-      if (answer === "path" && path === this.#active) this.#confirm(path);
+      if (answer === "path") {
+        if (path === this.#active) this.#confirm(path);
+        else if (path.held) this.#host.pathUsable(path);
+      }
       this.#host.pathsChanged();
       return true;
     }
@@ -172,11 +183,65 @@ export class PathSet {
 
   /** rfc9000#9.4 on confirming a peer's ownership of its new address, an endpoint MUST immediately reset the congestion
    * controller and round-trip time estimator for the new path, unless the only change is the port number. */
-  #confirm(path: Path): void {
-    const reset = path.remote.ip !== this.#measured.remote.ip;
+  #confirm(path: Path, moved = false): void {
+    const reset = moved || path.remote.ip !== this.#measured.remote.ip;
     this.#measured = path;
     this.#fallback = null;
     this.#host.pathValidated(path, reset);
+  }
+
+  /**
+   * Client: a path that the application wants, from another address of ours or to another of the server's. It is not used
+   * before `switchTo`. null where there are too many.
+   */
+  add(remote: Address, local: Address | null): Path | null {
+    const known = this.#paths.find((path) => path.matches(remote, local) && path.local === local);
+    if (known !== undefined) return known;
+    if (this.#paths.length >= MAX_PATHS) return null;
+    // A client's own choice is no amplification: rfc9000#8.1.
+    const path = new Path(remote, local, true, this.#settings);
+    path.held = true;
+    this.#paths.push(path);
+    return path;
+  }
+
+  /** rfc9000#9.1 probes it. Nothing happens while that is under way. */
+  probe(path: Path, now: number): void {
+    if (path.validation.state !== "running") this.#validate(path, now);
+  }
+
+  /**
+   * rfc9000#9.2 An endpoint can migrate a connection to a new local address by sending packets containing non-probing frames
+   * from that address.
+   */
+  switchTo(path: Path): void {
+    const previous = this.#active;
+    if (path === previous) return;
+    previous.known = path.known = true;
+    this.#setActive(path);
+    this.#host.pathActivated(path, previous, false);
+    this.#confirm(path, true);
+    this.#host.pathsChanged();
+  }
+
+  /** The application does without it. False for the active one. */
+  remove(path: Path): boolean {
+    if (path === this.#active) return false;
+    path.held = false;
+    path.validation.stop();
+    this.#forget(path);
+    return true;
+  }
+
+  #setActive(path: Path): void {
+    this.#active = path;
+    this.#alsoLocal = path.local;
+  }
+
+  #forget(path: Path): void {
+    if (!this.#paths.includes(path)) return;
+    this.#paths = this.#paths.filter((other) => other !== path);
+    this.#host.pathForgotten(path);
   }
 
   /** Validates a path now: also for an address the connection learned otherwise. */
@@ -187,8 +252,7 @@ export class PathSet {
 
   #remember(path: Path): void {
     if (this.#paths.length >= MAX_PATHS) {
-      const at = this.#paths.findIndex((old) => old !== this.#active && old !== this.#fallback);
-      this.#paths.splice(at, 1);
+      this.#forget(this.#paths.find((old) => old !== this.#active && old !== this.#fallback)!);
     }
     this.#paths.push(path);
   }
@@ -228,7 +292,8 @@ export class PathSet {
     if (path !== this.#active) {
       // rfc9000#9.3.3 the old path does not answer any more: the peer has really moved.
       if (path === this.#fallback && this.#active.validated) this.#fallback = null;
-      if (path !== this.#fallback) this.#paths = this.#paths.filter((other) => other !== path);
+      // What the application holds may be probed again.
+      if (path !== this.#fallback && !path.held) this.#forget(path);
       return;
     }
     if (path.validated) return;
@@ -239,10 +304,10 @@ export class PathSet {
       this.#host.noViablePath();
       return;
     }
-    this.#active = fallback;
+    this.#setActive(fallback);
     this.#fallback = null;
-    this.#paths = this.#paths.filter((other) => other !== path);
     this.#host.pathActivated(fallback, path, fallback.dcidSequence !== path.dcidSequence);
+    this.#forget(path);
   }
 }
 

@@ -1,12 +1,34 @@
 // One network path: a pair of addresses with what is known about it.
 
 import { sameAddress, type Address } from "../protocol/address.ts";
-import { FRAME_PATH_RESPONSE } from "../protocol/constants.ts";
+import { FRAME_PATH_RESPONSE, type Role } from "../protocol/constants.ts";
 import { MAX_QUEUED_PATH_RESPONSES } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import { REC_PATH_CHALLENGE, type RecordSink } from "../recovery/sent-packets.ts";
 import { Amplification } from "./amplification.ts";
+import { MtuDiscovery } from "./mtu-discovery.ts";
+import { SpinBit, type SpinMode } from "./spin-bit.ts";
 import { CHALLENGE_LENGTH, PATH_FRAME_LENGTH, PathValidation } from "./validation.ts";
+
+/** Addresses of sockets other than the connection's first, by identity: what comes to one of them came to no other. */
+const foreign = new WeakSet<Address>();
+
+export function markForeign(local: Address): void {
+  foreign.add(local);
+}
+
+function isForeign(local: Address | null): boolean {
+  return local !== null && foreign.has(local);
+}
+
+/** What holds for all paths of a connection. */
+export interface PathSettings {
+  readonly role: Role;
+  /** Bytes of datagrams at first, at most, and whether what the path carries is to be found out. */
+  readonly mtu: { readonly base: number; readonly ceiling: number; readonly discovered: boolean };
+  readonly spin: SpinMode;
+  readonly random: RandomSource;
+}
 
 /** A path of one connection. */
 export class Path {
@@ -15,17 +37,33 @@ export class Path {
   readonly local: Address | null;
   /** Largest datagram we send on it. */
   mtu: number;
+  readonly discovery: MtuDiscovery;
+  readonly spin: SpinBit;
   /** Sequence number of our connection ID that the peer's latest packet on this path was sent to. */
   dcidSequence = 0;
+  /** Number of the peer's connection ID that is used on this path while it is not the active one, −1 for none yet. */
+  cidSequence = -1;
+  /** The application made it: it stays until that closes it. */
+  held = false;
+  /** It has been in use, or proved itself. */
+  known = false;
+  bytesSent = 0;
+  bytesReceived = 0;
+  datagramsSent = 0;
+  datagramsReceived = 0;
   readonly validation: PathValidation;
   readonly #amplification: Amplification;
   readonly #responses: Uint8Array[] = [];
 
   /** @param validated at a client from the start: it chose the address itself. */
-  constructor(remote: Address, local: Address | null, mtu: number, validated: boolean, random: RandomSource) {
+  constructor(remote: Address, local: Address | null, validated: boolean, settings: PathSettings) {
+    const { mtu, random } = settings;
     this.remote = remote;
     this.local = local;
-    this.mtu = mtu;
+    this.mtu = mtu.base;
+    this.discovery = new MtuDiscovery(mtu.base, mtu.ceiling);
+    if (mtu.discovered) this.discovery.enable();
+    this.spin = new SpinBit(settings.role, settings.spin, random);
     this.#amplification = new Amplification(validated);
     this.validation = new PathValidation(random);
   }
@@ -46,16 +84,21 @@ export class Path {
   }
 
   onReceived(bytes: number): void {
+    this.bytesReceived += bytes;
+    this.datagramsReceived++;
     this.#amplification.onReceived(bytes);
   }
 
   onSent(bytes: number): void {
+    this.bytesSent += bytes;
+    this.datagramsSent++;
     this.#amplification.onSent(bytes);
   }
 
-  /** Addresses that are not known match any. */
+  /** Addresses that are not known match any, but for those of other sockets. */
   matches(remote: Address, local: Address | null): boolean {
     if (!sameAddress(this.remote, remote)) return false;
+    if (isForeign(this.local) || isForeign(local)) return this.local === local;
     return local === null || this.local === null || sameAddress(this.local, local);
   }
 

@@ -67,6 +67,9 @@ export const FRAME_PATH_RESPONSE = 0x1b;
 export const FRAME_CONNECTION_CLOSE = 0x1c;
 export const FRAME_CONNECTION_CLOSE_APP = 0x1d;
 export const FRAME_HANDSHAKE_DONE = 0x1e;
+/** ack-frequency#5; the one that takes two bytes: 0x40af. */
+export const FRAME_IMMEDIATE_ACK = 0x1f;
+export const FRAME_ACK_FREQUENCY = 0xaf;
 /** reliable-stream-reset#4 */
 export const FRAME_RESET_STREAM_AT = 0x24;
 export const FRAME_DATAGRAM = 0x30;

@@ -108,6 +108,12 @@ export const MAX_SKIPPED_NUMBERS = 16;
 export const MAX_ACK_DELAY = 25;
 /** Our ack_delay_exponent, the default. */
 export const ACK_DELAY_EXPONENT = 3;
+/** The least that we delay an ACK where we are asked to, ms: what a timer does. ack-frequency#3 */
+export const MIN_ACK_DELAY = 1;
+/** Ack-eliciting packets that we ask a peer to take before it acknowledges: a quarter of the window, up to this. */
+export const MAX_REQUESTED_ACK_THRESHOLD = 64;
+/** Packets by which they may come out of order before we want to hear of it: loss is not declared earlier (rfc9002#6.1.1). */
+export const REQUESTED_REORDERING = 3;
 /** Ack-eliciting packets before an ACK leaves at once, rfc9000#13.2.2. */
 export const ACK_ELICITING_THRESHOLD = 2;
 
@@ -138,6 +144,8 @@ export const MAX_REMEMBERED_RETIREMENTS = 64;
 export const CONNECTION_ID_LENGTH = 8;
 /** rfc9000#17.2: in version 1 no connection ID is longer. */
 export const MAX_CONNECTION_ID_LENGTH = 20;
+/** Least bytes of ours where we have any: shorter ones run out, and strangers hit those in use by guessing. */
+export const MIN_CONNECTION_ID_LENGTH = 4;
 /** rfc8999#5.1: in another version it may be, up to one length byte. */
 export const MAX_CONNECTION_ID_LENGTH_ANY_VERSION = 255;
 /** rfc9000#7.2: the client's first random DCID. */
@@ -259,6 +267,20 @@ export const MAX_REASON_PHRASE = 512;
 
 /** Packets per datagram that are looked at. Four types coalesce; more is somebody probing. */
 export const MAX_COALESCED_PACKETS = 8;
+
+/** rfc8899#5.1.2 MAX_PROBES: so many lost probes of a size say that it does not arrive. */
+export const MTU_PROBES = 3;
+/** rfc8899#5.1.1 PMTU_RAISE_TIMER: after that the search is done again. */
+export const MTU_RAISE_TIMER = 600_000;
+/** Bytes that are not worth another probe. */
+export const MTU_SEARCH_STEP = 20;
+/** Packets above 1,200 bytes that were lost while none of them arrived, and PTOs in a row, after which 1,200 bytes are all
+ * that is tried: rfc8899#4.3. */
+export const BLACK_HOLE_LOSSES = 10;
+export const BLACK_HOLE_TIMEOUTS = 2;
+
+/** One path in so many does not spin, whatever was configured: rfc9000#17.4 at least one in every 16. */
+export const SPIN_DISABLED_OF = 16;
 
 /** rfc9000#A.4: marked packets that want an ACK, and PTOs in a row, after which the answer is awaited without marks. */
 export const ECN_TEST_PACKETS = 10;

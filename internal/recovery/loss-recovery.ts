@@ -23,16 +23,19 @@ import type { Tracer } from "../protocol/tracer.ts";
 import type { AckFrame } from "../wire/frames.ts";
 import type { EcnCounters } from "./ecn-counts.ts";
 import { EcnValidation } from "./ecn-validation.ts";
+import { BigPackets } from "./big-packets.ts";
 import { backedOff, lossSpace, ptoSpace } from "./due.ts";
 import { LossSpan } from "./loss-span.ts";
 import { RecoveryTrace, type LossTrigger } from "./recovery-trace.ts";
 import { Reordering } from "./reordering.ts";
 import { GRANULARITY, type RttEstimator } from "./rtt.ts";
-import { ACK_ELICITING, IN_FLIGHT, OLD_PATH, PROBED, type SentPackets } from "./sent-packets.ts";
+import { ACK_ELICITING, IN_FLIGHT, MTU_PROBE, OLD_PATH, PROBED, type SentPackets } from "./sent-packets.ts";
 import { DISCARDED_SPACE, SpaceState, type FrameFate } from "./space-state.ts";
 
 export type { FrameFate };
 
+/** Packets whose loss says nothing about congestion on this path. */
+const NOT_CONGESTION = OLD_PATH | MTU_PROBE;
 /** rfc9002#6.2.4 a sender MUST send at least one and MAY send up to two probes per PTO. */
 const MAX_PROBES = 2;
 /** Packets that come back within one reading of the clock have a round trip, if a short one. */
@@ -68,6 +71,7 @@ export class Recovery {
   lostPackets = 0;
   spuriousLosses = 0;
   readonly ecn: EcnValidation;
+  readonly big = new BigPackets();
 
   readonly #batch = emptyBatch();
   /** What measures rates of delivery for the controller, where it wants them. */
@@ -149,6 +153,15 @@ export class Recovery {
     this.#setTimer(now);
   }
 
+  /**
+   * The packet that has just left is a probe for the path's MTU. rfc9000#14.4 its loss SHOULD NOT trigger a congestion control
+   * reaction.
+   */
+  onMtuProbeSent(): void {
+    const { sent } = this.#spaces[APPLICATION];
+    sent.setFlag(sent.next - 1, MTU_PROBE);
+  }
+
   /** A peer that acknowledges nothing while ACKs go on leaving: what is oldest counts as lost, so that memory is bounded. */
   #evictOldest(space: Space, now: number): void {
     const { sent } = this.#spaces[space];
@@ -159,6 +172,10 @@ export class Recovery {
   /** The peer's max_ack_delay: rfc9002#6.2.1 for the application space alone. */
   setPeerMaxAckDelay(ms: number): void {
     this.#peerMaxAckDelay = ms;
+  }
+
+  raisePeerMaxAckDelay(ms: number): void {
+    this.#peerMaxAckDelay = Math.max(this.#peerMaxAckDelay, ms);
   }
 
   /** Whether a client in doubt probes with Handshake packets: rfc9002#6.2.2.1 */
@@ -227,6 +244,7 @@ export class Recovery {
         largestNewly = pn;
         largestTime = time;
         if ((flags & ACK_ELICITING) !== 0) elicitingAcked = true;
+        if (space === APPLICATION) this.big.onAcked(pn, sent.bytes(pn));
         // rfc9000#9.4 packets sent on the old path MUST NOT contribute to congestion control for the new path.
         if ((flags & (IN_FLIGHT | OLD_PATH)) === IN_FLIGHT) {
           const bytes = sent.bytes(pn);
@@ -347,8 +365,8 @@ export class Recovery {
         state.lossTime = time + delay;
         break;
       }
-      this.#span.add(sent, pn, (flags & (ACK_ELICITING | OLD_PATH)) === ACK_ELICITING);
-      if ((flags & (IN_FLIGHT | OLD_PATH)) === IN_FLIGHT) {
+      this.#span.add(sent, pn, (flags & (ACK_ELICITING | NOT_CONGESTION)) === ACK_ELICITING);
+      if ((flags & (IN_FLIGHT | NOT_CONGESTION)) === IN_FLIGHT) {
         lostPackets++;
         lostBytes += sent.bytes(pn);
         largestLostTime = time;
@@ -390,6 +408,7 @@ export class Recovery {
     // rfc9002#6.1 a packet is declared lost if it is unacknowledged, in flight, …: ACKs alone are just forgotten.
     if ((flags & (IN_FLIGHT | ACK_ELICITING)) !== 0) {
       this.lostPackets++;
+      if (space === APPLICATION && (flags & NOT_CONGESTION) === 0) this.big.onLost(pn, sent.bytes(pn));
       if (sent.ecn(pn) !== NOT_ECT) this.ecn.onLost(now);
       if ((flags & OLD_PATH) === 0) state.lost.add(pn, now, sent.time(pn), trigger === "time_threshold");
       if (this.#trace !== null) this.#trace.lost(now, space, pn, trigger);

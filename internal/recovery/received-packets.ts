@@ -32,15 +32,42 @@ export class ReceivedPackets {
   ackDeadline = Infinity;
   readonly #ecn: EcnCounts = { ect0: 0, ect1: 0, ce: 0 };
   #sawEcn = false;
-  readonly #maxAckDelay: number;
+  #maxAckDelay: number;
+  /** ack-frequency#4: more ack-eliciting packets than that are acknowledged at once. */
+  #threshold: number;
+  /** … and what comes out of order by so many; 1: any, 0: none. */
+  #reordering = 1;
+  #frequencySequence = -1;
+  #largestTold = -1;
+  #lastWasCe = false;
   /** Highest ack-eliciting number, −1 for none. */
   #largestEliciting = -1;
   /** Lowest number that no ACK frame of ours has told of yet. */
   #lowestUntold = Infinity;
 
-  constructor(space: Space, maxAckDelay = MAX_ACK_DELAY) {
+  constructor(space: Space, maxAckDelay = MAX_ACK_DELAY, threshold = ACK_ELICITING_THRESHOLD) {
     this.#space = space;
     this.#maxAckDelay = maxAckDelay;
+    this.#threshold = threshold - 1;
+  }
+
+  /**
+   * The peer says when it wants ACKs. ack-frequency#4 A receiving endpoint MUST ignore a received ACK_FREQUENCY frame unless
+   * the Sequence Number value in the frame is greater than the largest processed value.
+   * @param maxDelay ms
+   */
+  onFrequency(sequence: number, threshold: number, maxDelay: number, reordering: number): void {
+    if (sequence <= this.#frequencySequence) return;
+    this.#frequencySequence = sequence;
+    this.#threshold = threshold;
+    this.#maxAckDelay = maxDelay;
+    this.#reordering = reordering;
+  }
+
+  /** IMMEDIATE_ACK: ack-frequency#5 An endpoint SHOULD send a packet containing an ACK frame immediately. */
+  ackAtOnce(now: number): void {
+    this.#ackNow = true;
+    this.ackDeadline = now;
   }
 
   /** ECN counts for ACK frames, null while no marked packet came: rfc9000#13.4.1 */
@@ -87,22 +114,47 @@ export class ReceivedPackets {
     // rfc9000#13.2.1 a packet number less than another ack-eliciting packet that has been received, or missing packets
     // between the highest ack-eliciting one and this.
     const previous = this.#largestEliciting;
-    const outOfOrder = pn < previous || (previous >= 0 && start > previous);
     if (pn > previous) this.#largestEliciting = pn;
+    const outOfOrder =
+      this.#reordering === 1
+        ? pn < previous || (previous >= 0 && start > previous)
+        : this.#reordering > 1 && this.#isReordered(pn);
+    const ce = ecn === ECN_CE;
+    const newlyCe = ce && !this.#lastWasCe;
+    this.#lastWasCe = ce;
     this.#elicitingSinceAck++;
     if (
       // rfc9000#13.2.1 an endpoint MUST acknowledge all ack-eliciting Initial and Handshake packets immediately.
       this.#space !== APPLICATION ||
       // rfc9000#13.2.1 SHOULD generate and send an ACK immediately for reordered packets and after a gap.
       outOfOrder ||
-      // rfc9000#13.2.1 packets marked CE SHOULD be acknowledged immediately.
-      ecn === ECN_CE ||
+      // rfc9000#13.2.1 packets marked CE SHOULD be acknowledged immediately. ack-frequency#6.3 If the Ack-Eliciting Threshold is
+      // larger than 1: where the previously received packet was not marked CE.
+      (this.#threshold > 1 ? newlyCe : ce) ||
       // rfc9000#13.2.2 SHOULD send an ACK after receiving at least two ack-eliciting packets.
-      this.#elicitingSinceAck >= ACK_ELICITING_THRESHOLD
+      this.#elicitingSinceAck > this.#threshold
     ) {
       this.#ackNow = true;
       this.ackDeadline = now;
     } else if (this.ackDeadline === Infinity) this.ackDeadline = now + this.#maxAckDelay;
+  }
+
+  /**
+   * ack-frequency#6.2: the smallest missing packet that no ACK of ours has let the peer declare lost lies the threshold or more
+   * below the largest; or `pn` is one that the peer has declared lost by now.
+   */
+  #isReordered(pn: number): boolean {
+    const reported = this.#largestTold - this.#reordering;
+    if (pn <= reported) return true;
+    const { ranges } = this;
+    let smallest = Infinity;
+    for (let i = 1; i < this.rangeCount; i++) {
+      // The gap above range `i`.
+      const last = ranges[2 * i - 2]! - 1;
+      if (last <= reported) break;
+      smallest = Math.max(ranges[2 * i + 1]! + 1, reported + 1);
+    }
+    return this.#largestEliciting - smallest >= this.#reordering;
   }
 
   /** Returns the start of the range that `pn` is in now. */
@@ -161,6 +213,7 @@ export class ReceivedPackets {
   /** An ACK frame with all of this was written. */
   onAckSent(): void {
     this.#elicitingSinceAck = 0;
+    this.#largestTold = this.largest;
     this.#ackNow = false;
     this.hasAckToSend = false;
     this.ackDeadline = Infinity;

@@ -35,6 +35,9 @@ export const REC_STREAMS_BLOCKED_BIDI = 17;
 export const REC_STREAMS_BLOCKED_UNI = 18;
 export const REC_DATAGRAM = 19;
 export const REC_PATH_CHALLENGE = 20;
+/** a: sequence number, b: the delay asked for, ms. */
+export const REC_ACK_FREQUENCY = 22;
+/** a: bytes of the datagram. */
 export const REC_MTU_PROBE = 21;
 
 /** Whoever writes frames adds what it wants to hear about. */
@@ -52,6 +55,8 @@ export const PROBED = 8;
 export const ACKED = 16;
 /** Sent on a path that was left: counts for nothing on the new one. */
 export const OLD_PATH = 32;
+/** A probe for the path's MTU: its loss is no sign of congestion, rfc9000#14.4. */
+export const MTU_PROBE = 64;
 
 const ELICITING_IN_FLIGHT = ACK_ELICITING | IN_FLIGHT;
 /** Enough for a handshake: most connections of a busy server are idle, and each has three of these. */

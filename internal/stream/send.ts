@@ -22,6 +22,8 @@ export interface SendHost {
   onReleased(bytes: number): void;
   /** A write found that room used up: tell the half when there is some. */
   onRoomWanted(half: SendHalf): void;
+  /** Bytes that the peer still takes on all streams together. */
+  readonly connectionCredit: number;
   /** Sets the half's priority, wherever it is queued. */
   onPriority(half: SendHalf, urgency: number, incremental: boolean): void;
 }
@@ -89,6 +91,18 @@ export class SendHalf {
   /** Bytes written so far. */
   get written(): number {
     return this.#data.end;
+  }
+
+  /** Bytes written that have never been sent and are to be. */
+  get unsentBytes(): number {
+    return this.#dropped ? 0 : Math.max(0, this.#data.end - this.#next);
+  }
+
+  /** Whose limit holds them back: this stream's or the connection's (rfc9000#4.1), or none of the peer's; null without any. */
+  get blockedBy(): "stream" | "connection" | "congestion" | null {
+    if (this.unsentBytes === 0) return null;
+    if (this.window.available <= 0) return "stream";
+    return this.#host.connectionCredit <= 0 ? "connection" : "congestion";
   }
 
   /** Bytes that `write` takes now. */

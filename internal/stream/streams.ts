@@ -335,6 +335,10 @@ export class StreamMap implements RecvHost, SendHost {
     this.#host.wantSend();
   }
 
+  get connectionCredit(): number {
+    return this.#sendWindow.available;
+  }
+
   onPriority(half: SendHalf, urgency: number, incremental: boolean): void {
     this.#scheduler.remove(half);
     half.urgency = urgency;

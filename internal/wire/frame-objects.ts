@@ -130,6 +130,20 @@ export class FrameCollector implements FrameVisitor {
     });
   }
 
+  onAckFrequency(sequence: number, threshold: number, maxDelay: number, reordering: number): void {
+    this.#add({
+      type: "ack_frequency",
+      sequence: shown(sequence),
+      threshold: shown(threshold),
+      maxDelay: shown(maxDelay),
+      reordering: shown(reordering),
+    });
+  }
+
+  onImmediateAck(): void {
+    this.#add({ type: "immediate_ack" });
+  }
+
   onHandshakeDone(): void {
     this.#add({ type: "handshake_done" });
   }

@@ -199,6 +199,25 @@ export function writeNewConnectionId(
   return pos + cid.length + 16;
 }
 
+/** The most an ACK_FREQUENCY frame takes. */
+export const MAX_ACK_FREQUENCY = 2 + 4 * 8;
+
+/** ack-frequency#4; `maxDelay` in µs. */
+export function writeAckFrequency(
+  buf: Uint8Array,
+  pos: number,
+  sequence: number,
+  threshold: number,
+  maxDelay: number,
+  reordering: number,
+): number {
+  pos = writeVarint(buf, pos, c.FRAME_ACK_FREQUENCY);
+  pos = writeVarint(buf, pos, sequence);
+  pos = writeVarint(buf, pos, threshold);
+  pos = writeVarint(buf, pos, maxDelay);
+  return writeVarint(buf, pos, reordering);
+}
+
 /** PATH_CHALLENGE and PATH_RESPONSE. */
 export function writePathFrame(buf: Uint8Array, pos: number, type: number, data: Uint8Array): number {
   buf[pos++] = type;

@@ -72,6 +72,10 @@ export interface FrameVisitor {
     application: boolean,
   ): void;
   onHandshakeDone(): void;
+  /** ack-frequency#4; µs. Numbers above 2^53−1 arrive as Infinity. */
+  onAckFrequency(sequence: number, threshold: number, maxDelay: number, reordering: number): void;
+  /** ack-frequency#5 */
+  onImmediateAck(): void;
   /** `frameLength` counts type and length as well: rfc9221#3 limits that. */
   onDatagram(buf: Uint8Array, start: number, length: number, frameLength: number): void;
 }
@@ -95,6 +99,8 @@ ALLOWED[c.FRAME_PATH_RESPONSE] = O;
 ALLOWED[c.FRAME_CONNECTION_CLOSE] = I | H | Z | O;
 ALLOWED[c.FRAME_CONNECTION_CLOSE_APP] = Z | O;
 ALLOWED[c.FRAME_HANDSHAKE_DONE] = O;
+// ack-frequency#3 ACK_FREQUENCY and IMMEDIATE_ACK frames cannot be sent in 0-RTT packets.
+ALLOWED[c.FRAME_IMMEDIATE_ACK] = O;
 // reliable-stream-reset#4 RESET_STREAM_AT frames MUST only be sent in the application data packet number space.
 ALLOWED[c.FRAME_RESET_STREAM_AT] = Z | O;
 ALLOWED[c.FRAME_DATAGRAM] = ALLOWED[c.FRAME_DATAGRAM_LEN] = Z | O;
@@ -138,18 +144,22 @@ export function parseFrames(
       continue;
     }
     r.reset(buf, pos + 1, end);
-    // No known type needs more than one byte: what has more is an error of some kind.
-    if (type >= 0x40) throw longType(buf, pos, end);
+    // But for one no known type needs more than one byte: what has more is an error of some kind.
+    if (type >= 0x40) {
+      if (type !== 0x40 || pos + 1 >= end || buf[pos + 1] !== c.FRAME_ACK_FREQUENCY)
+        throw longType(buf, pos, end);
+      if (packetType !== c.PACKET_ONE_RTT) throw misplaced(c.FRAME_ACK_FREQUENCY, packetType);
+      eliciting = ACK_ELICITING;
+      probing = 0;
+      pos = parseAckFrequency(visitor);
+      continue;
+    }
     // rfc9000#12.4 an endpoint MUST treat the receipt of a frame of unknown type as FRAME_ENCODING_ERROR.
     if (type >= ALLOWED.length || ALLOWED[type] === 0) throw encodingError(type, "unknown frame type");
     // rfc9000#12.4 an endpoint MUST treat receipt of a frame in a packet type that is not permitted as a connection
     // error of type PROTOCOL_VIOLATION.
     if ((ALLOWED[type]! & bit) === 0) {
-      throw new TransportError(
-        c.PROTOCOL_VIOLATION,
-        `frame 0x${type.toString(16)} in a ${c.PACKET_TYPE_NAMES[packetType]} packet`,
-        { frameType: type },
-      );
+      throw misplaced(type, packetType);
     }
     if (type >= c.FRAME_STREAM && type < c.FRAME_MAX_DATA) {
       eliciting = ACK_ELICITING;
@@ -169,6 +179,27 @@ export function parseFrames(
     pos = parseOther(buf, type, visitor);
   }
   return eliciting | probing;
+}
+
+function misplaced(frameType: number, packetType: c.PacketType): TransportError {
+  const where = `in a ${c.PACKET_TYPE_NAMES[packetType]} packet`;
+  return new TransportError(c.PROTOCOL_VIOLATION, `frame 0x${frameType.toString(16)} ${where}`, {
+    frameType,
+  });
+}
+
+/** ack-frequency#4. The reader stands behind the first byte of its type. */
+function parseAckFrequency(visitor: FrameVisitor): number {
+  const r = reader;
+  r.skip(1);
+  const sequence = r.varint();
+  const threshold = r.varint();
+  const maxDelay = r.varint();
+  const reordering = r.varint();
+  const next = r.pos;
+  if (r.failed) throw cutOff(c.FRAME_ACK_FREQUENCY);
+  visitor.onAckFrequency(sequence, threshold, maxDelay, reordering);
+  return next;
 }
 
 /** What is wrong with a frame type of more than one byte. */
@@ -287,6 +318,11 @@ function parseOther(buf: Uint8Array, type: number, visitor: FrameVisitor): numbe
       const reason = buf.subarray(start, start + length);
       visitor.onConnectionClose(clipCode(code), code, frameType, reason, application);
       return start + length;
+    }
+    case c.FRAME_IMMEDIATE_ACK: {
+      const next = r.pos;
+      visitor.onImmediateAck();
+      return next;
     }
     case c.FRAME_HANDSHAKE_DONE: {
       const next = r.pos;

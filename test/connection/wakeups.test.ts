@@ -10,6 +10,7 @@ import { simProvider } from "../../internal/crypto/sim.ts";
 import { makeAddress } from "../../internal/protocol/address.ts";
 import { TxBatch } from "../../internal/protocol/batch.ts";
 import { ApplicationError } from "../../internal/protocol/errors.ts";
+import type { Path } from "../../internal/path/path.ts";
 import { Stream } from "../../internal/stream/stream.ts";
 import { seeded } from "../path/seeded.ts";
 
@@ -87,10 +88,11 @@ test("rfc9002#7.7 the pacer's timer is set for CRYPTO data and control frames, n
 test("events: however many there are the end is told, and nothing after it", () => {
   const events = new EventQueue();
   const count = 20_000;
+  const path = {} as Path;
   for (let i = 0; i < count; i++)
     events.push({ type: "stream_opened", stream: new Stream(4 * i, null, null) });
   for (let i = 0; i < count; i++) events.push({ type: "streams_available", bidi: i % 2 === 0 });
-  for (let i = 0; i < count; i++) events.push({ type: "path_changed", remote: `${i}` });
+  for (let i = 0; i < count; i++) events.push({ type: "path_changed", remote: `${i}`, path });
   events.push({ type: "closed", error: new ApplicationError(0n, "", true) });
   events.push({ type: "stream_opened", stream: new Stream(1, null, null) });
   const seen: Record<string, number> = {};

@@ -18,7 +18,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 /** An echo server on `port`, for examples that dial; what an example names and does not make. */
 const SURROUNDINGS = `
 import * as all from ${JSON.stringify(entry)};
-const { DeliveryRate, Error0RTTRejected, QuicVersion, acceptFrom, memoryReplayFilter, memorySessionCache, memoryTokenStore, refuse, selfSigned, listenAddr: realListen, dialAddr: realDial, listenAddrEarly: realListenEarly, dialAddrEarly: realDialEarly } = all;
+const { DeliveryRate, Error0RTTRejected, QuicLbDecoder, QuicLbGenerator, QuicVersion, acceptFrom, memoryReplayFilter, memorySessionCache, memoryTokenStore, refuse, selfSigned, listenAddr: realListen, dialAddr: realDial, listenAddrEarly: realListenEarly, dialAddrEarly: realDialEarly } = all;
 class Transport extends all.Transport {
   constructor({ port, ...options } = {}) {
     super({ address: "127.0.0.1", ...options });

@@ -60,6 +60,16 @@ const CASES: readonly Case[] = [
     frame((buf) => w.writeAck(buf, 0, 100, Float64Array.of(5000, 5000), 1, 0, null)),
     c.PROTOCOL_VIOLATION,
   ],
+  [
+    "ack-frequency#4 a delay below our min_ack_delay: PROTOCOL_VIOLATION",
+    frame((buf) => w.writeAckFrequency(buf, 0, 0, 1, 999, 1)),
+    c.PROTOCOL_VIOLATION,
+  ],
+  [
+    "ack-frequency#4 a delay of 2^14 ms: PROTOCOL_VIOLATION",
+    frame((buf) => w.writeAckFrequency(buf, 0, 0, 1, 1000 * 2 ** 14, 1)),
+    c.PROTOCOL_VIOLATION,
+  ],
   ["rfc9000#19.3.1 a negative packet number in ACK", Uint8Array.of(2, 1, 0, 0, 5), c.FRAME_ENCODING_ERROR],
   ["rfc9000#4.1 data beyond the stream limit", stream(0, 990, 20), c.FLOW_CONTROL_ERROR],
   [

@@ -435,3 +435,57 @@ test("a reset delivers what lies before the reliable boundary", async () => {
   );
   assert.equal(got, "header");
 });
+
+test("a deadline may reset the stream, and tells", async () => {
+  await using it = await pair();
+  const stream = await it.client.openStream();
+  const told: string[] = [];
+  await stream.write(bytes("begun"));
+  const deadline = Date.now() + 30;
+  stream.setWriteDeadline(deadline, { reset: 9, onExpired: () => told.push("write") });
+  assert.equal(stream.sending.writeDeadline, deadline);
+  stream.setReadDeadline(deadline, { onExpired: () => told.push("read") });
+  const reading = stream.read(new Uint8Array(5));
+  await assert.rejects(reading, DeadlineExceededError);
+  await until(() => told.length === 2, "both are told");
+  await assert.rejects(
+    stream.write(bytes("more")),
+    (error) => error instanceof StreamError && error.errorCode === 9,
+  );
+  const peer = await it.server.acceptStream();
+  await assert.rejects(
+    collect(peer),
+    (error) => error instanceof StreamError && error.errorCode === 9 && error.remote,
+  );
+  // Reading goes on where the deadline is taken back.
+  stream.setReadDeadline(null);
+  assert.equal(stream.receiving.readDeadline, null);
+  await peer.write(bytes("still"));
+  assert.equal(await stream.read(new Uint8Array(5)), 5);
+  // What is over by then is left alone.
+  const other = await it.client.openUniStream();
+  await other.write(bytes("done"));
+  other.close();
+  await collect(await it.server.acceptUniStream());
+  await other.drained();
+  other.setWriteDeadline(Date.now() - 1, { reset: 1, onExpired: () => told.push("never") });
+  await turns(5);
+  assert.equal(told.length, 2);
+  assert.throws(() => other.setWriteDeadline(1, { reset: -1 }), InvalidOptionError);
+});
+
+test("what waits to be sent, and whose limit it waits for", async () => {
+  const small = { initialStreamReceiveWindow: 1000, maxStreamReceiveWindow: 1000 };
+  await using it = await pair({ serverConfig: small });
+  const stream = await it.client.openUniStream();
+  assert.deepEqual(stream.sendQueue(), { bufferedBytes: 0, unsentBytes: 0, blockedBy: null });
+  assert.ok(stream.isWritable(1000));
+  stream.tryWrite(pattern(5000));
+  await until(() => stream.sendQueue().blockedBy === "stream", "the peer's limit");
+  assert.equal(stream.sendQueue().unsentBytes, 4000);
+  assert.ok(!stream.isWritable(stream.capacity + 1));
+  stream.close();
+  assert.equal((await collect(await it.server.acceptUniStream())).length, 5000);
+  await stream.drained();
+  assert.equal(stream.sendQueue().bufferedBytes, 0);
+});

@@ -225,6 +225,20 @@ export const CASES: readonly Case[] = [
     check: corrupted,
   },
   {
+    name: "rebind-port",
+    testcase: "transfer",
+    files: () => [10 * MB],
+    path: { ...USUAL_PATH, rebind: { kind: "port", firstMs: 1000, everyMs: 5000 } },
+    check: ({ stats }) => needs(stats.rebinds > 0, "the client kept its port"),
+  },
+  {
+    name: "rebind-addr",
+    testcase: "transfer",
+    files: () => [10 * MB],
+    path: { ...USUAL_PATH, rebind: { kind: "address", firstMs: 1000, everyMs: 5000 } },
+    check: ({ stats }) => needs(stats.rebinds > 0, "the client kept its address"),
+  },
+  {
     name: "ipv6",
     testcase: "transfer",
     files: () => [5 * KB, 10 * KB],

@@ -7,6 +7,8 @@
 //   WWW, DOWNLOADS, CERTS   folders, by default /www, /downloads, /certs (cert.pem, priv.key, ca.pem)
 //   LISTEN, PORT    where the server listens, by default :: and 443
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
 import { basename, join } from "node:path";
 import { fetchHq, HQ_ALPN } from "../../examples/hq/client.ts";
 import { serveHq } from "../../examples/hq/server.ts";
@@ -55,8 +57,8 @@ const BOTH = [
 ];
 /** Rebinding is what a client does not notice. */
 const CASES = {
-  client: new Set([...BOTH, "rebind-port", "rebind-addr"]),
-  server: new Set([...BOTH, "rebind-port", "rebind-addr"]),
+  client: new Set([...BOTH, "rebind-port", "rebind-addr", "connectionmigration"]),
+  server: new Set([...BOTH, "rebind-port", "rebind-addr", "connectionmigration"]),
 };
 
 const { env } = process;
@@ -86,6 +88,7 @@ async function serve(): Promise<void> {
     port: Number(env["PORT"] || 443),
     verifySourceAddress: testcase === "retry",
   });
+  if (testcase === "connectionmigration") CONFIG.preferredAddress = await secondAddress(transport);
   const zerortt = testcase === "zerortt";
   const listener = await (zerortt
     ? transport.listenEarly(tls, { ...CONFIG, earlyData: true })
@@ -96,6 +99,26 @@ async function serve(): Promise<void> {
   await serveHq(listener, folder("WWW", "/www"), ({ path, bytes }) => {
     if (bytes === null) console.error(`request failed: ${path}`);
   });
+}
+
+/** Another port of this machine, where the server is reached as well. */
+async function secondAddress(transport: Transport): Promise<NonNullable<Config["preferredAddress"]>> {
+  const listen = env["LISTEN"] || "::";
+  const other = new Transport({ address: listen });
+  await transport.attach(other);
+  process.once("SIGTERM", () => void other.close());
+  const { port } = other.address();
+  const own = (family: "IPv4" | "IPv6") => {
+    const any = listen === "::" || (listen === "0.0.0.0" && family === "IPv4");
+    const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+    const outer = addresses.find(
+      (each) => each.family === family && !each.internal && !each.address.startsWith("fe80"),
+    );
+    const address = any ? outer?.address : isIP(listen) === (family === "IPv4" ? 4 : 6) ? listen : undefined;
+    return address === undefined ? null : { address, port };
+  };
+  const [ipv4, ipv6] = [own("IPv4"), own("IPv6")];
+  return { ...(ipv4 === null ? {} : { ipv4 }), ...(ipv6 === null ? {} : { ipv6 }) };
 }
 
 async function download(connection: Connection, url: URL): Promise<void> {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Amplification } from "../../internal/path/amplification.ts";
-import { Path } from "../../internal/path/path.ts";
+import { Path, type PathSettings } from "../../internal/path/path.ts";
 import { PathSet, type PathSetHost } from "../../internal/path/path-set.ts";
 import { PathValidation } from "../../internal/path/validation.ts";
 import { deriveResetToken, resetTokenSource } from "../../internal/path/reset-token.ts";
@@ -10,6 +10,13 @@ import { makeAddress, type Address } from "../../internal/protocol/address.ts";
 import { FRAME_PATH_CHALLENGE, FRAME_PATH_RESPONSE, type Role } from "../../internal/protocol/constants.ts";
 import { MAX_PATHS, MAX_QUEUED_PATH_RESPONSES } from "../../internal/protocol/limits.ts";
 import { seeded } from "./seeded.ts";
+
+const settings = (role: Role, seed: number): PathSettings => ({
+  role,
+  mtu: { base: 1200, ceiling: 1200, discovered: false },
+  spin: "off",
+  random: seeded(seed),
+});
 
 const records = { addRecord: () => {} };
 
@@ -87,7 +94,7 @@ describe("path validation", () => {
   });
 
   test("a challenge is answered once with its data, a flood within a bound", () => {
-    const path = new Path(makeAddress("192.0.2.1", 1), null, 1200, true, seeded(4));
+    const path = new Path(makeAddress("192.0.2.1", 1), null, true, settings("client", 4));
     const challenge = new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8]);
     path.onChallenge(challenge, 0);
     challenge.fill(0);
@@ -124,15 +131,15 @@ function paths(role: Role, given: { confirmed?: boolean; disabled?: boolean; rem
     pathAbandoned: (path) => void log.abandoned.push(path),
     noViablePath: () => void (log.dead = true),
     pathsChanged: () => {},
+    pathUsable: () => {},
+    pathForgotten: () => {},
   };
   const set = new PathSet({
-    role,
     remote: given.remote ?? A,
     local: null,
-    mtu: 1200,
     validated: true,
     migrationDisabled: given.disabled ?? false,
-    random: seeded(9),
+    settings: settings(role, 9),
     host,
   });
   return { set, log };

@@ -98,6 +98,75 @@ describe("received packet numbers", () => {
   });
 });
 
+describe("ACKs as the peer asks for them", () => {
+  /** Which of these packets are acknowledged at once, an ACK leaving each time. */
+  const told = (received: ReceivedPackets, numbers: readonly number[]): number[] =>
+    numbers.filter((pn) => {
+      received.onReceived(pn, true, 0, 0);
+      if (!received.shouldAckNow(0)) return false;
+      received.onAckSent();
+      return true;
+    });
+
+  // ack-frequency#6.2.1, the two tables
+  test("the draft's examples of reordering thresholds", () => {
+    const three = new ReceivedPackets(APPLICATION);
+    three.onFrequency(0, 1000, 25, 3);
+    assert.deepEqual(told(three, [0, 1, 3, 4, 5, 8, 9, 10]), [5, 9, 10]);
+    const five = new ReceivedPackets(APPLICATION);
+    five.onFrequency(0, 1000, 25, 5);
+    assert.deepEqual(told(five, [0, 1, 3, 5, 6, 7, 8, 9]), [7, 9]);
+    // What the peer takes for lost by now is told at once.
+    assert.deepEqual(told(five, [4, 2]), [4, 2]);
+  });
+
+  test("a reordering threshold of 0: none for what comes out of order", () => {
+    const received = new ReceivedPackets(APPLICATION);
+    received.onFrequency(0, 10, 25, 0);
+    assert.deepEqual(told(received, [5, 9, 2, 7]), []);
+  });
+
+  test("after more than the threshold, or the delay", () => {
+    const received = new ReceivedPackets(APPLICATION);
+    received.onFrequency(3, 4, 7, 1);
+    assert.deepEqual(told(received, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), [4, 9]);
+    received.onReceived(10, true, 0, 100);
+    assert.equal(received.ackDeadline, 107);
+    received.onAckSent();
+    // ack-frequency#4 A receiving endpoint MUST ignore a received ACK_FREQUENCY frame unless the Sequence Number value in the
+    // frame is greater than the largest processed value.
+    received.onFrequency(3, 0, 1, 1);
+    received.onFrequency(2, 0, 1, 1);
+    assert.deepEqual(told(received, [11]), []);
+    received.onAckSent();
+    received.onFrequency(4, 0, 1, 1);
+    assert.deepEqual(told(received, [12, 13]), [12, 13]);
+    received.onReceived(14, true, 0, 0);
+    received.onAckSent();
+    received.onFrequency(5, 100, 25, 1);
+    received.onReceived(15, true, 0, 0);
+    assert.equal(received.shouldAckNow(0), false);
+    received.ackAtOnce(0);
+    assert.equal(received.shouldAckNow(0), true);
+  });
+
+  // ack-frequency#6.3
+  test("CE is told at once where it begins", () => {
+    const received = new ReceivedPackets(APPLICATION);
+    received.onFrequency(0, 10, 25, 1);
+    const at = (pn: number, ecn: number) => {
+      received.onReceived(pn, true, ecn, 0);
+      const now = received.shouldAckNow(0);
+      if (now) received.onAckSent();
+      return now;
+    };
+    assert.deepEqual(
+      [at(0, 2), at(1, ECN_CE), at(2, ECN_CE), at(3, 2), at(4, ECN_CE)],
+      [false, true, false, false, true],
+    );
+  });
+});
+
 describe("the time of an ACK", () => {
   test("is at once in Initial and Handshake", () => {
     // rfc9000#13.2.1 an endpoint MUST acknowledge all ack-eliciting Initial and Handshake packets immediately.

@@ -153,6 +153,8 @@ class TraceHash {
 /** An endpoint on the network. */
 export class Host {
   address: Address;
+  /** Addresses of other sockets of its, marked as foreign: what a path's `local` names leaves from there. */
+  readonly others: Address[] = [];
   readonly endpoint: Endpoint;
   /** What leaves passes these, then the receiver's `inbound`. */
   readonly outbound: Link[] = [];
@@ -293,7 +295,8 @@ export class Network {
   }
 
   #hostOf(address: Address): Host | undefined {
-    return this.hosts.find((host) => host.address.key === address.key);
+    const is = (own: Address) => own.key === address.key;
+    return this.hosts.find((host) => is(host.address) || host.others.some(is));
   }
 
   /** Does what the host's loop does after anything happened. */
@@ -316,7 +319,9 @@ export class Network {
           const bytes = tx.slab.slice(at, Math.min(end, at + tx.segmentSize[i]!));
           host.bytesSent += bytes.length;
           host.datagramsSent++;
-          this.send({ bytes, from: host.address, to: tx.remote[i]!, ecn: tx.ecn[i]! }, host);
+          const local = tx.local[i]!;
+          const from = local !== null && host.others.includes(local) ? local : host.address;
+          this.send({ bytes, from, to: tx.remote[i]!, ecn: tx.ecn[i]! }, host);
         }
       }
       if (!moved) return;
@@ -359,9 +364,10 @@ export class Network {
     };
     for (const datagram of host.waiting) {
       host.bytesReceived += datagram.bytes.length;
-      if (rx.push(datagram.bytes, datagram.from, null, datagram.ecn)) continue;
+      const local = host.others.find((own) => own.key === datagram.to.key) ?? null;
+      if (rx.push(datagram.bytes, datagram.from, local, datagram.ecn)) continue;
       give();
-      rx.push(datagram.bytes, datagram.from, null, datagram.ecn);
+      rx.push(datagram.bytes, datagram.from, local, datagram.ecn);
     }
     host.waiting.length = 0;
     give();

@@ -61,20 +61,23 @@ test("a packet without frames is a PROTOCOL_VIOLATION", () => {
 
 test("unknown frame types are a FRAME_ENCODING_ERROR", () => {
   // rfc9000#12.4 MUST treat the receipt of a frame of unknown type as a connection error of type FRAME_ENCODING_ERROR
-  fails("1f", c.FRAME_ENCODING_ERROR, 0x1f);
+  fails("21", c.FRAME_ENCODING_ERROR, 0x21);
   fails("25 00 00 00 00", c.FRAME_ENCODING_ERROR, 0x25);
   // reliable-stream-reset#4 a Reliable Size larger than the Final Size: FRAME_ENCODING_ERROR
   fails("24 00 00 05 06", c.FRAME_ENCODING_ERROR, 0x24);
   fails("24 00 00 05", c.FRAME_ENCODING_ERROR, 0x24);
   fails("2f", c.FRAME_ENCODING_ERROR, 0x2f);
   fails("32", c.FRAME_ENCODING_ERROR, 0x32);
-  fails("40af 00 00 00 00", c.FRAME_ENCODING_ERROR, 0xaf);
+  fails("40ae 00 00 00 00", c.FRAME_ENCODING_ERROR, 0xae);
+  fails("40af 00 00 00", c.FRAME_ENCODING_ERROR, 0xaf);
+  fails("40af 00 00 00 00", c.PROTOCOL_VIOLATION, 0xaf, c.PACKET_ZERO_RTT);
+  fails("1f", c.PROTOCOL_VIOLATION, 0x1f, c.PACKET_HANDSHAKE);
   fails("80010000", c.FRAME_ENCODING_ERROR, 0x10000);
   fails("ffffffffffffffff", c.FRAME_ENCODING_ERROR, 0);
-  fails("01 1f", c.FRAME_ENCODING_ERROR, 0x1f);
+  fails("01 21", c.FRAME_ENCODING_ERROR, 0x21);
   // In every packet type, whatever else is wrong.
   for (const packet of [c.PACKET_INITIAL, c.PACKET_HANDSHAKE, c.PACKET_ZERO_RTT] as const) {
-    fails("1f", c.FRAME_ENCODING_ERROR, 0x1f, packet);
+    fails("21", c.FRAME_ENCODING_ERROR, 0x21, packet);
   }
 });
 
@@ -239,7 +242,7 @@ test("RETIRE_CONNECTION_ID of a number never issued", () => {
 });
 
 test("frames before the malformed one were delivered", () => {
-  const bytes = fromHex("010a0401aa1f");
+  const bytes = fromHex("010a0401aa21");
   const visitor = new Recorder();
   assert.throws(() => parseFrames(bytes, 0, bytes.length, c.PACKET_ONE_RTT, visitor), TransportError);
   assert.deepEqual(visitor.calls, [["ping"], ["stream", 4, 0, false, "aa"]]);

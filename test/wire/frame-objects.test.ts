@@ -71,5 +71,5 @@ test("traces hold neither stateless reset tokens nor what JSON cannot say", () =
 });
 
 test("malformed payloads throw as the parser does", () => {
-  assert.throws(() => describe("011f"), TransportError);
+  assert.throws(() => describe("0121"), TransportError);
 });

@@ -95,6 +95,18 @@ test("the lengths callers reckon with are those that are written", () => {
   }
 });
 
+test("ACK_FREQUENCY and IMMEDIATE_ACK", () => {
+  const write = (buf: Uint8Array, pos: number) => w.writeAckFrequency(buf, pos, 70, 10, 5000, 3);
+  assert.deepEqual(round(write), ["ack_frequency", 70, 10, 5000, 3]);
+  assert.ok(
+    w.writeAckFrequency(new Uint8Array(64), 0, 2 ** 50, 2 ** 50, 2 ** 50, 2 ** 50) <= w.MAX_ACK_FREQUENCY,
+  );
+  assert.deepEqual(
+    round((buf, pos) => w.writeBareFrame(buf, pos, c.FRAME_IMMEDIATE_ACK)),
+    ["immediate_ack"],
+  );
+});
+
 test("frames of numbers", () => {
   const one: [number, (value: number) => unknown][] = [
     [c.FRAME_MAX_DATA, (v) => ["max_data", v]],

@@ -78,6 +78,12 @@ export class Recorder implements FrameVisitor {
   onConnectionClose(code: number, big: bigint, type: number, reason: Uint8Array, app: boolean): void {
     this.calls.push(["connection_close", code, big, type, toHex(reason), app]);
   }
+  onAckFrequency(sequence: number, threshold: number, maxDelay: number, reordering: number): void {
+    this.calls.push(["ack_frequency", sequence, threshold, maxDelay, reordering]);
+  }
+  onImmediateAck(): void {
+    this.calls.push(["immediate_ack"]);
+  }
   onHandshakeDone(): void {
     this.calls.push(["handshake_done"]);
   }
@@ -199,6 +205,12 @@ export class Rewriter implements FrameVisitor {
   }
   onConnectionClose(_code: number, big: bigint, type: number, reason: Uint8Array, app: boolean): void {
     this.pos = w.writeConnectionClose(this.buf, this.pos, this.buf.length, app, big, type, reason);
+  }
+  onAckFrequency(sequence: number, threshold: number, maxDelay: number, reordering: number): void {
+    this.pos = w.writeAckFrequency(this.buf, this.pos, sequence, threshold, maxDelay, reordering);
+  }
+  onImmediateAck(): void {
+    this.pos = w.writeBareFrame(this.buf, this.pos, c.FRAME_IMMEDIATE_ACK);
   }
   onHandshakeDone(): void {
     this.pos = w.writeBareFrame(this.buf, this.pos, c.FRAME_HANDSHAKE_DONE);

@@ -1,0 +1,135 @@
+// Connections over several sockets: addPath, probe, switch; the preferred address; events and figures of paths.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MigrationError, type PathEvent, Transport } from "../../src/index.ts";
+import { bytes, collect, noUnhandledRejections, pair, pattern, serverTls, clientTls, until } from "./pair.ts";
+
+noUnhandledRejections();
+
+/** An echo of `n` bytes. */
+async function exchange(both: Awaited<ReturnType<typeof pair>>, n: number): Promise<void> {
+  const stream = await both.client.openStream();
+  const answering = both.server.acceptStream().then((each) => each.sink(each.source));
+  const reading = collect(stream);
+  await stream.write(pattern(n));
+  stream.close();
+  assert.deepEqual(await reading, pattern(n));
+  await answering;
+}
+
+const confirmed = async (both: Awaited<ReturnType<typeof pair>>): Promise<void> =>
+  until(
+    () => both.client.connectionState().handshakeConfirmed && both.client.connectionIds().spare > 0,
+    "confirmation and spare connection IDs",
+  );
+
+test("a connection moves to another socket and back, and what is sent arrives", async () => {
+  await using both = await pair();
+  await confirmed(both);
+  const { client, server } = both;
+  const events: PathEvent[] = [];
+  server.onPathEvent = (event) => events.push(event);
+  const other = new Transport({ address: "127.0.0.1" });
+  try {
+    const path = await client.addPath(other);
+    assert.deepEqual([path.info().active, path.info().validated], [false, false]);
+    assert.throws(() => path.switch(), MigrationError);
+    await path.probe();
+    assert.equal(path.info().validated, true);
+    assert.equal(server.remoteAddress, `127.0.0.1:${both.dialer.address().port}`);
+    path.switch();
+    await exchange(both, 500_000);
+    assert.equal(server.remoteAddress, `127.0.0.1:${other.address().port}`);
+    assert.ok(path.info().bytesSent > 400_000 && path.info().bytesReceived > 400_000);
+    assert.equal(client.paths().length, 2);
+    assert.equal(client.paths().find((each) => each.active)!.local, path.info().local);
+    assert.ok(
+      events.some(
+        (event) => event.type === "active" && event.path.remote.endsWith(`:${other.address().port}`),
+      ),
+    );
+    assert.throws(() => path.close(), /in use/);
+    // The first socket is free for others meanwhile, and so is the second.
+    const second = await other.dial(`127.0.0.1:${both.listener.address().port}`, clientTls);
+    const accepted = await both.listener.accept();
+    const stream = await second.openUniStream();
+    await stream.write(bytes("beside"));
+    stream.close();
+    assert.equal((await collect(await accepted.acceptUniStream())).length, 6);
+    await exchange(both, 10_000);
+    await second.close();
+  } finally {
+    await client.close();
+    await other.close();
+  }
+});
+
+test("a path that does not answer, and what may not be", async () => {
+  await using both = await pair();
+  const { client } = both;
+  const other = new Transport({ address: "127.0.0.1" });
+  const mute = new Transport({ address: "127.0.0.1" });
+  try {
+    await confirmed(both);
+    await assert.rejects(
+      both.server.addPath(other),
+      (error) => error instanceof MigrationError && error.refusal === "server",
+    );
+    const path = await client.addPath(other);
+    const aborted = AbortSignal.abort(new Error("enough"));
+    await assert.rejects(path.probe({ signal: aborted }), /enough/);
+    await path.probe();
+    path.close();
+    path.close();
+    await assert.rejects(
+      path.probe(),
+      (error) => error instanceof MigrationError && error.refusal === "closed",
+    );
+    await exchange(both, 1000);
+  } finally {
+    await other.close();
+    await mute.close();
+  }
+});
+
+test("disableActiveMigration keeps a client where it is", async () => {
+  await using both = await pair({ serverConfig: { disableActiveMigration: true } });
+  await confirmed(both);
+  const other = new Transport({ address: "127.0.0.1" });
+  try {
+    await assert.rejects(
+      both.client.addPath(other),
+      (error) => error instanceof MigrationError && error.refusal === "disabled",
+    );
+  } finally {
+    await other.close();
+  }
+});
+
+test("clients follow a server to its preferred address, at another socket", async () => {
+  const preferred = new Transport({ address: "127.0.0.1" });
+  await preferred.open();
+  const acceptor = new Transport({ address: "127.0.0.1" });
+  const dialer = new Transport({ address: "127.0.0.1" });
+  try {
+    await acceptor.attach(preferred);
+    const { address, port } = preferred.address();
+    const listener = await acceptor.listen(serverTls, { preferredAddress: { ipv4: { address, port } } });
+    const target = `127.0.0.1:${listener.address().port}`;
+    const [client, server] = await Promise.all([dialer.dial(target, clientTls), listener.accept()]);
+    await until(() => client.remoteAddress === `127.0.0.1:${port}`, "the move");
+    const both = { client, server, listener, dialer, acceptor } as Awaited<ReturnType<typeof pair>>;
+    await exchange(both, 200_000);
+    assert.equal(server.paths().find((each) => each.active)!.local, `127.0.0.1:${port}`);
+    const [stays] = await Promise.all([
+      dialer.dial(target, clientTls, { ignorePreferredAddress: true }),
+      listener.accept(),
+    ]);
+    await until(() => stays.connectionState().handshakeConfirmed, "confirmation");
+    assert.equal(stays.remoteAddress, target);
+  } finally {
+    await dialer.close();
+    await acceptor.close();
+    await preferred.close();
+  }
+});

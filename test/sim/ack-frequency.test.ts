@@ -1,0 +1,54 @@
+// Acknowledgements as they are asked for: the ack-frequency draft.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { ConnectionConfig } from "../../internal/connection/config.ts";
+import type { LinkOptions } from "./network.ts";
+import { replayed, Scenario } from "./scenario.ts";
+
+function transfer(client: Partial<ConnectionConfig>, path: LinkOptions, seed = 5) {
+  return replayed(
+    () => new Scenario({ seed, nullAead: true, traced: true, up: path, down: path, client }),
+    (s) => {
+      const { client: from, server } = s.connect();
+      const opened = s.open(from, 3_000_000, false)!;
+      s.until("the transfer", () => s.state(server).streams.get(opened.stream.id)?.finished === true, 60_000);
+      s.run(500);
+    },
+  );
+}
+
+const acks = (s: Scenario): number =>
+  s.trace.server.filter(
+    (event) => event.name === "packet_sent" && event.frames.some(({ type }) => type === "ack"),
+  ).length;
+
+const asked = (s: Scenario) =>
+  s.trace.client.flatMap((event) =>
+    event.name === "packet_sent" ? event.frames.filter(({ type }) => type === "ack_frequency") : [],
+  );
+
+describe("ack frequency in the simulator", () => {
+  it("far fewer acknowledgements, and the transfer takes no longer", () => {
+    const path = { delay: 25, rate: 5000 };
+    const plain = transfer({}, path);
+    const fewer = transfer({ ackFrequency: true }, path);
+    assert.equal(asked(plain).length, 0);
+    const frames = asked(fewer);
+    assert.ok(frames.length >= 2 && frames.length < 30, `${frames.length}`);
+    // ack-frequency#4 MUST send monotonically increasing values in the Sequence Number field
+    const sequences = frames.map((frame) => frame["sequence"] as number);
+    assert.deepEqual(
+      sequences,
+      [...sequences].sort((a, b) => a - b),
+    );
+    assert.ok(acks(fewer) < acks(plain) / 3, `${acks(fewer)} instead of ${acks(plain)}`);
+    assert.ok(fewer.net.now < 1.1 * plain.net.now, `${fewer.net.now} and ${plain.net.now}`);
+  });
+
+  it("losses and reordering are found all the same", () => {
+    const s = transfer({ ackFrequency: true }, { delay: 25, loss: 0.02, reorder: 0.05, rate: 5000 });
+    assert.ok(asked(s).length >= 1);
+    assert.ok(s.trace.client.some((event) => event.name === "packet_lost"));
+    assert.ok(s.net.now < 60_000);
+  });
+});

@@ -1,0 +1,271 @@
+// Connections that move: rfc9000#9, rfc9000#9.6.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Connection } from "../../internal/connection/connection.ts";
+import { markForeign, type Path } from "../../internal/path/path.ts";
+import { makeAddress, type Address } from "../../internal/protocol/address.ts";
+import { toHex } from "../../internal/protocol/bytes.ts";
+import { MAX_PATHS } from "../../internal/protocol/limits.ts";
+import type { Host } from "./network.ts";
+import { replayed, Scenario, type ScenarioOptions } from "./scenario.ts";
+
+const scenario = (options: Partial<ScenarioOptions> = {}): Scenario =>
+  new Scenario({
+    seed: 21,
+    nullAead: true,
+    traced: true,
+    up: { delay: 20 },
+    down: { delay: 20 },
+    ...options,
+  });
+
+/** Another socket of `host`. */
+function socket(host: Host, ip: string, port: number): Address {
+  const local = makeAddress(ip, port);
+  markForeign(local);
+  host.others.push(local);
+  return local;
+}
+
+function path(client: Connection, local: Address): Path {
+  const made = client.migration.add(local);
+  assert.ok(typeof made !== "string", String(made));
+  return made;
+}
+
+/** Events about paths, as the client's owner hears them. */
+function pathEvents(s: Scenario): string[] {
+  const seen: string[] = [];
+  const { onEvent } = s.client;
+  s.client.onEvent = (event) => {
+    if (event.type === "connection" && "path" in event.event) seen.push(event.event.type);
+    onEvent(event);
+  };
+  return seen;
+}
+
+const finished = (s: Scenario, at: Connection, id: number) => s.state(at).streams.get(id)?.finished === true;
+
+describe("client migration in the simulator", () => {
+  it("probes another path without using it, switches in the middle of a transfer, and back", () => {
+    replayed(
+      () => scenario(),
+      (s) => {
+        const { client, server } = s.connect();
+        s.run(200);
+        const seen = pathEvents(s);
+        const other = path(client, socket(s.client, "192.0.2.200", 1234));
+        const before = toHex(client.remoteCids.current);
+        assert.equal(client.migration.switchTo(other), "unvalidated");
+        assert.equal(client.migration.probe(other), null);
+        client.wake();
+        s.run(200);
+        assert.deepEqual(seen, ["path_validated"]);
+        // rfc9000#9.1 probing alone moves nobody.
+        assert.equal(server.remote.key, s.client.address.key);
+        assert.ok(other.datagramsSent > 0 && other.datagramsReceived > 0);
+        const opened = s.open(client, 2_000_000, false)!;
+        s.run(100);
+        const { cwnd } = client.controller;
+        assert.ok(cwnd > 20_000);
+        assert.equal(client.migration.switchTo(other), null);
+        // rfc9000#9.5 another connection ID for another path
+        assert.notEqual(toHex(client.remoteCids.current), before);
+        // rfc9000#9.4 congestion control and round trips begin anew
+        assert.ok(client.controller.cwnd < cwnd && !client.rtt.hasSample);
+        s.until("the transfer", () => finished(s, server, opened.stream.id), 60_000);
+        assert.equal(server.remote.key, other.local!.key);
+        assert.equal(client.paths.active, other);
+        const home = client.paths.all.find((each) => each !== other)!;
+        assert.equal(client.migration.switchTo(home), null);
+        const again = s.open(client, 300_000, false)!;
+        s.until("the way back", () => finished(s, server, again.stream.id), 60_000);
+        assert.equal(server.remote.key, s.client.address.key);
+        assert.equal(s.state(client).error, null);
+        // Both directions, and the server's view.
+        const answer = s.open(server, 300_000, false)!;
+        s.until("the answer", () => finished(s, client, answer.stream.id), 60_000);
+      },
+    );
+  });
+
+  it("every path has connection IDs of its own, in both directions", () => {
+    const s = scenario();
+    const { client, server } = s.connect();
+    s.run(200);
+    const other = path(client, socket(s.client, "192.0.2.200", 1234));
+    const used = new Map<string, Set<string>>();
+    const watch = (datagram: { bytes: Uint8Array; from: Address; to: Address }): boolean => {
+      if ((datagram.bytes[0]! & 0x80) !== 0) return true;
+      const way = `${datagram.from.key} ${datagram.to.key}`;
+      const cids = used.get(way) ?? new Set<string>();
+      used.set(way, cids.add(toHex(datagram.bytes.subarray(1, 9))));
+      return true;
+    };
+    s.up.filter = watch;
+    s.down.filter = watch;
+    assert.equal(client.migration.probe(other), null);
+    client.wake();
+    s.run(200);
+    client.migration.switchTo(other);
+    const opened = s.open(client, 200_000, false)!;
+    s.until("the transfer", () => finished(s, server, opened.stream.id), 60_000);
+    const all = [...used.values()].flatMap((cids) => [...cids]);
+    // rfc9000#9.5 An endpoint MUST NOT reuse a connection ID when sending from more than one local address, … nor to more than
+    // one destination address.
+    assert.equal(
+      new Set(all).size,
+      all.length,
+      JSON.stringify([...used].map(([way, cids]) => [way, ...cids])),
+    );
+  });
+
+  it("a path that does not answer is given up; the connection stays where it is", () => {
+    const s = scenario();
+    const { client, server } = s.connect();
+    s.run(200);
+    const seen = pathEvents(s);
+    const local = makeAddress("192.0.2.250", 9);
+    markForeign(local);
+    s.client.others.push(local);
+    s.up.filter = ({ from }) => from.key !== local.key;
+    const dead = path(client, local);
+    assert.equal(client.migration.probe(dead), null);
+    client.wake();
+    s.run(10_000);
+    assert.deepEqual(seen, ["path_failed"]);
+    assert.equal(client.migration.switchTo(dead), "unvalidated");
+    const opened = s.open(client, 100_000, false)!;
+    s.until("a transfer", () => finished(s, server, opened.stream.id), 60_000);
+    // It may be tried again, and closed; its connection ID is retired and another comes.
+    assert.equal(client.migration.probe(dead), null);
+    assert.ok(client.paths.remove(dead));
+    s.run(500);
+    assert.equal(client.remoteCids.activeCount, 4);
+  });
+
+  it("is refused where it cannot be", () => {
+    const local = makeAddress("192.0.2.200", 1);
+    markForeign(local);
+    const plain = scenario();
+    const before = plain.dial();
+    assert.equal(before.migration.add(local), "unconfirmed");
+    const { client, server } = plain.connect();
+    plain.run(200);
+    assert.equal(server.migration.add(local), "server");
+    for (let i = 1; i < MAX_PATHS; i++) path(client, socket(plain.client, "192.0.2.200", i));
+    assert.equal(client.migration.add(local), "too_many");
+    // rfc9000#9 … MUST NOT initiate … disable_active_migration
+    const fixed = scenario({ server: { disableActiveMigration: true } });
+    const pinned = fixed.connect().client;
+    fixed.run(200);
+    assert.equal(pinned.migration.add(local), "disabled");
+  });
+
+  it("more paths than the server gave connection IDs for wait", () => {
+    const s = scenario({ client: { activeConnectionIdLimit: 2 } });
+    const { client } = s.connect();
+    s.run(200);
+    const first = path(client, socket(s.client, "192.0.2.200", 1));
+    const second = path(client, socket(s.client, "192.0.2.201", 1));
+    assert.equal(client.migration.probe(first), null);
+    assert.equal(client.migration.probe(second), "no_spare_id");
+    client.paths.remove(first);
+    client.wake();
+    s.run(500);
+    assert.equal(client.migration.probe(second), null);
+  });
+
+  it("a storm of rebindings costs no more than the bounds, and all arrives", () => {
+    replayed(
+      () => scenario(),
+      (s) => {
+        const { client, server } = s.connect();
+        s.run(200);
+        const opened = s.open(client, 1_000_000, false)!;
+        for (let i = 0; i < 200; i++) {
+          s.net.at(s.net.now + 10 * i, () => {
+            s.client.address = makeAddress(`192.0.2.${1 + (i % 50)}`, 40_000 + i);
+            assert.ok(server.paths.all.length <= MAX_PATHS);
+          });
+        }
+        s.until("the transfer", () => finished(s, server, opened.stream.id), 120_000);
+        assert.equal(s.state(server).error, null);
+        s.run(2000);
+        assert.equal(server.remote.key, s.client.address.key);
+      },
+    );
+  });
+
+  it("connection IDs that were retired are not used again, whatever moves", () => {
+    const s = scenario();
+    const { client, server } = s.connect();
+    s.run(200);
+    const retired = new Set<string>();
+    for (let i = 0; i < 6; i++) {
+      const before = client.localCids.values.map(toHex);
+      assert.ok(client.renewConnectionIds(s.net.now));
+      assert.ok(server.renewConnectionIds(s.net.now));
+      s.run(300);
+      for (const old of before) retired.add(old);
+      const now = client.localCids.values.map(toHex);
+      assert.ok(
+        now.every((cid) => !retired.has(cid)),
+        "new ones",
+      );
+      assert.equal(now.length, before.length);
+      assert.ok(!retired.has(toHex(server.remoteCids.current)));
+    }
+    const opened = s.open(client, 100_000, false)!;
+    s.until("a transfer", () => finished(s, server, opened.stream.id), 60_000);
+    assert.equal(s.state(client).error, null);
+    assert.equal(s.state(server).error, null);
+  });
+});
+
+describe("the server's preferred address in the simulator", () => {
+  const preferring = (options: Partial<ScenarioOptions> = {}): { s: Scenario; local: Address } => {
+    const ipv4 = { ip: "203.0.113.99", port: 4444 };
+    const s = scenario({ ...options, server: { preferredAddress: { ipv4, ipv6: null }, ...options.server } });
+    return { s, local: socket(s.server, ipv4.ip, ipv4.port) };
+  };
+
+  it("the client goes there after the handshake, with another connection ID", () => {
+    const { s, local } = preferring();
+    const { client, server } = s.connect();
+    s.run(500);
+    assert.equal(client.remote.key, local.key);
+    assert.equal(client.remoteCids.currentSequence, 1);
+    const opened = s.open(client, 200_000, false)!;
+    s.until("a transfer", () => finished(s, server, opened.stream.id), 60_000);
+    assert.equal(server.paths.active.local?.key, local.key);
+    assert.equal(s.state(client).error, null);
+  });
+
+  it("also where the server forbids other moves", () => {
+    const { s, local } = preferring({ server: { disableActiveMigration: true } });
+    const { client } = s.connect();
+    s.run(500);
+    assert.equal(client.remote.key, local.key);
+  });
+
+  // rfc9000#9.6.1 the client MUST continue sending all future packets to the server's original IP address.
+  it("one that does not answer is left alone", () => {
+    const { s, local } = preferring();
+    s.up.filter = ({ to }) => to.key !== local.key;
+    const { client, server } = s.connect();
+    const opened = s.open(client, 200_000, false)!;
+    s.until("a transfer", () => finished(s, server, opened.stream.id), 60_000);
+    s.run(10_000);
+    assert.equal(client.remote.key, s.server.address.key);
+    assert.equal(client.paths.all.length, 1);
+    assert.equal(s.state(client).error, null);
+  });
+
+  it("a client that does not want to stays", () => {
+    const { s } = preferring({ client: { followPreferredAddress: false } });
+    const { client } = s.connect();
+    s.run(500);
+    assert.equal(client.remote.key, s.server.address.key);
+  });
+});

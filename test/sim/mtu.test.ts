@@ -1,0 +1,132 @@
+// Path MTU discovery over a simulated network: rfc8899, rfc9000#14.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Connection } from "../../internal/connection/connection.ts";
+import type { LinkOptions } from "./network.ts";
+import { replayed, Scenario, type ScenarioOptions } from "./scenario.ts";
+
+const scenario = (ceiling: number, path: LinkOptions, options: Partial<ScenarioOptions> = {}): Scenario => {
+  const config = { mtuDiscovery: true, maxDatagramSize: ceiling };
+  return new Scenario({
+    seed: 12,
+    nullAead: true,
+    traced: true,
+    up: path,
+    down: path,
+    client: config,
+    server: config,
+    ...options,
+  });
+};
+
+const mtu = (connection: Connection): number => connection.paths.active.mtu;
+
+const links = (s: Scenario) => [s.up, s.down];
+
+function send(s: Scenario, client: Connection, server: Connection, bytes: number, ms = 120_000): number {
+  const opened = s.open(client, bytes, false)!;
+  const from = s.net.now;
+  s.until("the transfer", () => s.state(server).streams.get(opened.stream.id)?.finished === true, ms);
+  return s.net.now - from;
+}
+
+/** Transfers until the search of `from` is over. */
+function search(s: Scenario, from: Connection, to: Connection): void {
+  for (let i = 0; i < 60 && from.paths.active.discovery.state !== "complete"; i++)
+    send(s, from, to, 1_000_000);
+}
+
+describe("path MTU discovery in the simulator", () => {
+  it("finds the ceiling, or what the path carries, and uses it both ways", () => {
+    for (const [carried, ceiling] of [
+      [1500, 1452],
+      [1300, 1452],
+      [9000, 9000],
+      [65535, 65527],
+      [20_000, 65527],
+    ] as const) {
+      const s = scenario(ceiling, { delay: 10, mtu: carried });
+      const { client, server } = s.connect();
+      search(s, client, server);
+      search(s, server, client);
+      const most = Math.min(carried, ceiling);
+      for (const each of [client, server]) {
+        assert.ok(mtu(each) <= most && mtu(each) > most - 20, `${each.role}: ${mtu(each)} of ${most}`);
+        // rfc9000#14.4 the loss of a probe is no sign of congestion
+        assert.equal(each.controller.recoveryStart, -Infinity, `${each.role} on ${carried}`);
+      }
+      const largest = Math.max(
+        ...s.trace.server.flatMap((event) => (event.name === "packet_received" ? [event.size] : [])),
+      );
+      assert.ok(largest > most - 20 && largest <= most, `${largest}`);
+    }
+  });
+
+  it("finds it in the presence of losses, too", () => {
+    replayed(
+      () => scenario(1452, { delay: 10, loss: 0.05 }),
+      (s) => {
+        const { client, server } = s.connect();
+        send(s, client, server, 500_000);
+        assert.equal(mtu(client), 1452);
+      },
+    );
+  });
+
+  it("is off without DF: datagrams keep their size", () => {
+    const s = scenario(1452, { delay: 10 }, { client: { mtuDiscovery: false } });
+    const { client, server } = s.connect();
+    send(s, client, server, 300_000);
+    assert.equal(mtu(client), 1252);
+    assert.ok(!s.trace.client.some((event) => event.name === "mtu_updated"));
+  });
+
+  // rfc9000#18.2 max_udp_payload_size; rfc9000#14.3
+  it("honours what the peer takes", () => {
+    const s = scenario(9000, { delay: 10 }, { server: { maxUdpPayloadSize: 1400 } });
+    const { client, server } = s.connect();
+    send(s, client, server, 300_000);
+    assert.equal(mtu(client), 1400);
+  });
+
+  it("a path that shrinks in the middle of a transfer: smaller datagrams, a new search, and all arrives", () => {
+    replayed(
+      () => scenario(9000, { delay: 10, mtu: 9000 }),
+      (s) => {
+        const { client, server } = s.connect();
+        search(s, client, server);
+        assert.equal(mtu(client), 9000);
+        for (const link of links(s)) link.options.mtu = 1320;
+        const time = send(s, client, server, 2_000_000);
+        assert.ok(time < 10_000, `${time} ms`);
+        search(s, client, server);
+        assert.ok(mtu(client) <= 1320 && mtu(client) > 1300, `${mtu(client)}`);
+        // It grows again: found after the raise timer.
+        for (const link of links(s)) link.options.mtu = 9000;
+        s.run(10_000);
+        assert.ok(mtu(client) <= 1320);
+      },
+    );
+  });
+
+  it("large datagrams that vanish while small ones pass are found out without a timeout", () => {
+    const s = scenario(1452, { delay: 10 });
+    const { client, server } = s.connect();
+    send(s, client, server, 300_000);
+    assert.equal(mtu(client), 1452);
+    for (const link of links(s)) link.options.mtu = 1250;
+    // Small packets keep the acknowledgements coming.
+    const opened = s.open(client, 1_000_000, false)!;
+    for (let i = 1; i < 100; i++) s.net.at(s.net.now + 5 * i, () => client.ping());
+    s.until("the transfer", () => s.state(server).streams.get(opened.stream.id)?.finished === true, 60_000);
+    assert.ok(mtu(client) <= 1250, `${mtu(client)}`);
+  });
+
+  it("an initial size that is too large for the path gets through the handshake", () => {
+    const config = { mtuDiscovery: true, datagramSize: 1452, maxDatagramSize: 1452 };
+    const s = scenario(1452, { delay: 10, mtu: 1280 }, { client: config, server: config });
+    const { client, server } = s.connect();
+    send(s, client, server, 200_000);
+    assert.ok(mtu(client) <= 1280 && mtu(server) <= 1280);
+  });
+});
