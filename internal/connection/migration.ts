@@ -75,6 +75,8 @@ export class Migration {
     const offered = core.peerParameters?.preferredAddress;
     if (core.role === "server" || offered === undefined || !core.config.followPreferredAddress) return;
     const { remote, local } = core.paths.active;
+    // rfc9000#9.6.2 A client MUST NOT use these for other connections, including connections that are resumed from the current
+    // connection: nothing of them is remembered.
     // Of the family in use: only that is known to work from here.
     const chosen = remote.family === 6 ? offered.ipv6 : offered.ipv4;
     if (chosen === null) return;
@@ -87,6 +89,8 @@ export class Migration {
 
   /** A probe was answered. */
   onUsable(path: Path): void {
+    // rfc9000#9.6.2 A client that migrates to a preferred address MUST validate the address it chooses before migrating.
+    // rfc9000#21.5.3 A client MUST NOT send non-probing frames to a preferred address prior to validating that address.
     // rfc9000#9.6.1 If path validation succeeds, the client SHOULD begin sending all future packets to the new server address
     // using the new connection ID and discontinue use of the old server address.
     if (path === this.#preferred) this.switchTo(path);

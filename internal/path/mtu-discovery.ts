@@ -32,6 +32,8 @@ export class MtuDiscovery {
     return this.#state;
   }
 
+  // rfc9000#14 UDP datagrams MUST NOT be fragmented at the IP layer. In IPv4 [IPv4], the Don't Fragment (DF) bit MUST be set if
+  // possible, to prevent fragmentation on the path: the native socket does, node:dgram has no way to.
   /** rfc9000#14.3 an endpoint SHOULD use DPLPMTUD; only a socket that sets DF makes it sound (rfc9000#14). */
   enable(): void {
     if (this.#state === "off") this.#state = "base";
@@ -121,6 +123,8 @@ export class MtuDiscovery {
    * (rfc8899#5.2). It may have been an outage of all, so that the ceiling is tried again.
    */
   onBlackHole(): void {
+    // rfc9000#14 QUIC MUST NOT be used if the network path cannot support a maximum datagram size of at least 1200 bytes: nothing
+    // smaller is tried.
     this.#low = Math.min(MIN_DATAGRAM_SIZE, this.#ceiling);
     this.#high = this.#ceiling;
     this.#first = true;

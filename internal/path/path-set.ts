@@ -150,6 +150,13 @@ export class PathSet {
     // rfc9000#9.3 an endpoint only changes the address to which it sends packets in response to the highest-numbered
     // non-probing packet.
     if (!largest || probing) return;
+    // A client that is known where it is came to another address of ours, the preferred one.
+    // rfc9000#9.6.2 The server MUST send non-probing packets from its original address until it receives a non-probing packet from
+    // the client at its preferred address and until the server has validated the new path.
+    // rfc9000#9.6.2 The server MUST probe on the path toward the client from its preferred address.
+    // rfc9000#9.6.3 If packets received at the server's preferred address have a different source address than observed from the
+    // client during the handshake, the server MUST protect against potential attacks: as on any other path.
+    if (!path.validated && path.remote.key === this.#active.remote.key) return;
     const previous = this.#active;
     this.#setActive(path);
     if (previous.validated) {

@@ -24,11 +24,14 @@ export class SpinBit {
 
   /** rfc9000#17.4 An endpoint resets the spin value for a network path to 0 when changing the connection ID being used on it. */
   reset(): void {
+    // rfc9000#17.4 Implementations MUST allow administrators of clients and servers to disable the spin bit either globally or on
+    // a per-connection basis.
     // rfc9000#17.4 An endpoint that does not support this feature MUST disable it; administrators can, for all connections or one.
     if (this.#mode === "off") return;
     // rfc9000#17.4 Even when the spin bit is not disabled by the administrator, endpoints MUST disable their use of the spin bit
     // for a random selection of at least one in every 16 network paths, or for one in every 16 connection IDs.
     this.#enabled = this.#mode === "on" && drawInt(this.#random, SPIN_DISABLED_OF) !== 0;
+    // rfc9000#17.4 When the spin bit is disabled, endpoints MAY set the spin bit to any value and MUST ignore any incoming value.
     // rfc9000#17.4 when it is disabled, it is RECOMMENDED that endpoints set the spin bit to a random value.
     this.value = !this.#enabled && drawInt(this.#random, 2) === 1;
   }

@@ -80,6 +80,8 @@ export class EcnValidation {
     const before = counters.ce;
     const verdict = counters.onAck(ack, acked0, acked1, newLargest);
     if (verdict === ECN_FAILED) {
+      // rfc9000#13.4.2.2 Network routing and path elements can change mid-connection; an endpoint MUST disable ECN if validation
+      // later fails.
       // rfc9000#13.4.2.2 If validation fails, then the endpoint MUST disable ECN.
       this.#become("failed", now);
       return 0;
