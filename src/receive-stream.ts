@@ -209,7 +209,11 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
       atDeadline(
         options,
         () => this.#half.isTerminal,
-        (code) => this.cancelRead(code),
+        (code) => {
+          // From now on the reset is what reads hear of.
+          this.#waiter.setDeadline(null);
+          this.cancelRead(code);
+        },
       ),
     );
   }

@@ -262,7 +262,11 @@ export class SendStream implements AsyncDisposable {
       atDeadline(
         options,
         () => this.#half.isTerminal,
-        (code) => this.cancelWrite(code),
+        (code) => {
+          // From now on the reset is what writes hear of.
+          this.#waiter.setDeadline(null);
+          this.cancelWrite(code);
+        },
       ),
     );
   }

@@ -403,7 +403,7 @@ export class Receiver {
       const sequence = core.localCids.sequenceOf(buf, start + 1);
       if (sequence >= 0) path.dcidSequence = sequence;
     }
-    if (level === APPLICATION && number > received.largest)
+    if (type === PACKET_ONE_RTT && number > received.largest)
       path.spin.onReceived((buf[start]! & SPIN_BIT) !== 0);
     const handler = this.#frames;
     this.early = type === PACKET_ZERO_RTT;
