@@ -445,8 +445,7 @@ export class Connection implements AsyncDisposable {
    *
    * @example
    * const conn = await dialAddr("localhost:4433", { ALPNProtocols: ["echo"], ca });
-   * const other = new Transport({ address: "127.0.0.1" }); // an address of another network, say
-   * const path = await conn.addPath(other);
+   * const path = await conn.addPath(new Transport({ address: "127.0.0.1" })); // an address of another network, say
    * await path.probe();
    * path.switch();
    */
