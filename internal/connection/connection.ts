@@ -43,6 +43,7 @@ import { FrameHandler } from "./frames.ts";
 import { HandshakeDriver, type SeenCids } from "./handshake.ts";
 import { IdleTimer } from "./idle.ts";
 import { AckFrequency } from "./ack-frequency.ts";
+import { checkBlackHole } from "./black-hole.ts";
 import { Migration } from "./migration.ts";
 import { Receiver } from "./receive.ts";
 import { Sender } from "./send.ts";
@@ -272,7 +273,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
   /** Timers that follow from state are set anew after every verb. */
   #after(): void {
     if (this.close.isOpen) {
-      this.#checkBlackHole();
+      checkBlackHole(this);
       this.timers.set(TIMER_LOSS, this.recovery.timeout());
       // While the amplification limit stops us no timer helps: what the peer sends next wakes us.
       const blocked = this.paths.active.sendBudget() < MIN_DATAGRAM_SIZE;
@@ -309,15 +310,6 @@ export class Connection implements Core, StreamHost, PathSetHost {
     this.controller.setMaxDatagramSize(bytes);
     this.pacer.setMaxDatagramSize(bytes);
     this.recovery.big.clear(this.recovery.sent(APPLICATION).next);
-  }
-
-  /** rfc8899#4.3 what is larger than every path carries does not arrive any more. */
-  #checkBlackHole(): void {
-    const path = this.paths.active;
-    if (path.mtu <= MIN_DATAGRAM_SIZE || path.discovery.state === "off") return;
-    if (!this.recovery.big.suspect(this.recovery.ptoCount)) return;
-    path.discovery.onBlackHole();
-    this.onMtu(MIN_DATAGRAM_SIZE);
   }
 
   fail(error: unknown): void {
