@@ -164,6 +164,8 @@ export class Http3Connection implements AsyncDisposable {
     this.#pushed = isClient ? new PushReceiver(this.#host, say, options.onPush, options.maxPushes) : null;
     this.#pusher = isClient ? null : new Pusher(this.#host, quic, say);
     this.#control = new ControlStreamReader(this.role, (this.#pushed ?? this.#pusher)!.ids);
+    // rfc9114#7.2.4.2 Endpoints MUST NOT require any data to be received from the peer prior to sending the SETTINGS frame;
+    // settings MUST be sent as soon as the transport is ready to send data.
     void this.#openStreams();
     void this.#readUniStreams();
     void this.#acceptStreams();
@@ -393,7 +395,8 @@ export class Http3Connection implements AsyncDisposable {
   async request(request: RequestToSend, options?: { signal?: AbortSignal }): Promise<ClientStream> {
     if (this.role !== "client") throw new Http3StateError("requests are made by clients");
     if (request.protocol !== undefined) {
-      // rfc9220#3, rfc8441#4: a client may not use :protocol before it has got SETTINGS that allow it.
+      // rfc9114#7.2.4.2 An HTTP implementation MUST NOT send frames or requests that would be invalid based on its current
+      // understanding of the peer's settings. rfc9220#3, rfc8441#4: a client may not use :protocol before it has got SETTINGS that allow it.
       const { enableConnectProtocol } = await this.settings;
       if (!enableConnectProtocol) throw new Http3StateError("the server takes no extended CONNECT");
     }

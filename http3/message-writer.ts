@@ -77,6 +77,7 @@ export class MessageWriter {
     contentLength: number | null = null,
     contentAllowed = true,
   ): Promise<void> {
+    // rfc9114#4.1 A client MUST send only a single request on a given stream.
     if (this.#state !== "head") return this.#refuse("a message has one head");
     try {
       const bytes = this.#section(section);
@@ -107,6 +108,7 @@ export class MessageWriter {
 
   /** A part of the content, as a DATA frame. `bytes` may be used again when the promise resolves. */
   data(bytes: Uint8Array): Promise<void> {
+    // rfc9114#7.2.1 DATA frames MUST be associated with an HTTP request or response.
     if (this.#state !== "content") {
       return this.#refuse(this.#state === "head" ? "content comes after the head" : "the message has ended");
     }

@@ -52,6 +52,9 @@ export interface OwnStreams {
  *
  * rfc9114#6.2.1 Each side MUST initiate a single control stream at the beginning of the connection and send its SETTINGS
  * frame as the first frame on this stream.
+ * rfc9114#3.2 After the QUIC connection is established, a SETTINGS frame MUST be sent by each endpoint as the initial frame of
+ * their respective HTTP control stream.
+ * rfc9114#7.2.4 SETTINGS frames MUST NOT be sent on any stream other than the control stream: no other place makes one.
  * rfc9204#4.2 Each endpoint MUST initiate, at most, one encoder stream and, at most, one decoder stream.
  *
  * @param onClosed - the peer stopped reading one of them
