@@ -246,6 +246,7 @@ export class Http3Connection implements AsyncDisposable {
     switch (event.kind) {
       case "settings":
         this.#remembered.arrived(event.settings);
+        // rfc9114#7.2.4.2 Once a server has provided new settings, clients MUST comply with those values.
         this.#peerSettings = event.settings;
         this.#trace?.settings("remote", event.settings);
         this.#qpack.setPeerSettings(event.settings);
@@ -395,8 +396,9 @@ export class Http3Connection implements AsyncDisposable {
   async request(request: RequestToSend, options?: { signal?: AbortSignal }): Promise<ClientStream> {
     if (this.role !== "client") throw new Http3StateError("requests are made by clients");
     if (request.protocol !== undefined) {
+      // rfc9220#3, rfc8441#4: a client may not use :protocol before it has got SETTINGS that allow it.
       // rfc9114#7.2.4.2 An HTTP implementation MUST NOT send frames or requests that would be invalid based on its current
-      // understanding of the peer's settings. rfc9220#3, rfc8441#4: a client may not use :protocol before it has got SETTINGS that allow it.
+      // understanding of the peer's settings.
       const { enableConnectProtocol } = await this.settings;
       if (!enableConnectProtocol) throw new Http3StateError("the server takes no extended CONNECT");
     }
@@ -493,6 +495,8 @@ export class Http3Connection implements AsyncDisposable {
           // What is on its way gets here before the second GOAWAY says which requests did.
           const wait = Math.max(LEAST_WARNING, 2 * this.quic.stats().smoothedRtt);
           await Promise.race([delay(wait), this.closed, abort]);
+          // rfc9114#5.2 An endpoint MAY send multiple GOAWAY frames indicating different identifiers, but the identifier in
+          // each frame MUST NOT be greater than the identifier in any previous frame: the first one was the greatest there is.
           this.#refusing = this.#nextStream;
           this.#out.say(encodeIdFrame(FRAME.GOAWAY, this.#refusing));
         }

@@ -54,6 +54,8 @@ export function requestSection(request: RequestToSend): Field[] {
   };
   say(":method", request.method);
   say(":scheme", request.scheme);
+  // rfc9114#4.3.1 If the scheme does not have a mandatory authority component and none is provided in the request target, the
+  // request MUST NOT contain the :authority pseudo-header or Host header fields.
   say(":authority", request.authority);
   say(":path", request.path);
   say(":protocol", request.protocol);

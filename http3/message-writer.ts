@@ -106,7 +106,11 @@ export class MessageWriter {
     return encodeFrame(FRAME.HEADERS, encoded);
   }
 
-  /** A part of the content, as a DATA frame. `bytes` may be used again when the promise resolves. */
+  /**
+   * rfc9114#7.2.1 DATA frames MUST be associated with an HTTP request or response: they come after its head.
+   *
+   * A part of the content, as a DATA frame. `bytes` may be used again when the promise resolves.
+   */
   data(bytes: Uint8Array): Promise<void> {
     // rfc9114#7.2.1 DATA frames MUST be associated with an HTTP request or response.
     if (this.#state !== "content") {

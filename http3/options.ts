@@ -1,7 +1,7 @@
 // What an HTTP/3 connection can be told.
 
 import { randomInt } from "node:crypto";
-import type { ReceiveStream, Stream } from "../src/index.ts";
+import { type Config, InvalidOptionError, type ReceiveStream, type Stream } from "../src/index.ts";
 import type { Http3Connection } from "./connection.ts";
 import type { Role } from "./frames.ts";
 import * as limits from "./limits.ts";
@@ -13,6 +13,23 @@ import { encodeSettings } from "./settings.ts";
 
 /** The ALPN protocol name of HTTP/3. rfc9114#3.1 */
 export const H3_ALPN = "h3";
+
+/** rfc9114#6.2: the control stream and those of QPACK. */
+const LEAST_UNI_STREAMS = 3;
+
+/**
+ * Checks the settings of connections that will speak HTTP/3.
+ *
+ * @throws {InvalidOptionError}
+ */
+export function checkConfig(config: Config | undefined): void {
+  const streams = config?.maxIncomingUniStreams;
+  // rfc9114#6.2 the transport parameters sent by both clients and servers MUST allow the peer to create at least three
+  // unidirectional streams.
+  if (streams !== undefined && streams < LEAST_UNI_STREAMS) {
+    throw new InvalidOptionError("maxIncomingUniStreams", `at least ${LEAST_UNI_STREAMS} with HTTP/3`);
+  }
+}
 
 /** What takes a stream that an extension of HTTP/3 uses; `rest` is what was read beyond the type. */
 export type ExtensionStream<S> = (stream: S, rest: Uint8Array, connection: Http3Connection) => void;

@@ -335,7 +335,11 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
   }
 }
 
-/** A request that this client sends. */
+/**
+ * A request that this client sends.
+ *
+ * rfc9114#4.1 A client MUST send only a single request on a given stream.
+ */
 export class ClientStream extends MessageStream {
   readonly request: RequestToSend;
   #response: ResponseHead | null = null;
@@ -392,6 +396,7 @@ export class ClientStream extends MessageStream {
       }
       let head: ResponseHead;
       try {
+        // rfc9114#4.1.2 Clients MUST NOT accept a malformed response.
         head = checkResponse(section);
       } catch (error) {
         throw this.#refuse(error as Http3StreamError);

@@ -19,7 +19,7 @@ import { Http3Connection } from "./connection.ts";
 import { Http3StateError, isNormalEnd } from "./errors.ts";
 import { answer, type FetchHandler, serveFetch } from "./fetch-handler.ts";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { H3_ALPN, type Http3Options } from "./options.ts";
+import { checkConfig, H3_ALPN, type Http3Options } from "./options.ts";
 import type { ServerStream } from "./request-stream.ts";
 
 /** What a (req, res) handler gets: node:http's objects, and the stream beneath. */
@@ -103,6 +103,7 @@ export class Server extends EventEmitter<Events> implements AsyncDisposable {
         'the name "h3" has to be among them; leave it out for the default',
       );
     }
+    checkConfig(options.config);
     this.#options = options;
   }
 

@@ -58,6 +58,11 @@ export interface OwnStreams {
  * rfc9204#4.2 Each endpoint MUST initiate, at most, one encoder stream and, at most, one decoder stream.
  *
  * @param onClosed - the peer stopped reading one of them
+ *
+ * rfc9114#3.2 After the QUIC connection is established, a SETTINGS frame MUST be sent by each endpoint as the initial frame of
+ * their respective HTTP control stream. rfc9114#7.2.4 SETTINGS frames MUST NOT be sent on any stream other than the control
+ * stream. rfc9114#6.2 stream types that could modify the state or semantics of existing protocol components, including QPACK
+ * or other extensions, MUST NOT be sent until the peer is known to support them: there are none among these.
  */
 export async function openOwnStreams(
   quic: Connection,

@@ -196,7 +196,8 @@ async function upload(stream: ClientStream, request: Outgoing, source: Source, g
     return;
   }
   await source.sendOn(stream);
-  // rfc9114#4.1 After sending a request, a client MUST close the stream for sending.
+  // rfc9114#4.1 After sending a request, a client MUST close the stream for sending. Unless using the CONNECT method (see
+  // Section 4.4), clients MUST NOT make stream closure dependent on receiving a response to their request.
   await stream.end(request.trailers?.() ?? []);
 }
 

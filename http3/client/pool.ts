@@ -10,7 +10,7 @@ import {
 } from "../../src/index.ts";
 import { Http3Connection } from "../connection.ts";
 import { Http3StateError, Http3TimeoutError } from "../errors.ts";
-import { H3_ALPN, type Http3Options } from "../options.ts";
+import { checkConfig, H3_ALPN, type Http3Options } from "../options.ts";
 
 /** Settings of a client's connections. */
 export interface PoolOptions extends Http3Options {
@@ -65,6 +65,7 @@ export class ConnectionPool {
   #stopped = false;
 
   constructor(options: PoolOptions) {
+    checkConfig(options.config);
     this.#options = options;
   }
 
@@ -91,7 +92,9 @@ export class ConnectionPool {
    * acceptable match for the URI's origin server: the handshake is with the origin's name, wherever the server is.
    * rfc9114#3.1 If the certificate cannot be verified with respect to the URI's origin server, the client MUST NOT consider
    * the server authoritative for that origin: the handshake fails then.
-   * rfc9114#3.3: a connection is used for the origin that it was made for, and for no other.
+   * rfc9114#3.3 To use an existing connection for a new origin, clients MUST validate the certificate presented by the server
+   * for the new origin server. If the certificate is not acceptable with regard to the new origin for any reason, the connection
+   * MUST NOT be reused: a connection is used for the origin that it was made for, and for no other.
    *
    * @param early - may have one whose handshake is not complete: what is sent there can be copied
    * @throws what dialing throws; the signal's reason; {Http3StateError} after `close`
@@ -175,6 +178,9 @@ export class ConnectionPool {
     this.#transport ??= this.#makeTransport();
     let quic: Connection;
     try {
+      // rfc9114#3.2 HTTP/3 clients MUST support a mechanism to indicate the target host to the server during the TLS handshake.
+      // rfc9114#3.2 If the server is identified by a domain name ([DNS-TERMS]), clients MUST send the Server Name Indication
+      // (SNI; [RFC6066]) TLS extension unless an alternative mechanism to indicate the target host is used.
       const tls: TlsOptions = {
         servername: place.servername,
         ...this.#options.tls,

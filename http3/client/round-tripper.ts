@@ -110,7 +110,8 @@ export class RoundTripper implements AsyncDisposable {
       onInterim?: (head: Answer["head"]) => void;
     },
   ): Promise<Answer> {
-    // rfc9114#3.1.2: other schemes need what https has in certificates: that the server says it is authoritative.
+    // rfc9114#3.1.2 Prior to making requests for an origin whose scheme is not "https", the client MUST ensure the server is
+    // willing to serve that scheme: there is no way to here, and no such requests.
     if (url.protocol !== "https:") throw new Http3StateError(`HTTP/3 is for https, not ${url.protocol}`);
     if (options.onlyCachedConnection === true && this.#pool.cached(url.origin) === null) {
       throw new Http3StateError(`there is no connection to ${url.origin}`);

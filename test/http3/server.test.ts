@@ -335,6 +335,8 @@ test("a server says what is wrong with its options", async () => {
   const fetch = () => new Response();
   assert.throws(() => new Server({ fetch, stream: () => {} }), { code: "ERR_QUIC_INVALID_OPTION" });
   assert.throws(() => new Server({ fetch, ALPNProtocols: ["h2"] }), /"h3"/);
+  // rfc9114#6.2 the transport parameters MUST allow the peer to create at least three unidirectional streams.
+  assert.throws(() => new Server({ fetch, config: { maxIncomingUniStreams: 2 } }), /at least 3/);
   const server = new Server({ fetch });
   assert.throws(() => server.altSvc(), /does not listen/);
   assert.equal(server.altSvc({ port: 443 }), 'h3=":443"; ma=86400');

@@ -31,6 +31,8 @@ export interface Assignment {
 export interface Implementation {
   readonly name: string;
   readonly roles: readonly Role[];
+  /** It has nothing to do with the cases over HTTP/0.9. */
+  readonly http3Alone?: boolean;
   /** Finds or builds it. Returns why it cannot be had here, or null. */
   prepare(): Promise<string | null>;
   command(assignment: Assignment): Command;
@@ -129,14 +131,20 @@ class Aioquic implements Implementation {
   }
 }
 
-/** Server alone. Its loader is called by name, so that it finds the libraries it was unpacked with: no root, no chroot. */
-class Nginx implements Implementation {
-  readonly name = "nginx";
-  readonly roles: readonly Role[] = ["server"];
-  readonly #folder = join(PEERS, "nginx");
-  readonly #root = keyed("nginx", this.#folder, ["unpack.sh"]);
+/** A program of a Debian package, unpacked beside the system: its loader is called by name, so that it finds its libraries. */
+class Unpacked {
+  readonly #folder: string;
+  readonly #root: string;
+  readonly #program: readonly string[];
 
-  async prepare(): Promise<string | null> {
+  constructor(name: string, program: readonly string[]) {
+    this.#folder = join(PEERS, name);
+    this.#root = keyed(name, this.#folder, ["unpack.sh"]);
+    this.#program = program;
+  }
+
+  /** @param check - why the version it tells will not do, or null */
+  async prepare(versionFlag: string, check: (version: string) => string | null): Promise<string | null> {
     if (process.platform !== "linux") return "Debian packages run on Linux alone";
     if (existsSync(join(this.#root, "complete"))) return null;
     // A half unpacked folder never gets the final name.
@@ -147,23 +155,67 @@ class Nginx implements Implementation {
     if (code !== 0) return lastLine(output);
     rmSync(this.#root, { recursive: true, force: true });
     renameSync(partial, this.#root);
-    const { program, args } = this.#nginx();
-    const version = await run(program, [...args, "-V"], this.#root);
-    if (version.code !== 0) return `nginx does not start: ${lastLine(version.output)}`;
-    if (!version.output.includes("http_v3_module")) return "this nginx has no HTTP/3";
+    const { program, args } = this.command();
+    const version = await run(program, [...args, versionFlag], this.#root);
+    if (version.code !== 0) return `${this.#program.at(-1)} does not start: ${lastLine(version.output)}`;
+    const objection = check(version.output);
+    if (objection !== null) return objection;
     writeFileSync(join(this.#root, "complete"), "");
     return null;
   }
 
-  #nginx(): Command {
+  command(): Command {
     const libraries =
       readdirSync(join(this.#root, "usr", "lib")).find((name) => /-linux-gnu/.test(name)) ?? "";
     const path = join(this.#root, "usr", "lib", libraries);
     const loader = readdirSync(path).find((name) => name.startsWith("ld-linux"));
     return {
       program: join(path, loader ?? "no-loader"),
-      args: ["--library-path", path, join(this.#root, "usr", "sbin", "nginx")],
+      args: ["--library-path", path, join(this.#root, ...this.#program)],
     };
+  }
+}
+
+/** Client alone, and for HTTP/3 alone: over ngtcp2 and nghttp3. */
+class Curl implements Implementation {
+  readonly name = "curl";
+  readonly roles: readonly Role[] = ["client"];
+  readonly http3Alone = true;
+  readonly #unpacked = new Unpacked("curl", ["usr", "bin", "curl"]);
+
+  prepare(): Promise<string | null> {
+    return this.#unpacked.prepare("--version", (version) =>
+      /\bHTTP3\b/.test(version) ? null : "this curl has no HTTP/3",
+    );
+  }
+
+  command({ folder, testcase, requests }: Assignment): Command {
+    const { program, args } = this.#unpacked.command();
+    const options = [
+      "--http3-only",
+      "--cacert",
+      join(folder, "certs", "ca.pem"),
+      "--fail",
+      "--no-progress-meter",
+    ];
+    // One after the other where the server goes away in between.
+    const parallel = testcase === "http3goaway" ? [] : ["--parallel", "--parallel-max", "40"];
+    const where = ["--remote-name-all", "--output-dir", join(folder, "downloads")];
+    return { program, args: [...args, ...options, ...parallel, ...where, ...requests] };
+  }
+}
+
+/** Server alone. */
+class Nginx implements Implementation {
+  readonly name = "nginx";
+  readonly roles: readonly Role[] = ["server"];
+  readonly #folder = join(PEERS, "nginx");
+  readonly #unpacked = new Unpacked("nginx", ["usr", "sbin", "nginx"]);
+
+  prepare(): Promise<string | null> {
+    return this.#unpacked.prepare("-V", (version) =>
+      version.includes("http_v3_module") ? null : "this nginx has no HTTP/3",
+    );
   }
 
   command({ folder, listen, port, testcase }: Assignment): Command {
@@ -187,7 +239,7 @@ class Nginx implements Implementation {
       config,
       template.replace(/@(\w+)@/g, (_, name: string) => fill[name] ?? ""),
     );
-    const { program, args } = this.#nginx();
+    const { program, args } = this.#unpacked.command();
     return {
       program,
       args: [...args, "-p", home, "-e", "stderr", "-c", config],
@@ -198,7 +250,9 @@ class Nginx implements Implementation {
 
 /** All of them; the first is the one under test unless told otherwise. */
 export function implementations(): Map<string, Implementation> {
-  return new Map([ours, new QuicGo(), new Aioquic(), new Nginx()].map((each) => [each.name, each]));
+  return new Map(
+    [ours, new QuicGo(), new Aioquic(), new Nginx(), new Curl()].map((each) => [each.name, each]),
+  );
 }
 
 /** Starts an endpoint with the environment of the contract. Output goes to the given file descriptor as well. */

@@ -1,5 +1,5 @@
 // Interop: every case against every peer, as client and as server, through the relay.
-//   npm run interop -- [--full] [--peers quic-go,aioquic,nginx] [--cases a,b] [--role client|server] [--impl NAME]
+//   npm run interop -- [--full] [--peers quic-go,aioquic,nginx,curl] [--cases a,b] [--role client|server] [--impl NAME]
 //                      [--jobs N] [--seed N] [--json FILE] [--keep] [--qlog]
 // The short form (default) takes quic-go alone and 10 connections in the loss cases; --full takes every peer and 50.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -54,9 +54,9 @@ function named(name: string): Implementation {
 const split = (text: string | undefined): string[] | undefined => text?.split(",").filter(Boolean);
 
 const impl = named(values.impl);
-const peers = (split(values.peers) ?? (values.full ? ["quic-go", "aioquic", "nginx"] : ["quic-go"])).map(
-  named,
-);
+const peers = (
+  split(values.peers) ?? (values.full ? ["quic-go", "aioquic", "nginx", "curl"] : ["quic-go"])
+).map(named);
 const wanted = split(values.cases);
 for (const name of wanted ?? []) {
   if (!CASES.some((each) => each.name === name)) {
@@ -84,6 +84,7 @@ for (const peer of peers) {
     if (!peer.roles.includes(peerRole) || !impl.roles.includes(role)) continue;
     if (reason !== null) console.log(`skipped: ${peer.name} as ${peerRole}: ${reason}`);
     for (const test of cases) {
+      if (peer.http3Alone === true && !test.testcase.startsWith("http3")) continue;
       const at = { peer: peer.name, role, case: test.name };
       const lack = lacks.find(
         (each) =>

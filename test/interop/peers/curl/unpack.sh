@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# unpack.sh DIR: curl with HTTP/3 of the Debian suite named below, unpacked in DIR. Exit code 3: this machine cannot do that.
+exec bash "$(dirname "$0")/../../../tools/unpack-debian.sh" "$1" sid curl usr/bin/curl
