@@ -27,9 +27,10 @@ import {
 } from "./connection-state.ts";
 import { DatagramQueue, type DatagramOptions } from "./datagrams.ts";
 import { monotonicNow } from "./driver.ts";
+import { ConnectionStreams } from "./connection-streams.ts";
 import { Error0RTTRejected, type ReplayFilter } from "./early-data.ts";
 import { type Path, type PathEvent, type PathInfo, Paths } from "./path.ts";
-import { errorCode, ReceiveStream, type StreamOwner } from "./receive-stream.ts";
+import { errorCode, ReceiveStream } from "./receive-stream.ts";
 import { SendStream, wakeAll } from "./send-stream.ts";
 import { type Sides, sidesOf, wakeStreams } from "./sides.ts";
 import type { SessionKeeper } from "./sessions.ts";
@@ -53,9 +54,11 @@ export class Connection implements AsyncDisposable {
   readonly #tokens: TokenKeeper | null;
   readonly #incoming = new WaitQueue<Stream>(({ id }) => this.#taken(id));
   readonly #incomingUni = new WaitQueue<ReceiveStream>(({ id }) => this.#taken(id));
-  readonly #credit = { bidi: new Set<() => void>(), uni: new Set<() => void>() };
+  /** Who waits for the peer to allow another stream. */
+  #bidiOpeners: Set<() => void> | null = null;
+  #uniOpeners: Set<() => void> | null = null;
   /** Of the streams there are; those of 0-RTT that was refused have one that tells them. */
-  #streamOwner: StreamOwner & { rejected: Error0RTTRejected | null };
+  #streamOwner: ConnectionStreams;
   /** 0-RTT was refused, and `nextConnection` was not called since. */
   #rejected: Error0RTTRejected | null = null;
   /** The queues of datagrams: what waits, what was dropped, and more than `sendDatagram` and `receiveDatagram`. */
@@ -112,20 +115,7 @@ export class Connection implements AsyncDisposable {
       () => owner.flushSoon(),
       () => this.#failure,
     );
-    this.#streamOwner = this.#newStreamOwner();
-  }
-
-  #newStreamOwner(): StreamOwner & { rejected: Error0RTTRejected | null } {
-    // eslint-disable-next-line @typescript-eslint/no-this-alias
-    const connection = this;
-    return {
-      rejected: null,
-      get failure() {
-        return this.rejected ?? connection.#failure;
-      },
-      starved: new Set(),
-      flush: () => connection.#owner.flushSoon(),
-    };
+    this.#streamOwner = new ConnectionStreams(owner);
   }
 
   /** @internal */
@@ -180,7 +170,7 @@ export class Connection implements AsyncDisposable {
       const stream = this.#core.openStream(bidi);
       if (stream !== null) return stream;
       this.#owner.flushSoon();
-      const waiting = bidi ? this.#credit.bidi : this.#credit.uni;
+      const waiting = bidi ? (this.#bidiOpeners ??= new Set()) : (this.#uniOpeners ??= new Set());
       await new Promise<void>((resolve, reject) => {
         const done = () => {
           waiting.delete(done);
@@ -489,7 +479,7 @@ export class Connection implements AsyncDisposable {
         break;
       }
       case "streams_available":
-        for (const wake of event.bidi ? this.#credit.bidi : this.#credit.uni) wake();
+        for (const wake of (event.bidi ? this.#bidiOpeners : this.#uniOpeners) ?? []) wake();
         break;
       case "handshake_complete":
         this.#resolveHandshake();
@@ -541,8 +531,8 @@ export class Connection implements AsyncDisposable {
   #onEarlyDataRejected(streams: readonly CoreStream[]): void {
     this.#rejected = new Error0RTTRejected();
     const before = this.#streamOwner;
-    before.rejected = this.#rejected;
-    this.#streamOwner = this.#newStreamOwner();
+    before.failure = this.#rejected;
+    this.#streamOwner = new ConnectionStreams(this.#owner);
     wakeStreams(streams);
     wakeAll(before.starved);
     this.#incoming.fail(this.#rejected);
@@ -551,7 +541,7 @@ export class Connection implements AsyncDisposable {
   }
 
   #wakeOpeners(): void {
-    for (const wake of [...this.#credit.bidi, ...this.#credit.uni]) wake();
+    for (const wake of [...(this.#bidiOpeners ?? []), ...(this.#uniOpeners ?? [])]) wake();
   }
 
   /** The user's asynchronous hooks. Their failure is an answer, never an unhandled rejection. */
@@ -572,6 +562,7 @@ export class Connection implements AsyncDisposable {
   #end(error: QuicError): void {
     if (this.#failure !== null) return;
     this.#failure = error;
+    this.#streamOwner.failure = error;
     this.#rejectHandshake(error);
     this.#incoming.end(error);
     this.#incomingUni.end(error);

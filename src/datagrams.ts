@@ -116,7 +116,7 @@ export class DatagramQueue {
   readonly #owner: { flushSoon(): void };
   readonly #arrivals = new Waiter("datagrams");
   readonly #room = new Waiter("room for datagrams");
-  readonly #watched = new Map<number, (outcome: DatagramOutcome) => void>();
+  #watched: Map<number, (outcome: DatagramOutcome) => void> | null = null;
   #failure: QuicError | null = null;
 
   /** @internal */
@@ -178,7 +178,7 @@ export class DatagramQueue {
     const now = monotonicNow();
     const id = datagrams.send(bytes, options === undefined ? DEFAULTS : checked(options, now), now);
     if (id < 0) return "queue_full";
-    if (options?.onSettled !== undefined) this.#watched.set(id, options.onSettled);
+    if (options?.onSettled !== undefined) (this.#watched ??= new Map()).set(id, options.onSettled);
     this.#owner.flushSoon();
     return "queued";
   }
@@ -248,8 +248,8 @@ export class DatagramQueue {
     if (event.type === "datagrams_readable") this.#arrivals.wake();
     else if (event.type === "datagrams_writable") this.#room.wake();
     else if (event.type === "datagram_settled") {
-      const tell = this.#watched.get(event.id);
-      this.#watched.delete(event.id);
+      const tell = this.#watched?.get(event.id);
+      this.#watched?.delete(event.id);
       tellSafely(tell, event.outcome);
     }
   }
@@ -259,8 +259,8 @@ export class DatagramQueue {
     this.#failure = error;
     this.#arrivals.wake();
     this.#room.wake();
-    for (const tell of this.#watched.values()) tellSafely(tell, "connection_closed");
-    this.#watched.clear();
+    for (const tell of this.#watched?.values() ?? []) tellSafely(tell, "connection_closed");
+    this.#watched = null;
   }
 }
 

@@ -21,7 +21,7 @@ export interface StreamOwner {
   /** The error the connection ended with, or null. */
   readonly failure: QuicError | null;
   /** Writers that wait for room which other streams hold. */
-  readonly starved: Set<{ wake(): void }>;
+  starved: Set<{ wake(): void }> | null;
   /** The core has something to send. */
   flush(): void;
 }

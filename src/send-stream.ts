@@ -144,7 +144,7 @@ export class SendStream implements AsyncDisposable {
         }
         if (written === data.length) return written;
         // Other streams hold all the room there is: no acknowledgement of this one will tell when that changes.
-        if (this.#half.bufferedBytes === 0) this.#owner.starved.add(this);
+        if (this.#half.bufferedBytes === 0) (this.#owner.starved ??= new Set()).add(this);
         await this.#waiter.wait(signal);
       }
     } finally {
@@ -385,8 +385,8 @@ export class SendStream implements AsyncDisposable {
 }
 
 /** Room for sending came back: those that waited for others' go on. */
-export function wakeAll(starved: Set<{ wake(): void }>): void {
-  if (starved.size === 0) return;
+export function wakeAll(starved: Set<{ wake(): void }> | null): void {
+  if (starved === null || starved.size === 0) return;
   const waiting = [...starved];
   starved.clear();
   for (const one of waiting) one.wake();

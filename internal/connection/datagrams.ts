@@ -65,7 +65,7 @@ export class Datagrams {
   #received: Uint8Array[] = NO_BYTES;
   #receivedHead = 0;
   #receivedBytes = 0;
-  readonly #early = new WeakSet<Uint8Array>();
+  #early: WeakSet<Uint8Array> | null = null;
   #nextId = 0;
   /** The peer's max_datagram_frame_size: at a client in 0-RTT what it said the last time (rfc9221#3). */
   peerLimit = 0;
@@ -302,7 +302,7 @@ export class Datagrams {
     }
     if (this.#received === NO_BYTES) this.#received = [];
     const data = buf.slice(start, start + length);
-    if (this.#core.early) this.#early.add(data);
+    if (this.#core.early) (this.#early ??= new WeakSet()).add(data);
     this.#received.push(data);
     this.#receivedBytes += length;
     this.#core.events.push(READABLE);
@@ -310,7 +310,7 @@ export class Datagrams {
 
   /** Whether a datagram that was received came in 0-RTT, so that it may be a copy of an old one: rfc9001#9.2. */
   isEarly(data: Uint8Array): boolean {
-    return this.#early.has(data);
+    return this.#early?.has(data) === true;
   }
 
   /** The next datagram without taking it, null where none waits. */

@@ -20,7 +20,11 @@ import type { TlsOutcome, TlsResult } from "../tls/outcome.ts";
 import type { PendingAnswer, PendingRequest, TlsSink } from "../tls/types.ts";
 import type { TlsClient } from "../tls/client.ts";
 import type { TlsServer } from "../tls/server.ts";
-import { decodeTransportParameters, type TransportParameters } from "../wire/transport-parameters.ts";
+import {
+  decodeTransportParameters,
+  keptParameters,
+  type TransportParameters,
+} from "../wire/transport-parameters.ts";
 import type { Core } from "./core.ts";
 import { encodeRemembered, loweredLimit } from "./remembered.ts";
 import { TIMER_EARLY_KEYS, TIMER_HANDSHAKE } from "./timers.ts";
@@ -162,7 +166,9 @@ export class HandshakeDriver implements TlsSink {
     const core = this.#core;
     // rfc9000#7.4.1 The client MUST use the server's new values in the handshake instead; if the server does not provide
     // new values, the default values are used.
-    const peer = decodeTransportParameters(bytes, core.role === "client" ? "server" : "client");
+    const peer = keptParameters(
+      decodeTransportParameters(bytes, core.role === "client" ? "server" : "client"),
+    );
     this.#checkCids(peer);
     // rfc9368#4 Both endpoints MUST parse their peer's Version Information during the handshake.
     const { versions } = core;

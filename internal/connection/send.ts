@@ -20,6 +20,7 @@ import {
   type PacketType,
   type Space,
 } from "../protocol/constants.ts";
+import { NO_BYTES, smallBytes } from "../protocol/small-bytes.ts";
 import { MAX_DATAGRAMS_PER_TRANSMIT, MIN_DATAGRAM_SIZE, PACKETS_BEFORE_PING } from "../protocol/limits.ts";
 import { toHex } from "../protocol/bytes.ts";
 import { REC_ACK, REC_MTU_PROBE, REC_PING } from "../recovery/sent-packets.ts";
@@ -79,7 +80,7 @@ export class Sender {
   /** Room in the window that a larger MTU probe waits for. */
   #reserved = 0;
   /** Unpredictable bits for headers, and how many are left of them. */
-  readonly #bits = new Uint8Array(16);
+  #bits = NO_BYTES;
   #bitsLeft = 0;
 
   constructor(core: Core, handshake: HandshakeDriver) {
@@ -544,6 +545,7 @@ export class Sender {
     const core = this.#core;
     if (core.peerParameters?.greaseQuicBit !== true) return;
     if (this.#bitsLeft === 0) {
+      if (this.#bits === NO_BYTES) this.#bits = smallBytes(16);
       core.config.random(this.#bits);
       this.#bitsLeft = 8 * this.#bits.length;
     }

@@ -2,6 +2,7 @@
 
 import { type ContextPool, type Lent, NOT_LENT } from "../ffi/context-pool.ts";
 import type { LibCrypto } from "../ffi/libcrypto.ts";
+import { smallBytes } from "../protocol/small-bytes.ts";
 import { writeNonce } from "./nonce.ts";
 import type { AeadName, HeaderProtector, PacketAead } from "./provider.ts";
 
@@ -36,7 +37,7 @@ abstract class PooledKey {
     this.lib = lib;
     this.#pool = pool;
     this.#keyLength = keyLength;
-    this.secret = new Uint8Array(keyLength + more.length);
+    this.secret = smallBytes(keyLength + more.length);
     this.secret.set(key);
     this.secret.set(more, keyLength);
   }

@@ -41,7 +41,7 @@ import { Fifo } from "./fifo.ts";
 import { Hosts } from "./hosts.ts";
 import { batchOf, Parking } from "./parking.ts";
 import { Routes } from "./routing.ts";
-import { Slot, slotOwner, type SlotOwner } from "./slot.ts";
+import { NO_CID, Slot, slotOwner, type SlotOwner } from "./slot.ts";
 import { StatelessAnswers } from "./stateless.ts";
 import { TimerHeap } from "./timer-heap.ts";
 import { Unrouted } from "./unrouted.ts";
@@ -548,6 +548,7 @@ export class Endpoint<
       }
       slot.fresh = false;
       const kept = batchOf(this.#early.take(slot.clientDcid));
+      slot.clientDcid = NO_CID;
       if (kept.count > 0) connection.receive(kept, 0, kept.count, this.#now, this.#wallNow);
     }
     this.#after(slot);

@@ -7,6 +7,7 @@ import type { Address } from "../protocol/address.ts";
 import type { BagItem } from "../protocol/bag.ts";
 import { bytesEqual, constantTimeEqual } from "../protocol/bytes.ts";
 import type { Role } from "../protocol/constants.ts";
+import { NO_BYTES } from "../protocol/small-bytes.ts";
 import type { Fifo } from "./fifo.ts";
 import type { Routes } from "./routing.ts";
 import type { HeapItem } from "./timer-heap.ts";
@@ -23,7 +24,7 @@ export interface SlotOwner<C extends EndpointConnection> {
   queueEvents(slot: Slot<C>): void;
 }
 
-const NO_CID = new Uint8Array(0);
+export const NO_CID = NO_BYTES;
 
 export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, HeapItem, BagItem {
   readonly role: Role;

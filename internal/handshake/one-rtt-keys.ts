@@ -4,6 +4,7 @@ import type { CryptoProvider, PacketAead } from "../crypto/provider.ts";
 import type { CipherSuite } from "../crypto/suites.ts";
 import { KEY_UPDATE_ERROR, type Role } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
+import { smallCopy } from "../protocol/small-bytes.ts";
 import { deriveAead, nextSecret } from "./packet-keys.ts";
 
 /** What became of a packet. */
@@ -57,14 +58,13 @@ export class OneRttKeys {
   }
 
   setRead(secret: Uint8Array): void {
-    // A copy: slice() of a Buffer is none.
-    this.#readSecret = new Uint8Array(secret);
+    this.#readSecret = smallCopy(secret);
     this.#current = this.#derive(secret);
     this.#prepareNext();
   }
 
   setWrite(secret: Uint8Array): void {
-    this.#writeSecret = new Uint8Array(secret);
+    this.#writeSecret = smallCopy(secret);
     this.write = this.#derive(secret);
   }
 
@@ -135,9 +135,10 @@ export class OneRttKeys {
     // packets: the current and the next.
     if (this.#next !== null) return;
     const secret = nextSecret(this.#provider, this.#suite, this.#version, this.#readSecret!);
-    this.#readSecret!.fill(0);
-    this.#readSecret = secret;
     this.#next = this.#derive(secret);
+    // In the place of the old one, which is gone with that.
+    this.#readSecret!.set(secret);
+    secret.fill(0);
   }
 
   #advanceRead(pn: number): void {
@@ -159,10 +160,10 @@ export class OneRttKeys {
   /** rfc9001#6.4 keys used for protecting packets can be discarded immediately after switching to newer keys. */
   #advanceWrite(): void {
     const secret = nextSecret(this.#provider, this.#suite, this.#version, this.#writeSecret!);
-    this.#writeSecret!.fill(0);
-    this.#writeSecret = secret;
+    this.#writeSecret!.set(secret);
     this.write!.dispose();
     this.write = this.#derive(secret);
+    secret.fill(0);
     this.writePhase = this.writePhase === 0 ? 1 : 0;
     this.#firstSent = Infinity;
     this.#confirmed = false;

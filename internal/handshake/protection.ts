@@ -12,6 +12,7 @@ import {
   type Role,
 } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
+import { NO_BYTES } from "../protocol/small-bytes.ts";
 import {
   CONFIDENTIALITY_LIMIT_AES_GCM,
   CONFIDENTIALITY_LIMIT_CHACHA20,
@@ -100,7 +101,7 @@ export class PacketProtection {
   /** Of the client's first flight: 0-RTT stays with it. */
   readonly #original: number;
   /** What Initial keys come from. */
-  #initialDcid: Uint8Array = new Uint8Array(0);
+  #initialDcid: Uint8Array = NO_BYTES;
   /** The version of the Initial read keys in use, and those of another version that may come as well. */
   #initialVersion: number;
   #otherInitial: {
@@ -236,6 +237,7 @@ export class PacketProtection {
     if (this.#pendingCount > 0) this.maskPending();
     this.#dispose(level);
     this.#levels[level]!.discarded = true;
+    if (level === INITIAL) this.#initialDcid = NO_BYTES;
   }
 
   #dispose(level: Level): void {

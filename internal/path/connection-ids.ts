@@ -1,6 +1,6 @@
 // Connection IDs of both sides: rfc9000#5.1, rfc9000#19.15, rfc9000#19.16.
 
-import { bytesEqual, concatBytes, constantTimeEqual } from "../protocol/bytes.ts";
+import { bytesEqual, constantTimeEqual } from "../protocol/bytes.ts";
 import {
   CONNECTION_ID_LIMIT_ERROR,
   FRAME_NEW_CONNECTION_ID,
@@ -18,6 +18,7 @@ import {
   RETIRED_CONNECTION_ID_TIME,
 } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
+import { NO_BYTES, smallCopy } from "../protocol/small-bytes.ts";
 import {
   REC_NEW_CONNECTION_ID,
   REC_RETIRE_CONNECTION_ID,
@@ -118,7 +119,7 @@ export class LocalCids {
   get handshakeResetToken(): Uint8Array {
     return this.#resetTokenOfHandshake;
   }
-  #resetTokenOfHandshake: Uint8Array = new Uint8Array(0);
+  #resetTokenOfHandshake: Uint8Array = NO_BYTES;
 
   /** How many the peer may use now. */
   get activeCount(): number {
@@ -276,10 +277,9 @@ export class LocalCids {
   }
 }
 
-/** Both in one buffer: connections have eight such pairs, and a buffer costs ten times what is in it. */
+/** Copies that cost little: connections have eight such pairs. */
 function packed(cid: Uint8Array, token: Uint8Array): { cid: Uint8Array; token: Uint8Array } {
-  const both = concatBytes(cid, token);
-  return { cid: both.subarray(0, cid.length), token: both.subarray(cid.length) };
+  return { cid: smallCopy(cid), token: smallCopy(token) };
 }
 
 function retireError(what: string): TransportError {
@@ -320,7 +320,7 @@ export class RemoteCids {
   /** Highest Retire Prior To so far. */
   #retirePriorTo = 0;
   /** RETIRE_CONNECTION_ID frames that are due (true) or on their way (false), until acknowledged. */
-  readonly #retiring = new Map<number, boolean>();
+  #retiring: Map<number, boolean> | null = null;
   #due = 0;
   /** Sequence numbers we retired on our own at or above #retirePriorTo: their frames may come again. */
   #ownRetired: number[] = [];
@@ -504,15 +504,16 @@ export class RemoteCids {
   #queueRetire(sequence: number): void {
     // rfc9000#5.1.2 An endpoint MUST NOT forget a connection ID without retiring it, though it MAY choose to treat
     // having connection IDs in need of retirement that exceed this limit …
-    if (this.#retiring.has(sequence)) return;
+    const retiring = (this.#retiring ??= new Map());
+    if (retiring.has(sequence)) return;
     // rfc9000#5.1.2 an endpoint SHOULD limit the number of connection IDs it has retired locally for which
     // RETIRE_CONNECTION_ID frames have not yet been acknowledged; beyond it, CONNECTION_ID_LIMIT_ERROR.
-    if (this.#retiring.size >= MAX_PENDING_RETIREMENTS) {
+    if (retiring.size >= MAX_PENDING_RETIREMENTS) {
       throw new TransportError(CONNECTION_ID_LIMIT_ERROR, "too many connection IDs to retire at once", {
         frameType: FRAME_NEW_CONNECTION_ID,
       });
     }
-    this.#retiring.set(sequence, true);
+    retiring.set(sequence, true);
     this.#due++;
   }
 
@@ -521,7 +522,7 @@ export class RemoteCids {
   }
 
   writeFrames(buf: Uint8Array, pos: number, limit: number, records: RecordSink): number {
-    if (this.#due === 0) return pos;
+    if (this.#due === 0 || this.#retiring === null) return pos;
     for (const [sequence, due] of this.#retiring) {
       if (!due) continue;
       if (pos + 1 + varintLength(sequence) > limit) break;
@@ -534,13 +535,13 @@ export class RemoteCids {
   }
 
   onAcked(sequence: number): void {
-    if (this.#retiring.get(sequence) === true) this.#due--;
-    this.#retiring.delete(sequence);
+    if (this.#retiring?.get(sequence) === true) this.#due--;
+    this.#retiring?.delete(sequence);
   }
 
   /** rfc9000#13.3 RETIRE_CONNECTION_ID frames are retransmitted if the packet containing them is lost. */
   onLost(sequence: number): void {
-    if (this.#retiring.get(sequence) !== false) return;
+    if (this.#retiring?.get(sequence) !== false) return;
     this.#retiring.set(sequence, true);
     this.#due++;
   }

@@ -331,6 +331,9 @@ export const SKIPPED_NUMBER_PERIOD = 256;
 /** Native cipher contexts for each cipher, about 1 KB each; keys beyond them take turns. Stops: memory by idle connections. */
 export const MAX_CIPHER_CONTEXTS = 256;
 
+/** Bytes of a slab that little arrays are pieces of. Stops: memory held by one array that outlives the others around it. */
+export const SMALL_BYTES_SLAB = 2048;
+
 /** Public keys of servers kept ready for the next signature, in the whole process. Stops: memory by many servers. */
 export const MAX_VERIFY_KEYS = 16;
 
