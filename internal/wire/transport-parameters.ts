@@ -121,7 +121,7 @@ const KEPT: TransportParameters = {
  * hidden classes of its own, of half a kilobyte: all of these have one. (Assigned, as spreading would redefine.)
  */
 export function keptParameters(parameters: TransportParameters): TransportParameters {
-  return Object.assign({ ...KEPT }, parameters, { unknown: undefined });
+  return Object.assign({ ...KEPT }, parameters);
 }
 
 const DEFAULTS = Object.freeze(defaultTransportParameters());
