@@ -4,7 +4,7 @@ import type { ConnectionState } from "../src/index.ts";
 import { bodyOf, sendContent } from "./body.ts";
 import type { Http3Connection } from "./connection.ts";
 import { H3_ERROR, Http3Error, Http3StateError } from "./errors.ts";
-import { fieldsOf, headersOf, httpDate, valueOf } from "./headers.ts";
+import { fieldsOf, headersOf, httpDate, valueOf, wantBody } from "./headers.ts";
 import type { Priority } from "./priority.ts";
 import type { ServerPush } from "./push-server.ts";
 import type { ServerStream } from "./request-stream.ts";
@@ -146,7 +146,13 @@ export function requestOf(stream: ServerStream, context: RequestContext): Reques
     duplex: "half",
   };
   if (request.method !== "GET" && request.method !== "HEAD" && request.contentLength !== 0) {
-    init.body = bodyOf(() => stream.read(), {
+    let asked = false;
+    const read = () => {
+      if (!asked) wantBody(stream);
+      asked = true;
+      return stream.read();
+    };
+    init.body = bodyOf(read, {
       onEnd: () => context.bodyRead(),
       onError: (error) => context.bodyFailed(error),
       onCancel: () => stream.finishReading(),

@@ -1,6 +1,7 @@
 // Field lines as the Fetch API has them.
 
 import type { Field } from "./qpack/field.ts";
+import type { ServerStream } from "./request-stream.ts";
 
 /** Credentials: a compression table that others share is no place for them. rfc9204#7.1.3 */
 const SENSITIVE = new Set(["authorization", "proxy-authorization"]);
@@ -63,4 +64,11 @@ export function httpDate(): string {
     date = new Date(second * 1000).toUTCString();
   }
   return date;
+}
+
+/** Tells a client that waits for it that its body is wanted. rfc9110#10.1.1 */
+export function wantBody(stream: ServerStream): void {
+  if (stream.headSent || stream.readEnded) return;
+  const expected = valueOf(stream.request.fields, "expect");
+  if (expected?.toLowerCase() === "100-continue") stream.informational(100).catch(() => {});
 }

@@ -6,6 +6,7 @@
  */
 
 export { ALT_SVC_CLEAR, altSvc, type AltSvcOptions } from "./alt-svc.ts";
+export type { AttachableServer } from "./attach.ts";
 export { type Alternative, AltSvcCache, type AltSvcEntry, parseAltSvc } from "./client/alt-svc-cache.ts";
 export type {
   ControllerHandler,

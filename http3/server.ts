@@ -13,6 +13,7 @@ import {
   type TransportOptions,
 } from "../src/index.ts";
 import { altSvc, type AltSvcOptions } from "./alt-svc.ts";
+import { attach, type AttachableServer } from "./attach.ts";
 import { Http3ServerRequest } from "./compat/request.ts";
 import { Http3ServerResponse } from "./compat/response.ts";
 import { Http3Connection } from "./connection.ts";
@@ -311,6 +312,26 @@ export class Server extends EventEmitter<Events> implements AsyncDisposable {
     const port = options.port ?? this.address()?.port;
     if (port === undefined) throw new Http3StateError("the server does not listen yet: which port?");
     return altSvc({ ...options, port });
+  }
+
+  /**
+   * Listens beside a server of node:https, node:http2 or a framework: on the UDP port of the same number and address. Its
+   * responses tell clients of it, and when it closes this one shuts down. Waits until that listens.
+   *
+   * @throws as `listen`; {TypeError} where the other one has no port
+   *
+   * @example
+   * import { createServer } from "node:https";
+   * import { Server } from "quic-ts/http3";
+   * import { selfSigned } from "quic-ts";
+   * const identity = selfSigned();
+   * const other = createServer(identity, (_request, response) => response.end("over HTTP/1\n")).listen(0);
+   * const server = new Server({ ...identity, fetch: () => new Response("over HTTP/3\n") });
+   * await server.attach(other);
+   * other.close();
+   */
+  attach(other: AttachableServer): Promise<void> {
+    return attach(this, other);
   }
 
   /**

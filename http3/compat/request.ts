@@ -3,6 +3,7 @@
 import { type IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
 import { H3_ERROR, Http3StreamError } from "../errors.ts";
+import { wantBody } from "../headers.ts";
 import type { ServerStream } from "../request-stream.ts";
 import { distinct, headersObject } from "./headers-object.ts";
 import { Http3Socket } from "./socket.ts";
@@ -27,6 +28,7 @@ const Incoming = IncomingMessage as unknown as new (socket: unknown) => Readable
 export class Http3ServerRequest extends Incoming {
   readonly #stream: ServerStream;
   #reading = false;
+  #asked = false;
   #headers: IncomingHttpHeaders | null = null;
 
   /** @internal */
@@ -102,6 +104,8 @@ export class Http3ServerRequest extends Incoming {
 
   override _read(): void {
     if (this.#reading) return;
+    if (!this.#asked) wantBody(this.#stream);
+    this.#asked = true;
     // IncomingMessage is made so that nothing is read ahead before somebody reads.
     (this as unknown as { _readableState: { readingMore: boolean } })._readableState.readingMore = false;
     this.#reading = true;

@@ -53,6 +53,7 @@ const { port } = there.address();
 function http3Program(example: string): string {
   const body = example
     .replaceAll(/^import (\{[^}]*\}) from "quic-ts\/http3";$/gm, "const $1 = http3;")
+    .replaceAll(/^import (\{[^}]*\}) from ("node:[a-z0-9]+");$/gm, "const $1 = await import($2);")
     .replaceAll(/^import (\{[^}]*\}) from "quic-ts";$/gm, "const $1 = quic;")
     // The reader's own package, which no example gets as far as to use.
     .replaceAll(/^import \{ WebSocket \} from "ws";$/gm, "class WebSocket {}")

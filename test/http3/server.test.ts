@@ -1,5 +1,7 @@
 // The server with handlers in the shape of fetch.
 import assert from "node:assert/strict";
+import { createServer as createHttpsServer, get } from "node:https";
+import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { H3_ERROR, Http3StreamError, RoundTripper, Server } from "../../http3/index.ts";
 import { Transport } from "../../src/index.ts";
@@ -342,4 +344,58 @@ test("a server says what is wrong with its options", async () => {
   assert.equal(server.altSvc({ port: 443 }), 'h3=":443"; ma=86400');
   await server.close();
   await assert.rejects(server.listen(0), /was closed/);
+});
+
+test("beside an HTTP/1 server: the same port, told by Alt-Svc, and gone with it", { timeout }, async () => {
+  const other = createHttpsServer(IDENTITY, (_request, response) => response.end("over HTTP/1"));
+  const server = new Server({ ...IDENTITY, fetch: () => new Response("over HTTP/3") });
+  const attached = server.attach(other);
+  other.listen(0, "127.0.0.1");
+  await attached;
+  const { port } = other.address() as AddressInfo;
+  assert.equal(server.address()!.port, port);
+  const field = await new Promise<unknown>((resolve, reject) => {
+    const options = { host: "127.0.0.1", port, ca: CLIENT.tls!.ca as string, agent: false };
+    get(options, (response) => resolve(response.resume().headers["alt-svc"])).on("error", reject);
+  });
+  assert.equal(field, `h3=":${port}"; ma=86400`);
+  await using client = new RoundTripper(CLIENT);
+  assert.equal(
+    await (await client.roundTrip(new Request(`https://localhost:${port}/`))).text(),
+    "over HTTP/3",
+  );
+  const closed = new Promise<void>((resolve) => server.once("close", resolve));
+  other.close();
+  await closed;
+});
+
+test("100 (Continue) goes out when the handler asks for the body, and not before", { timeout }, async () => {
+  for (const kind of ["fetch", "handler"] as const) {
+    const order: string[] = [];
+    await using pair = await serving(
+      kind === "fetch"
+        ? { fetch: async (request) => (order.push("handler"), new Response(await request.text())) }
+        : { handler: (req, res) => (order.push("handler"), req.pipe(res)) },
+    );
+    const body = new ReadableStream(
+      {
+        pull(controller) {
+          order.push("body");
+          controller.enqueue(utf8("x"));
+          controller.close();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const begun = performance.now();
+    const response = await pair.fetch("/", {
+      method: "POST",
+      body,
+      duplex: "half",
+      headers: { expect: "100-continue" },
+    });
+    assert.equal(await response.text(), "x");
+    assert.deepEqual(order, ["handler", "body"]);
+    assert.ok(performance.now() - begun < 900, "the client did not have to lose patience");
+  }
 });
