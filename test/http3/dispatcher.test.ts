@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
+import undici from "undici";
 import {
   AltSvcCache,
   builtInDispatcher,
@@ -352,6 +353,24 @@ test("the global fetch speaks HTTP/3 once the dispatcher is global", { timeout }
   } finally {
     Object.defineProperty(globalThis, key, { value: before, writable: true, configurable: false });
   }
+});
+
+test("the undici package: its request and its fetch, with the newer handlers", { timeout }, async () => {
+  await using pair = await site();
+  await using dispatcher = new Http3Dispatcher(CLIENT);
+  const options = { dispatcher: dispatcher as unknown as undici.Dispatcher };
+  const { statusCode, headers, body } = await undici.request(`${pair.origin}/echo`, {
+    ...options,
+    method: "POST",
+    body: "hello",
+  });
+  assert.equal(statusCode, 200);
+  assert.equal(headers["x-method"], "POST");
+  assert.equal(await body.text(), "hello");
+  const large = await undici.request(`${pair.origin}/large`, options);
+  assert.equal((await large.body.arrayBuffer()).byteLength, 3_000_000);
+  assert.equal(await (await undici.fetch(`${pair.origin}/gzip`, options)).text(), "unpacked");
+  assert.equal(pair.server.connections.size, 1);
 });
 
 test("what is known of origins ends: by age, by being broken, by their number", () => {
