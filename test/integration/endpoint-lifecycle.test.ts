@@ -31,6 +31,7 @@ test("32 connections wait for accept(), others are refused, and one taken makes 
   assert.ok(acceptor.stats().connectionsRefused >= 1);
   const first = await listener.accept();
   const another = await dial();
+  await until(() => acceptor.stats().connectionsAccepted === ACCEPT_QUEUE + 1, "it waits in its place");
   await assert.rejects(dial(), refusal);
   // They come in the order in which their handshakes were completed, and all of them work.
   const accepted = [first];
@@ -91,12 +92,14 @@ for (const statelessResetKey of [new Uint8Array(32).fill(3), undefined]) {
     const listener = await before.listen(serverTls);
     const { port } = listener.address();
     await using dialer = new Transport({ address: "127.0.0.1" });
-    const client = await dialer.dial(`127.0.0.1:${port}`, clientTls, { maxIdleTimeout: 1000 });
+    const client = await dialer.dial(`127.0.0.1:${port}`, clientTls, {
+      maxIdleTimeout: statelessResetKey ? 20_000 : 1000,
+    });
     await listener.accept();
     silence();
     await before.close();
     await socket.close();
-    const after = new Transport({ address: "127.0.0.1", port, ...key });
+    await using after = new Transport({ address: "127.0.0.1", port, ...key });
     await after.listen(serverTls);
     // It learns of it when it says something.
     const stream = await client.openUniStream();
