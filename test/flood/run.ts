@@ -17,7 +17,7 @@ const { values } = parseArgs({
 const rate = Number(values.rate);
 const seconds = Number(values.seconds ?? (values.short ? 5 : 30));
 const calm = values.short ? 3 : 8;
-/** What a flood may add to the memory of a server: the sum of what limits.ts lets strangers have. README, Defences. */
+/** What a flood may add to the memory of a server: the sum of what limits.ts lets strangers have, rounded up. */
 const MEMORY_BOUND = 64 * 1024 * 1024;
 const LEAST_SHARE = 0.5;
 const LEAST_ADMITTED = 0.9;
