@@ -119,8 +119,10 @@ export class OneRttKeys {
       throw new TransportError(KEY_UPDATE_ERROR, "keys updated again before the last update was answered");
     }
     // rfc9001#6.1 an endpoint MUST NOT initiate a key update prior to having confirmed the handshake: a client has that
-    // from a 1-RTT packet of ours, HANDSHAKE_DONE or an ACK (rfc9001#4.1.2).
-    if (this.#role === "server" && this.updates === 0 && this.#firstSent === Infinity) {
+    // from a 1-RTT packet of ours, HANDSHAKE_DONE or an ACK (rfc9001#4.1.2). An update of our own that goes on at the same
+    // time had that before.
+    const own = this.writePhase !== this.#readPhase;
+    if (this.#role === "server" && this.updates === 0 && this.#firstSent === Infinity && !own) {
       throw new TransportError(KEY_UPDATE_ERROR, "keys updated before the handshake can be confirmed");
     }
     this.#advanceRead(pn);

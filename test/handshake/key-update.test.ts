@@ -210,6 +210,20 @@ test("rfc9001#6.1 a client that updates before the handshake can be confirmed: K
   assert.throws(() => server.receive(ghost.client.send()), keyUpdateError);
 });
 
+test("both at once: an update that meets one of our own, of which nothing was sent yet, is none too early", () => {
+  // rfc9001#6.2 Endpoints might initiate a key update at the same time: one of them takes place.
+  const { client, server } = sides();
+  exchange(client, server);
+  exchange(server, client);
+  assert.ok(server.protection.initiateKeyUpdate());
+  assert.ok(client.protection.initiateKeyUpdate());
+  assert.ok(server.receive(client.send()));
+  assert.ok(client.receive(server.send()));
+  assert.equal(server.protection.keyUpdates, 1);
+  assert.equal(client.protection.keyUpdates, 1);
+  assert.equal(server.protection.keyPhase, client.protection.keyPhase);
+});
+
 test("rfc9001#6.2 new packets acknowledged in a packet with old keys: KEY_UPDATE_ERROR", () => {
   const { client, server } = sides();
   exchange(client, server);

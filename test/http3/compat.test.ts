@@ -75,9 +75,11 @@ test("end alone says how long the content is; HEAD and 304 leave it out", { time
 test("pipes, backpressure, early hints and trailers", { timeout: 30_000 }, async () => {
   const content = pattern(3_000_000);
   let drained = 0;
+  let full = () => false;
   await using pair = await serving({
     async handler(req, res) {
       res.on("drain", () => drained++);
+      full = () => res.writableNeedDrain;
       res.writeEarlyHints({ link: "</a.css>; rel=preload" });
       res.writeHead(200, { "content-type": "application/octet-stream" });
       await pipeline(req, res, { end: false });
@@ -90,6 +92,8 @@ test("pipes, backpressure, early hints and trailers", { timeout: 30_000 }, async
     new Request(`${pair.origin}/`, { method: "POST", body: content as BodyInit }),
     { trailers: { "x-sum": "7" }, onInformational: (_status, headers) => hints.push(headers.get("link")) },
   );
+  // Nothing is read before the handler has to wait.
+  await until(() => full(), "backpressure");
   const bytes = new Uint8Array(await response.arrayBuffer());
   assert.equal(Buffer.compare(bytes, content), 0);
   assert.deepEqual(hints, ["</a.css>; rel=preload"]);
