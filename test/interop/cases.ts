@@ -15,6 +15,8 @@ export interface Evidence {
   elapsedMs: number;
   /** Connections that were to be made. */
   connections: number;
+  /** With fewer the scenario took place all the same. */
+  leastConnections: number;
 }
 
 export interface Case {
@@ -27,6 +29,8 @@ export interface Case {
   ipv6?: boolean;
   /** A connection for each file. */
   multiconnect?: boolean;
+  /** Where the peer's timing decides: fewer connections than that will do. */
+  leastConnections?: number;
   /** A connection for the first file, and a second one for the others. */
   again?: boolean;
   /** Authorities between the root and the server's certificate. */
@@ -149,8 +153,10 @@ export const CASES: readonly Case[] = [
     name: "http3goaway",
     testcase: "http3goaway",
     files: () => [KB, 2 * KB, 3 * KB],
-    // A connection for each: the server goes away as it answers.
+    // A connection for each: the server goes away as it answers. A client may have read the answer before the warning, which
+    // came on another stream, and what it asked until then is served: rfc9114#5.2 allows time for in-flight requests.
     multiconnect: true,
+    leastConnections: 2,
   },
   {
     name: "multiplexing",
@@ -253,10 +259,13 @@ export const worstAmplification = ({ flows }: RelayStats): number =>
 
 /** What holds in every case. `strict`: the server is the implementation under test. */
 export function checkAlways(evidence: Evidence, strict: boolean): string | null {
-  const { stats, connections: expected } = evidence;
+  const { stats, connections: expected, leastConnections: least } = evidence;
   const worst = worstAmplification(stats);
   return (
-    needs(stats.handshakes === expected, `${stats.handshakes} handshakes instead of ${expected}`) ??
+    needs(
+      stats.handshakes >= least && stats.handshakes <= expected,
+      `${stats.handshakes} handshakes instead of ${expected}`,
+    ) ??
     // rfc9000#8.1 MUST limit the amount of data it sends to three times the amount received
     needs(!strict || worst <= 3, `the server sent ${worst.toFixed(2)} times what it had received`)
   );

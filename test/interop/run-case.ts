@@ -207,7 +207,8 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
       if (test.again === true) second = of(1);
     }
     const connections = test.multiconnect === true ? files.length : test.again === true ? 2 : 1;
-    const evidence = { stats, handshake, second, elapsedMs, connections };
+    const leastConnections = test.leastConnections ?? connections;
+    const evidence = { stats, handshake, second, elapsedMs, connections, leastConnections };
     const objection = checkAlways(evidence, underTest === "server") ?? test.check?.(evidence) ?? null;
     if (objection !== null) throw new Failure(objection);
     return { verdict: "ok", detail: summary(stats), elapsedMs, stats };
