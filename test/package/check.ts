@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pack } from "./pack.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const shell = process.platform === "win32";
@@ -11,11 +12,7 @@ const run = (command: string, args: string[], cwd = root) =>
 
 const work = mkdtempSync(join(tmpdir(), "quic-ts-package-"));
 try {
-  const packed = JSON.parse(
-    run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", work]),
-  ) as { filename: string }[] | Record<string, { filename: string }>;
-  const [{ filename }] = Object.values(packed) as [{ filename: string }];
-  const tarball = join(work, filename);
+  const tarball = pack(work);
 
   console.log(run("npx", ["publint", "run", tarball, "--strict"]).trim());
   // The package is ESM alone; CommonJS reaches it by require(esm), which every supported Node has. attw knows that
