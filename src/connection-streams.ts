@@ -8,12 +8,18 @@ export class ConnectionStreams implements StreamOwner {
   failure: QuicError | null = null;
   starved: Set<{ wake(): void }> | null = null;
   readonly #connection: { flushSoon(): void };
+  readonly #core: { readonly events: { watchBlocked(): void } };
 
-  constructor(connection: { flushSoon(): void }) {
+  constructor(connection: { flushSoon(): void }, core: { readonly events: { watchBlocked(): void } }) {
     this.#connection = connection;
+    this.#core = core;
   }
 
   flush(): void {
     this.#connection.flushSoon();
+  }
+
+  watchBlocked(): void {
+    this.#core.events.watchBlocked();
   }
 }

@@ -1,9 +1,8 @@
 // One QUIC connection as the application sees it.
 
-import type { CongestionControllerFactory } from "../internal/congestion/controller.ts";
-import type { CongestionControllerName } from "../internal/congestion/controllers.ts";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
+import type { BlockedBy } from "../internal/stream/send.ts";
 import type { Stream as CoreStream } from "../internal/stream/stream.ts";
 import type { CryptoProvider } from "../internal/crypto/provider.ts";
 import type { PendingRequest } from "../internal/tls/types.ts";
@@ -15,13 +14,11 @@ import {
   TransportError,
 } from "../internal/protocol/errors.ts";
 import { answerTo } from "./answers.ts";
-import { requireController } from "./config.ts";
-import { type ConnectionIds, connectionIdsOf } from "./connection-ids.ts";
+import { ConnectionControls } from "./connection-controls.ts";
 import {
   type CloseInfo,
   type ConnectionOwner,
   type ConnectionState,
-  type ConnectionStatistics,
   stateOf,
   StreamLimitReachedError,
 } from "./connection-state.ts";
@@ -29,6 +26,7 @@ import { DatagramQueue, type DatagramOptions } from "./datagrams.ts";
 import { monotonicNow } from "./driver.ts";
 import { ConnectionStreams } from "./connection-streams.ts";
 import { Error0RTTRejected, type ReplayFilter } from "./early-data.ts";
+import { Openers } from "./openers.ts";
 import { type Path, type PathEvent, type PathInfo, Paths } from "./path.ts";
 import { errorCode, ReceiveStream } from "./receive-stream.ts";
 import { SendStream, wakeAll } from "./send-stream.ts";
@@ -41,7 +39,7 @@ import type { Authorization, TlsOptions } from "./tls-options.ts";
 import { WaitQueue, type WaitOptions } from "./waiter.ts";
 
 /** A QUIC connection (rfc9000#5). Made by `dial` and `accept`. */
-export class Connection implements AsyncDisposable {
+export class Connection extends ConnectionControls implements AsyncDisposable {
   /** @internal */
   bagIndex = -1;
   readonly #core: CoreConnection;
@@ -55,8 +53,7 @@ export class Connection implements AsyncDisposable {
   readonly #incoming = new WaitQueue<Stream>(({ id }) => this.#taken(id));
   readonly #incomingUni = new WaitQueue<ReceiveStream>(({ id }) => this.#taken(id));
   /** Who waits for the peer to allow another stream. */
-  #bidiOpeners: Set<() => void> | null = null;
-  #uniOpeners: Set<() => void> | null = null;
+  #openers: Openers<Sides> | null = null;
   /** Of the streams there are; those of 0-RTT that was refused have one that tells them. */
   #streamOwner: ConnectionStreams;
   /** 0-RTT was refused, and `nextConnection` was not called since. */
@@ -93,6 +90,7 @@ export class Connection implements AsyncDisposable {
     sessions: SessionKeeper | null,
     tokens: TokenKeeper | null,
   ) {
+    super(core, owner);
     this.#sessions = sessions;
     this.#tokens = tokens;
     this.#core = core;
@@ -115,31 +113,13 @@ export class Connection implements AsyncDisposable {
       () => owner.flushSoon(),
       () => this.#failure,
     );
-    this.#streamOwner = new ConnectionStreams(owner);
-  }
-
-  /** @internal */
-  get core(): CoreConnection {
-    return this.#core;
-  }
-
-  /** The peer's address, as `192.0.2.1:443` or `[2001:db8::1]:443`. */
-  get remoteAddress(): string {
-    return this.#core.remote.key;
-  }
-
-  /** Our address of it: the one the peer sends to where the socket tells, else the one that the socket is bound to. */
-  get localAddress(): string {
-    return this.#core.paths.active.local?.key ?? this.#owner.localAddress();
-  }
-
-  get role(): "client" | "server" {
-    return this.#core.role;
+    this.#streamOwner = new ConnectionStreams(owner, core);
   }
 
   /** Opens a bidirectional stream; waits where the peer's limit is reached (rfc9000#4.6). */
   async openStream(options?: WaitOptions): Promise<Stream> {
-    return this.#wrap(await this.#open(true, options?.signal));
+    const { receiving, sending } = await this.#open(true, options?.signal);
+    return new Stream(receiving!, sending!);
   }
 
   /** Opens a bidirectional stream now. @throws {StreamLimitReachedError} */
@@ -152,7 +132,7 @@ export class Connection implements AsyncDisposable {
 
   /** Opens a unidirectional stream; waits where the peer's limit is reached. */
   async openUniStream(options?: WaitOptions): Promise<SendStream> {
-    return this.#sides(await this.#open(false, options?.signal)).sending!;
+    return (await this.#open(false, options?.signal)).sending!;
   }
 
   /** Opens a unidirectional stream now. @throws {StreamLimitReachedError} */
@@ -163,28 +143,21 @@ export class Connection implements AsyncDisposable {
     return this.#sides(stream).sending!;
   }
 
-  async #open(bidi: boolean, signal?: AbortSignal): Promise<CoreStream> {
-    for (;;) {
-      signal?.throwIfAborted();
-      this.#throwIfClosed();
-      const stream = this.#core.openStream(bidi);
-      if (stream !== null) return stream;
-      this.#owner.flushSoon();
-      const waiting = bidi ? (this.#bidiOpeners ??= new Set()) : (this.#uniOpeners ??= new Set());
-      await new Promise<void>((resolve, reject) => {
-        const done = () => {
-          waiting.delete(done);
-          signal?.removeEventListener("abort", onAbort);
-          resolve();
-        };
-        const onAbort = () => {
-          waiting.delete(done);
-          reject(signal!.reason as Error);
-        };
-        waiting.add(done);
-        signal?.addEventListener("abort", onAbort, { once: true });
-      });
+  async #open(bidi: boolean, signal?: AbortSignal): Promise<Sides> {
+    signal?.throwIfAborted();
+    this.#throwIfClosed();
+    const openers = (this.#openers ??= new Openers((direction) => this.#openNow(direction)));
+    if (!openers.waits(bidi)) {
+      const opened = this.#openNow(bidi);
+      if (opened !== null) return opened;
     }
+    this.#owner.flushSoon();
+    return openers.wait(bidi, signal);
+  }
+
+  #openNow(bidi: boolean): Sides | null {
+    const stream = this.#core.openStream(bidi);
+    return stream === null ? null : this.#sides(stream);
   }
 
   /** The next bidirectional stream that the peer opens. Rejects with the connection's error when it has ended. */
@@ -360,42 +333,6 @@ export class Connection implements AsyncDisposable {
     return this.#context.signal;
   }
 
-  /** Has the peer acknowledge something, to keep the path alive. */
-  ping(): void {
-    this.#core.ping();
-    this.#owner.flushSoon();
-  }
-
-  /**
-   * Another congestion controller for what is sent from now on: a name or a factory, as in the configuration. The window
-   * stays where it is; what is in flight counts for the new controller.
-   *
-   * @example
-   * const conn = await dialAddr("localhost:4433", { ca, ALPNProtocols: ["echo"] });
-   * conn.setCongestionControl("newreno");
-   *
-   * @throws {InvalidOptionError} for a name that there is not
-   */
-  setCongestionControl(controller: CongestionControllerName | CongestionControllerFactory): void {
-    this.#core.setCongestionControl(requireController("controller", controller), monotonicNow());
-    this.#owner.flushSoon();
-  }
-
-  /**
-   * Changes the keys of 1-RTT packets (rfc9001#6), as happens by itself after 100 packets and then every 100,000:
-   * `stats().keyUpdates` counts those that are complete.
-   * @returns false where it is too soon: before the handshake is confirmed, and until three PTO after the last update.
-   *
-   * @example
-   * const conn = await dialAddr("localhost:4433", { ca, ALPNProtocols: ["echo"] });
-   * conn.updateKeys();
-   */
-  updateKeys(): boolean {
-    const updated = this.#core.updateKeys();
-    this.#owner.flushSoon();
-    return updated;
-  }
-
   /** What was negotiated. */
   connectionState(): ConnectionState {
     return stateOf(this.#core, this.#authorization, this.#owner.describeSocket());
@@ -410,21 +347,6 @@ export class Connection implements AsyncDisposable {
       throw new InvalidOptionError("data", "a Uint8Array of at most 4,096 bytes");
     }
     this.#sessions?.setData(data);
-  }
-
-  /** Keying material bound to this connection, rfc8446#7.5. */
-  exportKeyingMaterial(length: number, label: string, context: Uint8Array = new Uint8Array(0)): Uint8Array {
-    return this.#core.handshake.tls.exportKeyingMaterial(label, context, length);
-  }
-
-  /** Whether a tracer listens: ask before an event is made for `trace`. */
-  get traced(): boolean {
-    return this.#core.tracer !== null;
-  }
-
-  /** Puts an event of the application's protocol into the trace, as qlog has it: `trace("http3:frame_parsed", {…})`. */
-  trace(event: string, data: object): void {
-    this.#core.tracer?.record({ name: "application_event", time: monotonicNow(), event, data });
   }
 
   /**
@@ -452,16 +374,6 @@ export class Connection implements AsyncDisposable {
     return this.#paths.list();
   }
 
-  /** The connection IDs in use on both sides, and how many of the peer's are left. */
-  connectionIds(): ConnectionIds {
-    return connectionIdsOf(this.#core);
-  }
-
-  /** Counters and estimates. */
-  stats(): ConnectionStatistics {
-    return this.#core.statistics();
-  }
-
   /** @internal */
   handle(event: ConnectionEvent): void {
     switch (event.type) {
@@ -479,12 +391,12 @@ export class Connection implements AsyncDisposable {
         break;
       }
       case "streams_available":
-        for (const wake of (event.bidi ? this.#bidiOpeners : this.#uniOpeners) ?? []) wake();
+        this.#openers?.grant(event.bidi);
         break;
       case "handshake_complete":
         this.#resolveHandshake();
-        // Who wanted a stream when 0-RTT had been refused gets one now.
-        this.#wakeOpeners();
+        this.#openers?.grant(true);
+        this.#openers?.grant(false);
         break;
       case "early_data_rejected":
         this.#onEarlyDataRejected(event.streams);
@@ -524,7 +436,17 @@ export class Connection implements AsyncDisposable {
       case "handshake_confirmed":
         this.#paths.onConfirmed();
         break;
+      case "blocked":
+        this.#onBlocked(event.by, event.stream);
+        break;
     }
+  }
+
+  #onBlocked(by: BlockedBy, stream: CoreStream | null): void {
+    this.onBlocked?.({ by, streamId: stream?.id ?? null });
+    // The other limits hold back whatever waits.
+    for (const each of stream === null ? this.#core.streams.values() : [stream])
+      sidesOf(each)?.sending?.blocked(by);
   }
 
   /** rfc9001#4.6.2 the client MUST reset the state of all streams, including application state bound to those streams. */
@@ -532,16 +454,12 @@ export class Connection implements AsyncDisposable {
     this.#rejected = new Error0RTTRejected();
     const before = this.#streamOwner;
     before.failure = this.#rejected;
-    this.#streamOwner = new ConnectionStreams(this.#owner);
+    this.#streamOwner = new ConnectionStreams(this.#owner, this.#core);
     wakeStreams(streams);
     wakeAll(before.starved);
     this.#incoming.fail(this.#rejected);
     this.#incomingUni.fail(this.#rejected);
-    this.#wakeOpeners();
-  }
-
-  #wakeOpeners(): void {
-    for (const wake of [...(this.#bidiOpeners ?? []), ...(this.#uniOpeners ?? [])]) wake();
+    this.#openers?.fail(this.#rejected);
   }
 
   /** The user's asynchronous hooks. Their failure is an answer, never an unhandled rejection. */
@@ -566,7 +484,7 @@ export class Connection implements AsyncDisposable {
     this.#rejectHandshake(error);
     this.#incoming.end(error);
     this.#incomingUni.end(error);
-    this.#wakeOpeners();
+    this.#openers?.fail(error);
     wakeStreams(this.#core.streams.values());
     this.datagramQueue.end(error);
     this.#paths.end();

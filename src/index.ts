@@ -10,6 +10,7 @@ export { dialAddr, dialAddrEarly, listenAddr, listenAddrEarly } from "./addr.ts"
 export type { ClientHello, ClientHelloAnswer, ClientHelloOptions } from "./client-hello.ts";
 export type { Config } from "./config.ts";
 export { Connection } from "./connection.ts";
+export type { BlockedEvent } from "./connection-controls.ts";
 export { Error0RTTRejected, memoryReplayFilter, type ReplayFilter } from "./early-data.ts";
 export {
   type DatagramOptions,
@@ -44,6 +45,7 @@ export { refuse, type Refusal } from "./refuse.ts";
 export { ReceiveStream, StreamLockedError } from "./receive-stream.ts";
 export { type Lookup, ResolveError, type Target } from "./resolve.ts";
 export { type SendQueueInfo, SendStream, StreamClosedError, type StreamPriority } from "./send-stream.ts";
+export type { ConnectionSendQueue } from "./send-queue.ts";
 export { selfSigned, type SelfSigned, type SelfSignedOptions } from "./self-signed.ts";
 export { memorySessionCache, type Psk, type SessionCache, type SessionOptions } from "./sessions.ts";
 export { memoryTokenStore, type TokenStore } from "./token-store.ts";
@@ -99,6 +101,7 @@ export {
   type SendSnapshots,
 } from "../internal/congestion/delivery-rate.ts";
 export type { CongestionControllerName } from "../internal/congestion/controllers.ts";
+export type { BlockedBy } from "../internal/stream/send.ts";
 export { type Address, makeAddress } from "../internal/protocol/address.ts";
 export { RxBatch, TxBatch } from "../internal/protocol/batch.ts";
 export type { PacketConn, PacketSink, SocketDescription } from "../internal/udp/packet-conn.ts";

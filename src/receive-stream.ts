@@ -24,6 +24,8 @@ export interface StreamOwner {
   starved: Set<{ wake(): void }> | null;
   /** The core has something to send. */
   flush(): void;
+  /** Somebody wants to hear when data has to wait. */
+  watchBlocked(): void;
 }
 
 /** Numbers or bigints are taken wherever an application error code goes in, rfc9000#20.2. */
@@ -67,6 +69,7 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
   readonly #waiter: Waiter;
   #consumer: string | null = null;
   #cancelled: StreamError | null = null;
+  #onFinalSize: ((bytes: number) => void) | null = null;
 
   /** @internal */
   constructor({ id, early }: { id: number; early: boolean }, half: RecvHalf, owner: StreamOwner) {
@@ -92,8 +95,41 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
     return this.#half.available;
   }
 
+  /** Whether a read would not wait: there is data, or the end, or an error to hear of. */
+  get isReadable(): boolean {
+    const { available, finished, resetCode } = this.#half;
+    const over = this.#cancelled !== null || this.#owner.failure !== null;
+    return available > 0 || finished || resetCode !== null || over;
+  }
+
+  /** Bytes of the whole stream, read or not (rfc9000#4.5): known since the peer ended or reset it, null before. */
+  get finalSize(): number | null {
+    const { finalSize } = this.#half;
+    return finalSize === Infinity ? null : finalSize;
+  }
+
+  /** Called once when the final size becomes known, which may be long before it is all here; at once where it is. */
+  get onFinalSize(): ((bytes: number) => void) | null {
+    return this.#onFinalSize;
+  }
+
+  set onFinalSize(listener: ((bytes: number) => void) | null) {
+    this.#onFinalSize = listener;
+    this.#half.tellFinalSize = listener !== null;
+    this.#tellFinalSize();
+  }
+
+  #tellFinalSize(): void {
+    const { finalSize } = this;
+    const listener = this.#onFinalSize;
+    if (finalSize === null || listener === null) return;
+    this.#onFinalSize = null;
+    listener(finalSize);
+  }
+
   /** @internal The event pump: data, FIN, reset or the end of the connection. */
   wake(): void {
+    if (this.#onFinalSize !== null) this.#tellFinalSize();
     this.#waiter.wake();
   }
 
@@ -221,6 +257,11 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
   /** Unix ms, null for none. */
   get readDeadline(): number | null {
     return this.#waiter.deadline;
+  }
+
+  /** Ms until then, 0 where it has passed; null for none. */
+  get readTimeLeft(): number | null {
+    return this.#waiter.timeLeft;
   }
 
   /** Chunks until the end; leaving the loop early cancels reading with code 0. */

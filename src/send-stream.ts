@@ -3,7 +3,7 @@
 import { Writable } from "node:stream";
 import { WritableStream } from "node:stream/web";
 import { InvalidOptionError, QuicError, StreamError } from "../internal/protocol/errors.ts";
-import type { SendHalf } from "../internal/stream/send.ts";
+import type { BlockedBy, SendHalf } from "../internal/stream/send.ts";
 import { atDeadline, errorCode, StreamLockedError, type StreamOwner } from "./receive-stream.ts";
 import { type DeadlineOptions, Waiter, type WaitOptions } from "./waiter.ts";
 
@@ -35,7 +35,7 @@ export interface SendQueueInfo {
    * What holds those back: the peer's limit for the stream or for the connection (rfc9000#4.1: it does not read), or congestion
    * control. null where nothing waits.
    */
-  readonly blockedBy: "stream" | "connection" | "congestion" | null;
+  readonly blockedBy: BlockedBy | null;
 }
 
 /** The sending half of a stream, and all of a unidirectional stream that we opened. */
@@ -52,6 +52,7 @@ export class SendStream implements AsyncDisposable {
   #writing = false;
   #cancelled: StreamError | null = null;
   #context: AbortController | null = null;
+  #onBlocked: ((by: BlockedBy) => void) | null = null;
 
   /** @internal */
   constructor(id: number, half: SendHalf, owner: StreamOwner) {
@@ -93,6 +94,29 @@ export class SendStream implements AsyncDisposable {
     return this.#half.bufferedBytes;
   }
 
+  /**
+   * Called when what was written has to wait: the peer's limit for the stream or the connection is reached (once for each
+   * limit), or the congestion window is full (each time it fills up).
+   *
+   * @example
+   * const conn = await dialAddr("localhost:4433", { ca, ALPNProtocols: ["echo"] });
+   * const stream = await conn.openStream();
+   * stream.sending.onBlocked = (by) => console.log(`waits for the ${by}`);
+   */
+  get onBlocked(): ((by: BlockedBy) => void) | null {
+    return this.#onBlocked;
+  }
+
+  set onBlocked(listener: ((by: BlockedBy) => void) | null) {
+    this.#onBlocked = listener;
+    if (listener !== null) this.#owner.watchBlocked();
+  }
+
+  /** @internal */
+  blocked(by: BlockedBy): void {
+    if (this.#onBlocked !== null && this.#half.unsentBytes > 0) this.#onBlocked(by);
+  }
+
   /** @internal */
   wake(): void {
     if (this.#context !== null) this.#settleContext();
@@ -116,6 +140,28 @@ export class SendStream implements AsyncDisposable {
     }
   }
 
+  /**
+   * As `write`, but never more than `limit` bytes of the stream wait to be sent or acknowledged (default of `write`: what
+   * the send buffer holds): what is written last is no older than these when it leaves. For live data, which is dropped or made
+   * smaller where it would have to wait.
+   * @param limit bytes, at least 1
+   * @throws {InvalidOptionError}, and as `write`.
+   *
+   * @example
+   * const conn = await dialAddr("localhost:4433", { ca, ALPNProtocols: ["echo"] });
+   * const stream = await conn.openStream();
+   * await stream.writeWithLimit(new Uint8Array(100_000), 16_384);
+   */
+  async writeWithLimit(data: Uint8Array, limit: number, options?: WaitOptions): Promise<number> {
+    if (!(limit >= 1)) throw new InvalidOptionError("limit", `bytes from 1 on, not ${String(limit)}`);
+    const release = this.#lock("writeWithLimit");
+    try {
+      return await this.#writeAll(data, false, options?.signal, limit);
+    } finally {
+      release();
+    }
+  }
+
   /** As `write`, but keeps the bytes instead of copying them: do not touch `data` until `drained()`. */
   async writeOwned(data: Uint8Array, options?: WaitOptions): Promise<number> {
     const release = this.#lock("writeOwned");
@@ -126,7 +172,7 @@ export class SendStream implements AsyncDisposable {
     }
   }
 
-  async #writeAll(data: Uint8Array, owned: boolean, signal?: AbortSignal): Promise<number> {
+  async #writeAll(data: Uint8Array, owned: boolean, signal?: AbortSignal, limit = Infinity): Promise<number> {
     if (this.#closed) this.#throwIfOver();
     let written = 0;
     this.#writing = true;
@@ -136,13 +182,16 @@ export class SendStream implements AsyncDisposable {
         signal?.throwIfAborted();
         const over = this.#over();
         if (over !== null) throw over;
-        if (written < data.length) {
-          const rest = written === 0 ? data : data.subarray(written);
+        const room = limit - this.#half.bufferedBytes;
+        if (written < data.length && room > 0) {
+          const end = Math.min(data.length, written + room);
+          const rest = written === 0 && end === data.length ? data : data.subarray(written, end);
           const n = this.#half.write(rest, owned);
           if (n > 0) this.#owner.flush();
           written += n;
         }
         if (written === data.length) return written;
+        if (limit < Infinity) this.#half.wakeBelow = Math.max(1, Math.ceil(limit / 2));
         // Other streams hold all the room there is: no acknowledgement of this one will tell when that changes.
         if (this.#half.bufferedBytes === 0) (this.#owner.starved ??= new Set()).add(this);
         await this.#waiter.wait(signal);
@@ -274,6 +323,11 @@ export class SendStream implements AsyncDisposable {
   /** Unix ms, null for none. */
   get writeDeadline(): number | null {
     return this.#waiter.deadline;
+  }
+
+  /** Ms until then, 0 where it has passed; null for none. */
+  get writeTimeLeft(): number | null {
+    return this.#waiter.timeLeft;
   }
 
   /** Aborted when this side ends: closed, cancelled, stopped by the peer, or with the connection. Made when asked for. */

@@ -3,7 +3,7 @@
 import { Duplex } from "node:stream";
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import type { ReceiveStream } from "./receive-stream.ts";
-import type { SendStream, StreamPriority } from "./send-stream.ts";
+import type { SendQueueInfo, SendStream, StreamPriority } from "./send-stream.ts";
 import type { DeadlineOptions, WaitOptions } from "./waiter.ts";
 
 /**
@@ -69,6 +69,41 @@ export class Stream implements AsyncIterable<Uint8Array>, AsyncDisposable {
   /** See SendStream.tryWrite. */
   tryWrite(data: Uint8Array): number {
     return this.sending.tryWrite(data);
+  }
+
+  /** See SendStream.writeWithLimit. */
+  writeWithLimit(data: Uint8Array, limit: number, options?: WaitOptions): Promise<number> {
+    return this.sending.writeWithLimit(data, limit, options);
+  }
+
+  /** See SendStream.capacity. */
+  get capacity(): number {
+    return this.sending.capacity;
+  }
+
+  /** See SendStream.isWritable. */
+  isWritable(bytes = 1): boolean {
+    return this.sending.isWritable(bytes);
+  }
+
+  /** See SendStream.sendQueue. */
+  sendQueue(): SendQueueInfo {
+    return this.sending.sendQueue();
+  }
+
+  /** See ReceiveStream.isReadable. */
+  get isReadable(): boolean {
+    return this.receiving.isReadable;
+  }
+
+  /** See ReceiveStream.available. */
+  get available(): number {
+    return this.receiving.available;
+  }
+
+  /** See ReceiveStream.finished. */
+  get finished(): boolean {
+    return this.receiving.finished;
   }
 
   /** See SendStream.drained. */

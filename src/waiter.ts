@@ -98,6 +98,11 @@ export class Waiter {
     return this.#deadline === Infinity ? null : this.#deadline;
   }
 
+  /** Ms until the deadline, 0 where it has passed, null for none. */
+  get timeLeft(): number | null {
+    return this.#deadline === Infinity ? null : Math.max(0, this.#deadline - Date.now());
+  }
+
   /**
    * Unix ms or a Date; Infinity or null for none. Applies to a call that already waits, too.
    * @param onExpired called then, whether anybody waits or not.

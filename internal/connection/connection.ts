@@ -50,7 +50,7 @@ import { Sender } from "./send.ts";
 import { SpecialPackets } from "./special-packets.ts";
 import { ConnectionStats, type StatisticsSnapshot, snapshot } from "./stats.ts";
 import { onTimers } from "./timeouts.ts";
-import { traceController, traceFailure, traceStart } from "./trace-start.ts";
+import { traceController, traceFailure, tracePath, traceStart } from "./trace-start.ts";
 import { TIMER_ACK, TIMER_CLOSE, TIMER_HANDSHAKE, TIMER_LOSS, TIMER_PATH, Timers } from "./timers.ts";
 import { VersionNegotiator } from "./versions.ts";
 
@@ -414,6 +414,11 @@ export class Connection implements Core, StreamHost, PathSetHost {
     this.events.push({ type: "streams_available", bidi });
   }
 
+  onBlocked(stream: Stream | null): void {
+    this.stats.blockCount++;
+    this.events.blocked(stream === null ? "connection" : "stream", stream);
+  }
+
   wantSend(): void {
     this.wake();
   }
@@ -441,7 +446,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
     path.spin.reset();
     if (path.mtu !== previous.mtu) this.onMtu(path.mtu);
     this.events.push({ type: "path_changed", remote: path.remote.key, path });
-    this.#tracePath(path, "active");
+    tracePath(this, path, "active");
   }
 
   pathValidated(path: Path, reset: boolean): void {
@@ -451,7 +456,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
       this.recovery.onNewPath(this.now);
       this.giveToken();
     }
-    this.#tracePath(path, "validated");
+    tracePath(this, path, "validated");
   }
 
   /**
@@ -464,7 +469,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
   }
 
   pathUsable(path: Path): void {
-    this.#tracePath(path, "validated");
+    tracePath(this, path, "validated");
     this.events.push({ type: "path_validated", path });
     this.migration.onUsable(path);
   }
@@ -475,7 +480,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
   }
 
   pathAbandoned(path: Path): void {
-    this.#tracePath(path, "abandoned");
+    tracePath(this, path, "abandoned");
     if (!path.held) return;
     this.events.push({ type: "path_failed", path });
     this.migration.onFailed(path);
@@ -489,16 +494,6 @@ export class Connection implements Core, StreamHost, PathSetHost {
 
   pathsChanged(): void {
     this.wake();
-  }
-
-  #tracePath(path: Path, state: "validated" | "abandoned" | "active"): void {
-    this.tracer?.record({
-      name: "path_updated",
-      time: this.now,
-      local: path.local?.key ?? null,
-      remote: path.remote.key,
-      state,
-    });
   }
 
   // For the endpoint

@@ -2,6 +2,7 @@
 
 import type { QuicError } from "../protocol/errors.ts";
 import type { Path } from "../path/path.ts";
+import type { BlockedBy } from "../stream/send.ts";
 import type { Stream } from "../stream/stream.ts";
 import type { ClientSession } from "../tls/session.ts";
 import type { PendingRequest } from "../tls/types.ts";
@@ -23,6 +24,8 @@ export type ConnectionEvent =
   | { readonly type: "stream_writable"; readonly stream: Stream }
   /** The peer raised its stream limit. */
   | { readonly type: "streams_available"; readonly bidi: boolean }
+  /** Written data has to wait, for the peer to raise a limit (`stream`: its own) or for room in the window. Where watched. */
+  | { readonly type: "blocked"; readonly by: BlockedBy; readonly stream: Stream | null }
   /** Datagrams wait for the application. Once until polled. */
   | { readonly type: "datagrams_readable" }
   /** The send queue, which was full, has room again. */
@@ -65,6 +68,16 @@ export class EventQueue {
   #uniAt = -1;
   #datagramsAt = -1;
   #closed = false;
+  #watchesBlocked = false;
+
+  /** From now on `blocked` events come. */
+  watchBlocked(): void {
+    this.#watchesBlocked = true;
+  }
+
+  blocked(by: BlockedBy, stream: Stream | null): void {
+    if (this.#watchesBlocked) this.push({ type: "blocked", by, stream });
+  }
 
   push(event: ConnectionEvent): void {
     // Frames that follow CONNECTION_CLOSE in its packet must not revive what its owner has forgotten.

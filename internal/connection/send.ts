@@ -20,17 +20,17 @@ import {
   type PacketType,
   type Space,
 } from "../protocol/constants.ts";
-import { NO_BYTES, smallBytes } from "../protocol/small-bytes.ts";
 import { MAX_DATAGRAMS_PER_TRANSMIT, MIN_DATAGRAM_SIZE, PACKETS_BEFORE_PING } from "../protocol/limits.ts";
 import { toHex } from "../protocol/bytes.ts";
 import { REC_ACK, REC_MTU_PROBE, REC_PING } from "../recovery/sent-packets.ts";
 import { describeFrames } from "../wire/frame-objects.ts";
 import { writeAck } from "../wire/frame-writers.ts";
-import { FIXED_BIT, patchLength, writeLongHeader, writeShortHeader } from "../wire/header.ts";
+import { patchLength, writeLongHeader, writeShortHeader } from "../wire/header.ts";
 import { encodePacketNumberLength } from "../wire/packet-number.ts";
 import type { Core } from "./core.ts";
 import type { HandshakeDriver } from "./handshake.ts";
 import type { Path } from "../path/path.ts";
+import { QuicBit } from "./quic-bit.ts";
 import { transmitClose } from "./send-close.ts";
 import { TIMER_PACING } from "./timers.ts";
 
@@ -73,19 +73,20 @@ export class Sender {
   #datagramId = 0;
   /** How datagrams of this call are marked. */
   #ecn = NOT_ECT;
+  /** The window was full when the last call ended. */
+  #congested = false;
   /** 1-RTT packets since the last ack-eliciting one. */
   #quiet = 0;
   /** Least size of the datagram being written. */
   #padTo = 0;
   /** Room in the window that a larger MTU probe waits for. */
   #reserved = 0;
-  /** Unpredictable bits for headers, and how many are left of them. */
-  #bits = NO_BYTES;
-  #bitsLeft = 0;
+  readonly #quicBit: QuicBit;
 
   constructor(core: Core, handshake: HandshakeDriver) {
     this.#core = core;
     this.#handshake = handshake;
+    this.#quicBit = new QuicBit(core);
   }
 
   /** The token for our Initials: from a Retry or, later, from NEW_TOKEN. rfc9000#8.1.2 */
@@ -163,8 +164,20 @@ export class Sender {
     if (entryLength > 0) tx.commit(entryLength, segment, path.remote, path.local, this.#ecn);
     core.protection.maskPending();
     // rfc9002#7.8 a sender that has nothing to send is limited by its application, not by the network.
-    if (!more) core.controller.setAppLimited(!core.streams.hasData && !core.datagrams.hasFrames);
+    if (!more) this.#onAllSent(path);
     return more;
+  }
+
+  #onAllSent(path: Path): void {
+    const core = this.#core;
+    const waiting = core.streams.hasData || core.datagrams.hasFrames;
+    core.controller.setAppLimited(!waiting);
+    const full = waiting && core.recovery.bytesInFlight + path.mtu > core.controller.cwnd;
+    if (full && !this.#congested) {
+      core.stats.blockCount++;
+      core.events.blocked("congestion", null);
+    }
+    this.#congested = full;
   }
 
   /**
@@ -418,7 +431,7 @@ export class Sender {
         number,
       );
     }
-    if (core.config.greaseQuicBit && core.handshakeComplete) this.#greaseQuicBit(buf, start);
+    if (core.config.greaseQuicBit && core.handshakeComplete) this.#quicBit.grease(buf, start);
     const payload = pnOffset + pnLength;
     const end = limit - TAG;
     if (payload + 4 > end) return false;
@@ -534,23 +547,6 @@ export class Sender {
       if (space === APPLICATION) this.#core.protection.onAckSent();
     }
     return after;
-  }
-
-  /**
-   * rfc9287#3.1 Endpoints that receive the grease_quic_bit transport parameter from a peer SHOULD set the QUIC Bit to an
-   * unpredictable value. An endpoint MUST NOT set the QUIC Bit to 0 without knowing whether the peer supports the
-   * extension: not before the handshake has authenticated the parameter.
-   */
-  #greaseQuicBit(buf: Uint8Array, start: number): void {
-    const core = this.#core;
-    if (core.peerParameters?.greaseQuicBit !== true) return;
-    if (this.#bitsLeft === 0) {
-      if (this.#bits === NO_BYTES) this.#bits = smallBytes(16);
-      core.config.random(this.#bits);
-      this.#bitsLeft = 8 * this.#bits.length;
-    }
-    const at = --this.#bitsLeft;
-    if ((this.#bits[at >> 3]! & (1 << (at & 7))) === 0) buf[start]! &= ~FIXED_BIT;
   }
 
   /** Patches the length, seals, and tells recovery. `end` is the end of the payload with padding. */

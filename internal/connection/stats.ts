@@ -16,6 +16,8 @@ export class ConnectionStats {
   duplicatePackets = 0;
   /** Times that the 1-RTT keys changed, by whose wish ever: rfc9001#6. */
   keyUpdates = 0;
+  /** Times that written data had to wait for the peer's limits or for the congestion window. */
+  blockCount = 0;
   /** Monotonic ms. */
   handshakeStart = 0;
   /** Ms from the first packet to the completed handshake, 0 until then. */
@@ -36,6 +38,8 @@ export interface StatisticsSnapshot {
   readonly duplicatePackets: number;
   /** Times that the 1-RTT keys changed, by whose wish ever: rfc9001#6. */
   readonly keyUpdates: number;
+  /** Times that written data had to wait for the peer's limits, or that the congestion window was full. */
+  readonly blockCount: number;
   readonly handshakeDuration: number;
   readonly smoothedRtt: number;
   readonly minRtt: number;
@@ -71,6 +75,7 @@ export function snapshot(
     packetsDropped: stats.packetsDropped,
     duplicatePackets: stats.duplicatePackets,
     keyUpdates: stats.keyUpdates,
+    blockCount: stats.blockCount,
     handshakeDuration: stats.handshakeDuration,
     smoothedRtt: rtt.smoothed,
     minRtt: rtt.min,

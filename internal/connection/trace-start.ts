@@ -1,5 +1,6 @@
-// What a trace says of a connection at its start.
+// What a trace says of a connection at its start, of its controller and its paths.
 
+import type { Path } from "../path/path.ts";
 import type { Tracer } from "../protocol/tracer.ts";
 import { INITIAL_RTT } from "../recovery/rtt.ts";
 import type { Core } from "./core.ts";
@@ -32,4 +33,14 @@ export function traceController(core: Core, tracer: Tracer): void {
     controller: core.controller.name,
   });
   tracer.record({ name: "congestion_state_updated", time: core.now, state: core.controller.state });
+}
+
+export function tracePath(core: Core, path: Path, state: "validated" | "abandoned" | "active"): void {
+  core.tracer?.record({
+    name: "path_updated",
+    time: core.now,
+    local: path.local?.key ?? null,
+    remote: path.remote.key,
+    state,
+  });
 }

@@ -45,6 +45,8 @@ export class RecvHalf {
   /** Control frames due, managed by the stream map. */
   windowUpdateDue = false;
   stopDue = false;
+  /** The reader wants to hear of the final size, even where data before it is missing. */
+  tellFinalSize = false;
 
   constructor(id: number, window: ReceiveWindow, host: RecvHost) {
     this.id = id;
@@ -130,7 +132,8 @@ export class RecvHalf {
       });
     }
     const { contiguous } = this.#data;
-    const news = contiguous > before || (fin && !hadFin && contiguous === this.#finalSize);
+    const ended = fin && !hadFin && (contiguous === this.#finalSize || this.tellFinalSize);
+    const news = contiguous > before || ended;
     // An end with nothing left to read ends the half at once: credit comes back without another read.
     if (fin) this.checkEnd();
     return news;

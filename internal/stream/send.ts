@@ -6,6 +6,9 @@ import { streamHeaderLength, writeStreamHeader } from "../wire/frame-writers.ts"
 import { RangeSet } from "./range-set.ts";
 import { SendBuffer } from "./send-buffer.ts";
 
+/** Whose limit makes data wait: this stream's or the connection's (rfc9000#4.1), or none of the peer's. */
+export type BlockedBy = "stream" | "connection" | "congestion";
+
 /** What a half asks of the streams it belongs to. */
 export interface SendHost {
   /** Something can be sent now. */
@@ -56,6 +59,8 @@ export class SendHalf {
   #dropped = false;
   /** A write found no room: tell when there is some. */
   wantsRoom = false;
+  /** Tell when fewer bytes than that are buffered; 0 for never. */
+  wakeBelow = 0;
   /** Control frames due, managed by the stream map. */
   resetDue = false;
   blockedDue = false;
@@ -98,8 +103,8 @@ export class SendHalf {
     return this.#dropped ? 0 : Math.max(0, this.#data.end - this.#next);
   }
 
-  /** Whose limit holds them back: this stream's or the connection's (rfc9000#4.1), or none of the peer's; null without any. */
-  get blockedBy(): "stream" | "connection" | "congestion" | null {
+  /** Whose limit holds them back, null where nothing waits. */
+  get blockedBy(): BlockedBy | null {
     if (this.unsentBytes === 0) return null;
     if (this.window.available <= 0) return "stream";
     return this.#host.connectionCredit <= 0 ? "connection" : "congestion";
@@ -332,6 +337,10 @@ export class SendHalf {
     }
     this.#checkDone();
     if (this.allAcked) return true;
+    if (this.#data.size < this.wakeBelow) {
+      this.wakeBelow = 0;
+      return true;
+    }
     if (!this.wantsRoom || this.capacity < SEND_BUFFER_PER_STREAM / 4) return false;
     this.wantsRoom = false;
     return true;

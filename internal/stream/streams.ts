@@ -55,6 +55,8 @@ export interface StreamHost {
   onStreamWritable(stream: Stream): void;
   /** The peer raised its limit on our streams. */
   onCredit(bidi: boolean): void;
+  /** Data has to wait for the peer to raise the limit of `stream`, or of the connection (null): rfc9000#4.1. */
+  onBlocked(stream: Stream | null): void;
   /** Something is to be sent. */
   wantSend(): void;
 }
@@ -355,7 +357,9 @@ export class StreamMap implements RecvHost, SendHost {
     } else if (half.isBlocked && half.window.blockedDue()) {
       half.blockedDue = true;
       const stream = this.#streams.get(half.id);
-      if (stream !== undefined) this.#control.queue(stream);
+      if (stream === undefined) return;
+      this.#control.queue(stream);
+      this.#host.onBlocked(stream);
     }
   }
 
@@ -498,7 +502,9 @@ export class StreamMap implements RecvHost, SendHost {
 
   /** The connection's limit stops us: tell the peer once. rfc9000#4.1 */
   #blocked(): void {
-    if (this.#sendWindow.blockedDue()) this.#control.dataBlocked();
+    if (!this.#sendWindow.blockedDue()) return;
+    this.#control.dataBlocked();
+    this.#host.onBlocked(null);
   }
 
   // Fate of what was sent

@@ -76,6 +76,7 @@ export class Side extends Recorder implements StreamHost {
   readonly readable = new Set<Stream>();
   readonly writable = new Set<Stream>();
   credit = 0;
+  blocked = 0;
   wants = 0;
 
   constructor(role: c.Role, limits: StreamLimits = LIMITS, peer: StreamLimits | null = limits) {
@@ -96,6 +97,9 @@ export class Side extends Recorder implements StreamHost {
   }
   onCredit(): void {
     this.credit++;
+  }
+  onBlocked(): void {
+    this.blocked++;
   }
   wantSend(): void {
     this.wants++;

@@ -16,6 +16,7 @@ test("rfc9000#13.3 lost data passes a stream whose loss was spurious and that wa
     onStreamReadable: () => {},
     onStreamWritable: () => {},
     onCredit: () => {},
+    onBlocked: () => {},
     wantSend: () => {},
   };
   const streams = new StreamMap(host, {
