@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import type { Result, Spec, Usage, Workload } from "./engine/spec.ts";
+import type { Kind, Result, Spec, Usage, Workload } from "./engine/spec.ts";
 import type { Peer } from "./peers/peer.ts";
 
 export interface Outcome {
@@ -10,8 +10,8 @@ export interface Outcome {
   /** CPU seconds of the server in the measured time, and its resident set at the end. */
   readonly serverCpu: number;
   readonly serverRss: number;
-  /** While connections were idle, where the workload has such a time. */
-  readonly idle: Usage | null;
+  /** While connections were idle, as often as the workload has such a time. */
+  readonly idle: readonly Usage[];
 }
 
 export interface Setting {
@@ -23,6 +23,8 @@ export interface Setting {
 
 /** No measurement takes longer: what does is stuck. */
 const TIMEOUT = 180_000;
+/** How often a workload waits to be looked at. */
+const RESTS: Partial<Record<Kind, number>> = { connections: 1, "http-idle": 2 };
 /** Connections come to rest for so long before memory is looked at. */
 const REST = 1500;
 
@@ -37,7 +39,7 @@ class Program {
   readonly #closed: Promise<void>;
 
   constructor(peer: Peer, spec: Spec) {
-    const { program, args, env } = peer.command(spec.role);
+    const { program, args, env } = peer.command(spec.role, spec.workload);
     this.#name = `${peer.name} (${spec.role}, ${spec.workload.kind})`;
     this.failed = new Promise((_, reject) => (this.#fail = reject));
     this.failed.catch(() => {});
@@ -122,11 +124,11 @@ export async function measure(peer: Peer, workload: Workload, setting: Setting):
     const ended = client.next<Result>("result");
     begun.catch(() => {});
     ended.catch(() => {});
-    let idle: Usage | null = null;
-    if (workload.kind === "connections") {
+    const idle: Usage[] = [];
+    for (let rests = RESTS[workload.kind] ?? 0; rests > 0; rests--) {
       await Promise.race([client.next<boolean>("opened"), server.failed]);
       await new Promise((resolve) => setTimeout(resolve, REST));
-      idle = await server.usage("gc");
+      idle.push(await server.usage("gc"));
       client.line("go");
     }
     await Promise.race([begun, server.failed]);

@@ -10,6 +10,7 @@ import { readRows, type Stamped, stamper, writeResults } from "./results.ts";
 import type { Scenario } from "./scenario.ts";
 import { connections } from "./scenarios/connections.ts";
 import { floor } from "./scenarios/floor.ts";
+import { overHttp } from "./scenarios/http.ts";
 import { inMemory } from "./scenarios/in-memory.ts";
 import { againstPeers } from "./scenarios/peers.ts";
 import { tracing } from "./scenarios/tracing.ts";
@@ -19,6 +20,7 @@ const SCENARIOS: readonly Scenario[] = [
   transfer,
   portable,
   ...againstPeers,
+  ...overHttp,
   connections,
   floor,
   inMemory,

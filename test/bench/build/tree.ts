@@ -14,7 +14,7 @@ const HERE = import.meta.dirname;
 const ROOT = join(HERE, "..", "..", "..");
 /** Where everything goes that is installed or built for benchmarks. */
 export const CACHE = process.env["QUIC_TS_BENCH_CACHE"] ?? join(HERE, "..", ".cache");
-const FOLDERS = ["internal", "src", "qlog", join("test", "bench")];
+const FOLDERS = ["internal", "src", "http3", "qlog", join("test", "bench")];
 
 const OPTIONS: ts.CompilerOptions = {
   target: ts.ScriptTarget.ES2022,

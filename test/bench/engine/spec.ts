@@ -3,7 +3,7 @@
 //
 // A program gets one argument, a Spec as JSON. It prints lines of JSON:
 //   server   {"listening": port}; {"usage": Usage} for each line on its stdin (a line "gc" collects garbage before)
-//   client   {"opened": true} where a workload waits for a line on stdin; {"begin": true} when it is warm and
+//   client   {"opened": true} as often as a workload waits for a line on stdin; {"begin": true} when it is warm and
 //            measuring begins; {"result": Result} at the end
 // and ends when its stdin does.
 //
@@ -36,7 +36,13 @@ export type Kind =
   | "messages"
   | "handshakes"
   | "datagrams"
-  | "connections";
+  | "connections"
+  | HttpKind;
+
+/** Over HTTP: see http.ts. */
+export type HttpKind = "http-requests" | "http-download" | "http-upload" | "http-idle";
+
+export const isHttp = (kind: Kind): kind is HttpKind => kind.startsWith("http-");
 
 /** One flat object: Go reads it too. */
 export interface Workload {
@@ -55,6 +61,8 @@ export interface Workload {
   /** Connections held open, and bursts per second over all of them. */
   readonly connections: number;
   readonly rate: number;
+  /** Fields of a request over HTTP. */
+  readonly fields: number;
 }
 
 /** Packets of a burst in the workload "connections". */

@@ -4,17 +4,20 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { compiled } from "../build/tree.ts";
 import { plainTree } from "../child.ts";
-import type { Workload } from "../engine/spec.ts";
+import { isHttp, type Workload } from "../engine/spec.ts";
 import { Connection } from "../../../src/index.ts";
 import { buildGo, installPackage, packageFolder, run } from "./install.ts";
 import type { Command, Peer } from "./peer.ts";
 
 const HERE = import.meta.dirname;
 const NO_RESUMPTION = "no session can be resumed with it here";
+const NO_HTTP = "its QUIC alone is measured";
 const NO_CONNECTIONS = "the workload of many connections is ours alone";
 
 /** A program of the engine's, compiled with our tree. */
-const program = (name: string): string => compiled(plainTree(), join(HERE, name, "main.ts"));
+const program = (name: string, file = "main.ts"): string => compiled(plainTree(), join(HERE, name, file));
+const programFor = (name: string, { kind }: Workload): string =>
+  program(name, isHttp(kind) ? "http.ts" : "main.ts");
 
 /** Environment variables that change what ours uses. */
 const SETTINGS = [
@@ -24,6 +27,7 @@ const SETTINGS = [
   "QUIC_TS_GRO",
   "QUIC_TS_FFI",
   "QUIC_TS_BENCH_NULL",
+  "QUIC_TS_BENCH_HTTP",
 ];
 
 /** Ours, by default or in another mode: environment variables for each process. */
@@ -59,11 +63,17 @@ export class Ours implements Peer {
     return kind === "datagrams" && !("sendDatagram" in Connection.prototype) ? "no datagrams yet" : null;
   }
 
-  command(role: "client" | "server"): Command {
-    const flags = role === "server" ? ["--expose-gc"] : [];
-    return { program: process.execPath, args: [...flags, program("ours")], env: this.#env };
+  command(role: "client" | "server", workload: Workload): Command {
+    return {
+      program: process.execPath,
+      args: [...flags(role), programFor("ours", workload)],
+      env: this.#env,
+    };
   }
 }
+
+/** A server is asked how much memory it has in use. */
+const flags = (role: "client" | "server"): string[] => (role === "server" ? ["--expose-gc"] : []);
 
 class QuicGo implements Peer {
   readonly name = "quic-go";
@@ -73,7 +83,12 @@ class QuicGo implements Peer {
   #toolchain = "";
 
   async prepare(): Promise<string | null> {
-    const { binary, reason } = await buildGo(this.name, this.#folder, ["go.mod", "go.sum", "main.go"]);
+    const { binary, reason } = await buildGo(this.name, this.#folder, [
+      "go.mod",
+      "go.sum",
+      "http.go",
+      "main.go",
+    ]);
     this.#binary = binary;
     this.#toolchain = (await run("go", ["env", "GOVERSION"], this.#folder)).output.trim();
     return reason;
@@ -110,6 +125,7 @@ class Deno implements Peer {
 
   lacks({ kind, resumed }: Workload): string | null {
     if (resumed) return NO_RESUMPTION;
+    if (isHttp(kind)) return NO_HTTP;
     return kind === "connections" ? NO_CONNECTIONS : null;
   }
 
@@ -142,6 +158,7 @@ class Currentspace implements Peer {
 
   lacks({ kind, resumed }: Workload): string | null {
     if (resumed) return NO_RESUMPTION;
+    if (isHttp(kind)) return NO_HTTP;
     return kind === "connections" ? NO_CONNECTIONS : null;
   }
 
@@ -167,8 +184,8 @@ class Http2 implements Peer {
     return kind === "connections" ? NO_CONNECTIONS : null;
   }
 
-  command(): Command {
-    return { program: process.execPath, args: [program("http2")] };
+  command(role: "client" | "server", workload: Workload): Command {
+    return { program: process.execPath, args: [...flags(role), programFor("http2", workload)] };
   }
 }
 

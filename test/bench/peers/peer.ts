@@ -17,7 +17,7 @@ export interface Peer {
   version(): string;
   /** Why a workload is not for this peer, or null. */
   lacks(workload: Workload): string | null;
-  command(role: "client" | "server"): Command;
+  command(role: "client" | "server", workload: Workload): Command;
   /** Path of what was installed: goes into the Spec. */
   readonly module?: string;
   /** What is not as in the others, by nature or because it cannot be chosen. */

@@ -23,7 +23,7 @@ function perPacket({ client, serverCpu }: Outcome): number {
 }
 
 /** Bytes in use: V8's heap, and what malloc handed out (with ArrayBuffers), or ArrayBuffers where malloc does not say. */
-function inUse({ memory }: Usage): number {
+export function inUse({ memory }: Usage): number {
   return memory!.heap + (memory!.malloc ?? memory!.external);
 }
 
@@ -55,7 +55,7 @@ async function run(context: Context): Promise<Row[]> {
         costs.get(n)!.push(perPacket(outcome));
         const reached = outcome.client.operations / outcome.client.seconds;
         slowest = Math.min(slowest, reached);
-        memory.set(n, inUse(outcome.idle!));
+        memory.set(n, inUse(outcome.idle[0]!));
         context.log(`connections ${i + 1}/${runs}: ${n}: ${costs.get(n)!.at(-1)!.toFixed(2)} µs/packet`);
       }
       idle.push((memory.get(many)! - memory.get(some)!) / (many - some) / 1000);

@@ -5,7 +5,8 @@ import type { Kind, Workload } from "../engine/spec.ts";
 import { measure, type Outcome } from "../measure.ts";
 import { Ours, peer as peerOf, PEER_NAMES } from "../peers/index.ts";
 import type { Peer } from "../peers/peer.ts";
-import { type CpuPerGB, type Row, row, type Rss } from "../rows.ts";
+import { type Better, type CpuPerGB, type Row, row, type Rss } from "../rows.ts";
+import { figure } from "../report.ts";
 import { assertExpected, type Context, type Scenario } from "../scenario.ts";
 import { median } from "../statistics.ts";
 
@@ -21,19 +22,22 @@ export const NO_WORK: Omit<Workload, "kind"> = {
   resumed: false,
   connections: 0,
   rate: 0,
+  fields: 0,
 };
 
-interface Plan {
+export interface Plan {
   readonly name: string;
   readonly also?: readonly string[];
   readonly about: string;
   readonly unit: string;
+  /** Default "larger". */
+  readonly better?: Better;
   readonly workload: Partial<Workload> & { readonly kind: Kind };
   readonly figure: (outcome: Outcome) => number;
 }
 
-const bulk = ({ client }: Outcome): number => client.bytes / 1e6 / client.seconds;
-const rate = ({ client }: Outcome): number => client.operations / client.seconds;
+export const bulk = ({ client }: Outcome): number => client.bytes / 1e6 / client.seconds;
+export const rate = ({ client }: Outcome): number => client.operations / client.seconds;
 
 const PLANS: readonly Plan[] = [
   {
@@ -117,6 +121,8 @@ const PLANS: readonly Plan[] = [
   },
 ];
 
+const isRate = ({ unit }: Plan): boolean => unit.endsWith("/s") && unit !== "MB/s";
+
 /** Per GB where bytes are what is measured. */
 function costs({ unit }: Plan, outcomes: readonly Outcome[]): CpuPerGB | null {
   if (unit !== "MB/s") return null;
@@ -193,7 +199,7 @@ async function run(plan: Plan, context: Context): Promise<Row[]> {
             throw new Error("the session was not resumed");
           }
           outcomes.push(outcome);
-          context.log(`${plan.name} ${i + 1}/${runs}: ${each.name} ${plan.figure(outcome).toFixed(0)}`);
+          context.log(`${plan.name} ${i + 1}/${runs}: ${each.name} ${figure(plan.figure(outcome))}`);
         } catch (error) {
           if (each === ours) throw error;
           outcomes.push(null);
@@ -222,11 +228,11 @@ function alone(plan: Plan, own: readonly Outcome[], ours: Peer): Row {
   return row({
     scenario: plan.name,
     unit: plan.unit,
-    better: "larger",
+    better: plan.better ?? "larger",
     ours: own.map(plan.figure),
     cpuPerGB: { ours: cost, theirs: null },
     rss: { ours: memory(own), theirs: null },
-    notes: [...uses("ours", own[0]!), ...ours.notes, ...(cost === null ? [perOperation("ours", own)] : [])],
+    notes: [...uses("ours", own[0]!), ...ours.notes, ...(isRate(plan) ? [perOperation("ours", own)] : [])],
   });
 }
 
@@ -247,7 +253,7 @@ function compare(
     scenario: plan.name,
     peer: peer.name,
     unit: plan.unit,
-    better: "larger",
+    better: plan.better ?? "larger",
     ours: own.map(plan.figure),
     theirs: theirs.map(plan.figure),
     cpuPerGB: cost,
@@ -259,14 +265,18 @@ function compare(
       ...uses(peer.name, theirs[0]!),
       ...peer.notes,
       ...(failed > 0 ? [`${peer.name} failed in ${failed} of ${outcomes.length} runs`] : []),
-      ...(cost.ours === null ? [perOperation("ours", own), perOperation(peer.name, theirs)] : []),
+      ...(isRate(plan) ? [perOperation("ours", own), perOperation(peer.name, theirs)] : []),
     ],
   });
 }
 
-export const againstPeers: readonly Scenario[] = PLANS.map((plan) => ({
-  name: plan.name,
-  ...(plan.also === undefined ? {} : { also: plan.also }),
-  about: plan.about,
-  run: (context) => run(plan, context),
-}));
+/** A scenario for each plan. */
+export const scenariosOf = (plans: readonly Plan[]): Scenario[] =>
+  plans.map((plan) => ({
+    name: plan.name,
+    ...(plan.also === undefined ? {} : { also: plan.also }),
+    about: plan.about,
+    run: (context) => run(plan, context),
+  }));
+
+export const againstPeers: readonly Scenario[] = scenariosOf(PLANS);

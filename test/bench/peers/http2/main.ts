@@ -8,11 +8,7 @@ import type { Adapter, BenchConnection } from "../../engine/adapter.ts";
 import { main } from "../../engine/main.ts";
 import { MAX_STREAMS } from "../../engine/spec.ts";
 import { duplexStream } from "../node-stream.ts";
-
-const TLS = { minVersion: "TLSv1.3", ciphers: "TLS_AES_128_GCM_SHA256", ecdhCurve: "X25519" } as const;
-// The windows QUIC implementations grow to: http2's defaults of 64 KiB would be another comparison.
-const WINDOW = 6 * 1024 * 1024;
-const CONNECTION_WINDOW = 15 * 1024 * 1024;
+import { CONNECTION_WINDOW, TLS, WINDOW } from "./settings.ts";
 
 function connectionOf(session: ClientHttp2Session): BenchConnection {
   return {

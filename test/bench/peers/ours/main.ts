@@ -1,23 +1,11 @@
-// Our side of the benchmarks. QUIC_TS_BENCH_NULL=1 takes all encryption of packets away (the handshake stays): for
-// seeing what it costs, in tests alone.
+// Our side of the benchmarks.
 
-import { FfiProvider, defaultProvider } from "../../../../internal/crypto/ffi.ts";
-import { NodeProvider } from "../../../../internal/crypto/node.ts";
-import { type Config, type Connection, type Stream, Transport } from "../../../../src/index.ts";
 import { readFileSync } from "node:fs";
+import { type Config, type Connection, type Stream, Transport } from "../../../../src/index.ts";
 import type { Adapter, BenchConnection, BenchStream } from "../../engine/adapter.ts";
 import { main } from "../../engine/main.ts";
-import { ALPN, MAX_STREAMS, type Spec } from "../../engine/spec.ts";
-import { nullProvider } from "../../memory/null-provider.ts";
-
-const NULL = process.env["QUIC_TS_BENCH_NULL"] === "1";
-if (NULL) {
-  const none = nullProvider();
-  for (const { prototype } of [NodeProvider, FfiProvider]) {
-    prototype.packetAead = none.packetAead.bind(none);
-    prototype.headerProtector = none.headerProtector.bind(none);
-  }
-}
+import { MAX_STREAMS, type Spec } from "../../engine/spec.ts";
+import { infoOf, NOTHING_KEPT, TLS } from "./settings.ts";
 
 /** What the API gets once it has datagrams; until then the scenario is skipped. */
 type Datagrams = {
@@ -51,10 +39,7 @@ function connectionOf(connection: Connection): BenchConnection {
   const { sendDatagram } = connection as Datagrams;
   return {
     openStream: async () => streamOf(await connection.openStream()),
-    info() {
-      const { cipher, group, didResume, socket } = connection.connectionState();
-      return { cipher, group, didResume, crypto: NULL ? "null" : defaultProvider().name, ...socket };
-    },
+    info: () => infoOf(connection),
     close: () => connection.closeWithError(0, ""),
     ...(sendDatagram === undefined
       ? {}
@@ -76,9 +61,6 @@ async function accept(connection: Connection, onStream: (stream: BenchStream, st
   for await (const stream of connection.incomingStreams()) onStream(streamOf(stream), state);
 }
 type State = { datagrams: number };
-
-const TLS = { ALPNProtocols: [ALPN], groups: ["x25519"], ciphers: ["aes-128-gcm"] } as const;
-const NOTHING_KEPT = { sessionCache: null } as const;
 
 const adapter: Adapter = {
   async listen(spec, { onStream }) {

@@ -36,6 +36,8 @@ type workload struct {
 	Seconds     float64
 	Warmup      float64
 	Resumed     bool
+	Connections int
+	Fields      int
 }
 
 type spec struct {
@@ -79,7 +81,13 @@ func rss() int64 {
 }
 
 func config(s spec) *quic.Config {
+	idle := time.Duration(0) // The default.
+	if s.Workload.Kind == "http-idle" {
+		// Thousands of connections wait for their turn.
+		idle = time.Hour
+	}
 	return &quic.Config{
+		MaxIdleTimeout:          idle,
 		InitialPacketSize:       uint16(s.Datagram),
 		DisablePathMTUDiscovery: true,
 		MaxIncomingStreams:      maxStreams,
@@ -108,9 +116,15 @@ func transport() *quic.Transport {
 func main() {
 	var s spec
 	check(json.Unmarshal([]byte(os.Args[1]), &s))
-	if s.Role == "server" {
+	http := strings.HasPrefix(s.Workload.Kind, "http-")
+	switch {
+	case s.Role == "server" && http:
+		runHTTPServer(s)
+	case s.Role == "server":
 		runServer(s)
-	} else {
+	case http:
+		runHTTPClient(s)
+	default:
 		runClient(s)
 	}
 }
@@ -125,7 +139,6 @@ func runServer(s spec) {
 	t := transport()
 	listener, err := t.Listen(conf, config(s))
 	check(err)
-	say(object{"listening": t.Conn.LocalAddr().(*net.UDPAddr).Port})
 	go func() {
 		for {
 			conn, err := listener.Accept(context.Background())
@@ -133,10 +146,26 @@ func runServer(s spec) {
 			go accept(conn, s)
 		}
 	}()
-	lines := bufio.NewScanner(os.Stdin)
-	for lines.Scan() {
-		say(object{"usage": object{"cpu": cpu(), "rss": rss()}})
+	answer(t)
+}
+
+// Says that it listens, and answers lines on stdin until that ends.
+func answer(t *quic.Transport) {
+	say(object{"listening": t.Conn.LocalAddr().(*net.UDPAddr).Port})
+	for input.Scan() {
+		usage := object{"cpu": cpu(), "rss": rss()}
+		if input.Text() == "gc" {
+			usage["memory"] = memoryInUse()
+		}
+		say(object{"usage": usage})
 	}
+}
+
+var input = bufio.NewScanner(os.Stdin)
+
+// The next line on stdin.
+func line() {
+	input.Scan()
 }
 
 func accept(conn *quic.Conn, s spec) {
@@ -307,7 +336,7 @@ func upload(stream *quic.Stream, m *meter, bytes int64) {
 	stream.Close()
 }
 
-func download(stream *quic.Stream, m *meter, bytes int64) {
+func download(stream io.Reader, m *meter, bytes int64) {
 	buffer := make([]byte, chunk)
 	for got := int64(0); ; {
 		n, err := stream.Read(buffer)
@@ -323,7 +352,7 @@ func download(stream *quic.Stream, m *meter, bytes int64) {
 	}
 }
 
-func runClient(s spec) {
+func clientTLS(s spec) *tls.Config {
 	roots := x509.NewCertPool()
 	pem, err := os.ReadFile(s.Ca)
 	check(err)
@@ -331,10 +360,18 @@ func runClient(s spec) {
 	conf := tlsConfig()
 	conf.RootCAs = roots
 	conf.ServerName = "localhost"
+	return conf
+}
+
+func address(s spec) *net.UDPAddr {
+	return &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: s.Port}
+}
+
+func runClient(s spec) {
+	conf := clientTLS(s)
 	t := transport()
-	address := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: s.Port}
 	dial := func() *quic.Conn {
-		conn, err := t.Dial(context.Background(), address, conf, config(s))
+		conn, err := t.Dial(context.Background(), address(s), conf, config(s))
 		check(err)
 		return conn
 	}
