@@ -2,11 +2,19 @@
 
 import type { CongestionControllerFactory } from "../internal/congestion/controller.ts";
 import type { CongestionControllerName } from "../internal/congestion/controllers.ts";
+import { retireCid, watchCids } from "../internal/connection/cid-control.ts";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import { toHex } from "../internal/protocol/bytes.ts";
 import type { BlockedBy } from "../internal/stream/send.ts";
 import { requireController } from "./config.ts";
-import { type ConnectionIds, connectionIdsOf } from "./connection-ids.ts";
+import {
+  ConnectionIdError,
+  type ConnectionIds,
+  connectionIdsOf,
+  issueConnectionId,
+  type IssueOptions,
+  type RetiredConnectionId,
+} from "./connection-ids.ts";
 import type { ConnectionOwner, ConnectionStatistics } from "./connection-state.ts";
 import { monotonicNow } from "./driver.ts";
 import { type ConnectionSendQueue, sendQueueOf } from "./send-queue.ts";
@@ -28,6 +36,7 @@ export abstract class ConnectionControls {
   readonly core: CoreConnection;
   readonly #owner: ConnectionOwner;
   #onBlocked: ((event: BlockedEvent) => void) | null = null;
+  #onConnectionIdRetired: ((retired: RetiredConnectionId) => void) | null = null;
 
   /** @internal */
   constructor(core: CoreConnection, owner: ConnectionOwner) {
@@ -141,6 +150,43 @@ export abstract class ConnectionControls {
   /** The connection IDs in use on both sides, and how many of the peer's are left. */
   connectionIds(): ConnectionIds {
     return connectionIdsOf(this.core);
+  }
+
+  /**
+   * Gives the peer a connection ID of yours, under which packets of this connection can be told on their way, say (rfc9000#5.1.1).
+   * None may ever be given twice on a connection.
+   * @returns its sequence number
+   * @throws {ConnectionIdError} where that cannot be, or not now; {InvalidOptionError}
+   *
+   * @example
+   * const conn = await dialAddr("localhost:4433", { ca, ALPNProtocols: ["echo"] });
+   * const mine = crypto.getRandomValues(new Uint8Array(8));
+   * conn.issueConnectionId(mine, { retireIfNeeded: true });
+   */
+  issueConnectionId(connectionId: Uint8Array, options: IssueOptions = {}): number {
+    const sequence = issueConnectionId(this.core, connectionId, options);
+    this.#owner.flushSoon();
+    return sequence;
+  }
+
+  /**
+   * Gives a connection ID of the peer's back (rfc9000#5.1.2): the peer sends another. By default the one in use, where
+   * there is another to go on with.
+   * @throws {ConnectionIdError}
+   */
+  retireConnectionId(sequence: number = this.core.remoteCids.currentSequence): void {
+    if (!retireCid(this.core, sequence)) throw new ConnectionIdError("unretirable");
+    this.#owner.flushSoon();
+  }
+
+  /** Called when a connection ID of either side was retired. */
+  get onConnectionIdRetired(): ((retired: RetiredConnectionId) => void) | null {
+    return this.#onConnectionIdRetired;
+  }
+
+  set onConnectionIdRetired(listener: ((retired: RetiredConnectionId) => void) | null) {
+    this.#onConnectionIdRetired = listener;
+    if (listener !== null) watchCids(this.core);
   }
 
   /** Counters and estimates. */

@@ -436,6 +436,13 @@ export class Connection extends ConnectionControls implements AsyncDisposable {
       case "handshake_confirmed":
         this.#paths.onConfirmed();
         break;
+      case "cid_retired":
+        this.onConnectionIdRetired?.({
+          ours: event.ours,
+          connectionId: event.cid.slice(),
+          sequence: event.sequence,
+        });
+        break;
       case "blocked":
         this.#onBlocked(event.by, event.stream);
         break;

@@ -24,7 +24,14 @@ export {
 } from "./datagrams.ts";
 export type { ClientInfo, ConfigAnswer, IncomingOptions } from "./incoming.ts";
 export { MigrationError, Path, type PathEvent, type PathInfo, type PathStatistics } from "./path.ts";
-export type { ConnectionIds, ConnectionIdOptions } from "./connection-ids.ts";
+export {
+  ConnectionIdError,
+  type ConnectionIds,
+  type ConnectionIdOptions,
+  type InitialConnectionIds,
+  type IssueOptions,
+  type RetiredConnectionId,
+} from "./connection-ids.ts";
 export {
   type ConnectionIdGenerator,
   QuicLbDecoder,
@@ -58,13 +65,8 @@ export {
   type SniIdentity,
   type TlsOptions,
 } from "./tls-options.ts";
-export {
-  type DialOptions,
-  SocketError,
-  Transport,
-  TransportClosedError,
-  type TransportOptions,
-} from "./transport.ts";
+export { type DialOptions, Transport, type TransportOptions } from "./transport.ts";
+export { SocketError, TransportClosedError } from "./transport-errors.ts";
 export { QuicVersion } from "./versions.ts";
 export { DeadlineExceededError, type DeadlineOptions, type WaitOptions } from "./waiter.ts";
 export {

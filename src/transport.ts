@@ -20,7 +20,12 @@ import { openSocket, type UdpKind } from "../internal/udp/open.ts";
 import type { PacketConn } from "../internal/udp/packet-conn.ts";
 import { type Accepting, acceptor } from "./accepting.ts";
 import { type AdmissionOptions, resolveAdmission } from "./admission.ts";
-import { type ConnectionIdOptions, generatorOf } from "./connection-ids.ts";
+import {
+  type ConnectionIdOptions,
+  generatorOf,
+  type InitialConnectionIds,
+  initialConnectionIds,
+} from "./connection-ids.ts";
 import { type Config, onSocket, resolveConfig } from "./config.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionOwner } from "./connection-state.ts";
@@ -45,6 +50,7 @@ import {
 import { findSession, pskOf, SessionKeeper, sessionKey } from "./sessions.ts";
 import { ticketOptionsOf } from "./tickets.ts";
 import { TokenKeeper } from "./token-store.ts";
+import { SocketError, TransportClosedError } from "./transport-errors.ts";
 import type { WaitOptions } from "./waiter.ts";
 
 /** Options of a Transport. */
@@ -86,39 +92,8 @@ export interface TransportOptions extends AdmissionOptions, IncomingOptions, Con
   tracer?: TracerSource;
 }
 
-/** Rejects what is asked of a transport after `close`, or after its socket failed. */
-export class TransportClosedError extends QuicError {
-  constructor(cause?: unknown) {
-    super(
-      "ERR_QUIC_TRANSPORT_CLOSED",
-      cause === undefined
-        ? "The transport was closed; make another one."
-        : "The transport's socket failed; make another transport.",
-      { cause },
-    );
-  }
-}
-
-/** The socket could not be opened or bound. `cause` is the system's error. */
-export class SocketError extends QuicError {
-  constructor(address: string, port: number, cause: unknown) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    const hint =
-      code === "EADDRINUSE"
-        ? "another process uses that port; choose another port or stop that process"
-        : code === "EACCES"
-          ? "ports below 1024 need privileges; choose a higher port"
-          : code === "EADDRNOTAVAIL"
-            ? "this machine has no such address"
-            : "see the cause";
-    super("ERR_QUIC_SOCKET", `Cannot bind UDP ${address} port ${port} (${code ?? "error"}): ${hint}.`, {
-      cause,
-    });
-  }
-}
-
-/** Options of dialing: an abort signal and the IP family (0: both). */
-export interface DialOptions extends WaitOptions {
+/** Options of dialing: an abort signal, the IP family (0: both), and the first connection IDs. */
+export interface DialOptions extends WaitOptions, InitialConnectionIds {
   family?: 0 | 4 | 6;
 }
 
@@ -426,6 +401,7 @@ export class Transport implements AsyncDisposable {
     const provider = providerOf(tls);
     const keyLog = keyLogOf(tls);
     const identity = identityOf(tls, provider);
+    const cids = initialConnectionIds(options);
     const asked = resolveConfig(config, provider, keyLog !== null, await environmentQlog());
     const verifier = verifierOf(tls, provider, "server");
     options.signal?.throwIfAborted();
@@ -440,7 +416,7 @@ export class Transport implements AsyncDisposable {
     const tokens = new TokenKeeper(config.tokenStore, serverName, port, resolved.versions[0]!);
     options.signal?.throwIfAborted();
     return race(
-      addresses,
+      cids.scid === undefined ? addresses : addresses.slice(0, 1),
       async (ip, signal) => {
         // Each attempt of a race its own: rfc9000#8.1.3 a client SHOULD NOT reuse a token.
         const token = await tokens.take();
@@ -464,6 +440,7 @@ export class Transport implements AsyncDisposable {
           session,
           earlyData,
           token,
+          ...cids,
         };
         for (;;) {
           const sessions = new SessionKeeper(tls, key);

@@ -2,7 +2,7 @@
 
 import { drawBytes, drawInt } from "../protocol/random.ts";
 import type { Address } from "../protocol/address.ts";
-import type { CidGenerator } from "../path/connection-ids.ts";
+import { type CidGenerator, cidFirst } from "../path/cid-generator.ts";
 import type { ResetTokenSource } from "../path/reset-token.ts";
 import { VersionNegotiationError } from "../protocol/errors.ts";
 import { MAX_CONNECTION_ID_LENGTH, MIN_INITIAL_DCID_LENGTH } from "../protocol/limits.ts";
@@ -33,6 +33,10 @@ export interface ClientConnectionOptions {
   /** Send 0-RTT where the session has it. Default false: rfc9001#5.6 only if specifically requested by the application. */
   readonly earlyData?: boolean;
   readonly userData?: unknown;
+  /** The first destination connection ID, 8 to 20 bytes that nobody can guess (rfc9000#7.2); random by default. */
+  readonly dcid?: Uint8Array;
+  /** Our first connection ID; of the generator by default. No connection of the endpoint has it. */
+  readonly scid?: Uint8Array;
   /** The version a Version Negotiation packet made us choose, see `afterVersionNegotiation`. */
   readonly negotiated?: number;
 }
@@ -64,7 +68,7 @@ export function connectClient(
   const spread = MAX_CONNECTION_ID_LENGTH - MIN_INITIAL_DCID_LENGTH + 1;
   // rfc9000#7.2 Until a packet is received from the server, the client MUST use the same Destination Connection ID
   // value on all packets in this connection.
-  const dcid = drawBytes(random, MIN_INITIAL_DCID_LENGTH + drawInt(random, spread));
+  const dcid = options.dcid ?? drawBytes(random, MIN_INITIAL_DCID_LENGTH + drawInt(random, spread));
   const version = options.negotiated ?? config.originalVersion ?? config.versions[0]!;
   const connection = new Connection(
     {
@@ -76,7 +80,7 @@ export function connectClient(
       local: options.local ?? null,
       peerCid: dcid,
       seen: { original: dcid, peerInitialScid: null, retryScid: null },
-      cids: context.cids,
+      cids: options.scid === undefined ? context.cids : cidFirst(options.scid, context.cids),
       resetToken: context.resetToken,
       newToken: null,
       clientDcid: null,

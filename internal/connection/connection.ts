@@ -564,6 +564,11 @@ export class Connection implements Core, StreamHost, PathSetHost {
     this.wake();
   }
 
+  /** Whether packets to `cid` go to a connection of this endpoint. */
+  hasCid(cid: Uint8Array): boolean {
+    return this.#host.hasCid(cid);
+  }
+
   /** Has the peer use new connection IDs of ours. False where it cannot be done now. */
   renewConnectionIds(now: number): boolean {
     this.now = now;

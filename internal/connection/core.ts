@@ -32,6 +32,8 @@ export interface ConnectionHost<C> {
   /** Packets with this destination connection ID go to `connection` from now on. */
   addCid(cid: Uint8Array, connection: C): void;
   removeCid(cid: Uint8Array): void;
+  /** Whether packets to it go to a connection. */
+  hasCid(cid: Uint8Array): boolean;
   /** A datagram from `remote` that ends in `token` is the peer's stateless reset for `connection`. */
   addResetToken(token: Uint8Array, remote: Address, connection: C): void;
   removeResetToken(token: Uint8Array, remote: Address): void;

@@ -36,6 +36,13 @@ export type ConnectionEvent =
   /** Client: a path that was probed works, or did not answer. */
   | { readonly type: "path_validated"; readonly path: Path }
   | { readonly type: "path_failed"; readonly path: Path }
+  /** One of ours that the peer retired, or one of the peer's that is given back: rfc9000#5.1.2. Where watched. */
+  | {
+      readonly type: "cid_retired";
+      readonly ours: boolean;
+      readonly sequence: number;
+      readonly cid: Uint8Array;
+    }
   /** Something of the application's failed, and the connection goes on without it. */
   | { readonly type: "warning"; readonly code: "QUIC_CONGESTION_CONTROL"; readonly message: string }
   | { readonly type: "key_log"; readonly line: string }

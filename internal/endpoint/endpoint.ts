@@ -217,6 +217,13 @@ export class Endpoint<
         `With zero-length connection IDs there can be one connection to ${remote.key}; use connection IDs.`,
       );
     }
+    const { scid } = options;
+    if (scid !== undefined && (scid.length !== this.#cidLength || this.#routes.has(scid))) {
+      throw new InvalidOptionError(
+        "scid",
+        `${this.#cidLength} bytes that no connection of this transport has`,
+      );
+    }
     this.#now = now;
     this.#wallNow = wallNow;
     const slot = new Slot<C>(this.#owner, "client", remote, local, false);

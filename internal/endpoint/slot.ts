@@ -17,6 +17,7 @@ import type { EndpointConnection } from "./types.ts";
 export interface SlotOwner<C extends EndpointConnection> {
   route(cid: Uint8Array, slot: Slot<C>): void;
   unroute(cid: Uint8Array, slot: Slot<C>): void;
+  isRouted(cid: Uint8Array): boolean;
   routeReset(token: Uint8Array, remote: Address, slot: Slot<C>): void;
   unrouteReset(token: Uint8Array, remote: Address, slot: Slot<C>): void;
   queueTransmit(slot: Slot<C>): void;
@@ -89,6 +90,10 @@ export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, He
     if (!this.reaped) this.#owner.unroute(cid, this);
   }
 
+  hasCid(cid: Uint8Array): boolean {
+    return this.#owner.isRouted(cid);
+  }
+
   addResetToken(token: Uint8Array, remote: Address): void {
     if (!this.reaped) this.#owner.routeReset(token, remote, this);
   }
@@ -131,6 +136,7 @@ export function slotOwner<C extends EndpointConnection>(
       slot.cids.splice(at, 1);
       routes.delete(cid);
     },
+    isRouted: (cid) => routes.has(cid),
     routeReset: (token, remote, slot) => {
       routes.addReset(token, remote, slot);
       slot.resets.push({ token, remote });

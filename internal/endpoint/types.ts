@@ -62,6 +62,8 @@ export interface ClientInitial {
 export interface DialTarget {
   readonly remote: Address;
   readonly local?: Address | null;
+  /** The first of its connection IDs, where the owner has one. */
+  readonly scid?: Uint8Array;
 }
 
 /** How a server listens, apart from what it makes of its clients. */

@@ -5,12 +5,10 @@ import {
   CONNECTION_ID_LIMIT_ERROR,
   FRAME_NEW_CONNECTION_ID,
   FRAME_RETIRE_CONNECTION_ID,
-  PROTOCOL_VIOLATION,
 } from "../protocol/constants.ts";
 import { TransportError } from "../protocol/errors.ts";
 import {
   ACTIVE_CONNECTION_ID_LIMIT,
-  CONNECTION_ID_LENGTH,
   MAX_PENDING_RETIREMENTS,
   MAX_REMEMBERED_RETIREMENTS,
   MAX_RETIRED_CONNECTION_IDS,
@@ -26,29 +24,11 @@ import {
 } from "../recovery/sent-packets.ts";
 import { newConnectionIdLength, writeNewConnectionId, writeNumberFrame } from "../wire/frame-writers.ts";
 import { varintLength } from "../wire/varint.ts";
+import { type CidRefusal, newCidError, retireError } from "./cid-errors.ts";
+import { type CidGenerator, cidGenerator } from "./cid-generator.ts";
 import { RESET_TOKEN_LENGTH, type ResetTokenSource } from "./reset-token.ts";
 
-/** Chooses the connection IDs of one endpoint; all have one length, so that short headers can be parsed. */
-export interface CidGenerator {
-  // rfc9000#10.3.2 An endpoint that uses this design MUST either use the same connection ID length for all
-  // connections or encode the length of the connection ID such that it can be …
-  readonly length: number;
-  generate(random: RandomSource): Uint8Array;
-}
-
-/** rfc9000#5.1 connection IDs MUST NOT contain any information that lets observers correlate them: random bytes. */
-export function cidGenerator(length = CONNECTION_ID_LENGTH): CidGenerator {
-  // rfc9000#17.2 In QUIC version 1, this value MUST NOT exceed 20 bytes.
-  // rfc9000#17.2 In QUIC version 1, this value MUST NOT exceed 20 bytes.
-  return {
-    length,
-    generate: (random) => {
-      const cid = new Uint8Array(length);
-      random(cid);
-      return cid;
-    },
-  };
-}
+export { type CidGenerator, cidGenerator };
 
 /** Tells the owner which connection IDs route here. */
 export interface LocalCidHost {
@@ -102,6 +82,8 @@ export class LocalCids {
   #retired: RetiredCid[] = [];
   #original: Uint8Array | null;
   #due = 0;
+  /** Hears of those that the peer retires. */
+  onRetired: ((sequence: number, cid: Uint8Array) => void) | null = null;
 
   constructor(options: LocalCidsOptions) {
     this.#generator = options.generator;
@@ -166,6 +148,34 @@ export class LocalCids {
     return true;
   }
 
+  /** Ours of that number, null where the peer has retired it. */
+  bytesOf(sequence: number): Uint8Array | null {
+    for (const entry of this.#active) if (entry.sequence === sequence) return entry.cid;
+    return null;
+  }
+
+  /** How many more the peer takes. rfc9000#5.1.1 */
+  get left(): number {
+    return this.length === 0 ? 0 : Math.max(0, this.#peerLimit - this.#active.length);
+  }
+
+  /**
+   * Issues one of the application's choice, which routes to no other connection.
+   * @param retire where the peer holds as many as it takes, have it retire the oldest.
+   * @returns its sequence number, or why not.
+   */
+  provide(cid: Uint8Array, token: Uint8Array | null, retire: boolean): number | CidRefusal {
+    if (this.length === 0 || cid.length !== this.length) return "length";
+    const oldest = this.#active.reduce((least, { sequence }) => Math.min(least, sequence), Infinity);
+    if (oldest < this.#retirePriorTo) return "retiring";
+    if (this.left === 0) {
+      if (!retire) return "limit";
+      // rfc9000#5.1.1 one MAY exceed the peer's limit if the frame also requires the retirement of any excess.
+      this.#retirePriorTo = oldest + 1;
+    }
+    return this.#issueOne(true, cid, token).sequence;
+  }
+
   /**
    * The peer's RETIRE_CONNECTION_ID. `usedSequence` is the connection ID that the packet with the frame was sent to.
    * The retired one goes on routing for a while: packets sent to it may still be on their way.
@@ -190,6 +200,7 @@ export class LocalCids {
       this.#due--;
     }
     this.#retired.push({ cid: entry!.cid, until: now + RETIRED_CONNECTION_ID_TIME });
+    this.onRetired?.(sequence, entry!.cid);
     // rfc9000#5.1.1 an endpoint SHOULD supply a new connection ID when the peer retires a connection ID.
     this.issue(now);
   }
@@ -256,11 +267,11 @@ export class LocalCids {
     this.#due = 0;
   }
 
-  #issueOne(due: boolean): LocalCid {
+  #issueOne(due: boolean, given?: Uint8Array, givenToken: Uint8Array | null = null): LocalCid {
     // rfc9000#5.1 As a trivial example, this means the same connection ID MUST NOT be issued more than once on the
     // same connection.
-    const drawn = this.#generator.generate(this.#random);
-    const { cid, token } = packed(drawn, this.#resetToken(drawn));
+    const drawn = given ?? this.#generator.generate(this.#random);
+    const { cid, token } = packed(drawn, givenToken ?? this.#resetToken(drawn));
     const entry: LocalCid = { sequence: this.#nextSequence++, cid, token, due };
     if (entry.sequence === 0) this.#resetTokenOfHandshake = entry.token;
     this.#active.push(entry);
@@ -280,12 +291,6 @@ export class LocalCids {
 /** Copies that cost little: connections have eight such pairs. */
 function packed(cid: Uint8Array, token: Uint8Array): { cid: Uint8Array; token: Uint8Array } {
   return { cid: smallCopy(cid), token: smallCopy(token) };
-}
-
-function retireError(what: string): TransportError {
-  return new TransportError(PROTOCOL_VIOLATION, `RETIRE_CONNECTION_ID ${what}`, {
-    frameType: FRAME_RETIRE_CONNECTION_ID,
-  });
 }
 
 /** Tells the owner which stateless reset tokens end this connection. */
@@ -324,6 +329,8 @@ export class RemoteCids {
   #due = 0;
   /** Sequence numbers we retired on our own at or above #retirePriorTo: their frames may come again. */
   #ownRetired: number[] = [];
+  /** Hears of those that are given back, by our own wish or the peer's. */
+  onRetired: ((sequence: number, cid: Uint8Array) => void) | null = null;
 
   constructor(options: RemoteCidsOptions) {
     this.#host = options.host;
@@ -459,6 +466,19 @@ export class RemoteCids {
     return true;
   }
 
+  /**
+   * Gives the one of that number back, in use or not. False where there is no such, or no other to go on with, or where a path
+   * besides the active one uses it.
+   */
+  retire(sequence: number): boolean {
+    if (this.isZeroLength) return false;
+    if (sequence === this.currentSequence) return this.rotate();
+    const at = this.#active.findIndex((entry) => entry.sequence === sequence);
+    if (at < 0 || this.#active[at]!.used) return false;
+    this.#forget(at);
+    return true;
+  }
+
   /** One that was taken is not needed any more. */
   release(sequence: number): void {
     const at = this.#active.findIndex((entry) => entry.sequence === sequence);
@@ -499,6 +519,7 @@ export class RemoteCids {
   #drop(entry: RemoteCid): void {
     if (entry.used && entry.token !== null) this.#host.removeResetToken(entry.token);
     this.#queueRetire(entry.sequence);
+    this.onRetired?.(entry.sequence, entry.cid);
   }
 
   #queueRetire(sequence: number): void {
@@ -577,10 +598,4 @@ export class RemoteCids {
       entry.token = null;
     }
   }
-}
-
-function newCidError(what: string): TransportError {
-  return new TransportError(PROTOCOL_VIOLATION, `NEW_CONNECTION_ID ${what}`, {
-    frameType: FRAME_NEW_CONNECTION_ID,
-  });
 }

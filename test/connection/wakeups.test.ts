@@ -38,6 +38,7 @@ function client(config: Partial<ConnectionConfig> = {}, alpn = ["test"]): Connec
     {
       addCid: nothing,
       removeCid: nothing,
+      hasCid: () => false,
       addResetToken: nothing,
       removeResetToken: nothing,
       wantTransmit: nothing,
