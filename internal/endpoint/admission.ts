@@ -6,6 +6,7 @@ import type { Address } from "../protocol/address.ts";
 import { CONNECTION_REFUSED, INVALID_TOKEN } from "../protocol/constants.ts";
 import { FAILED_INITIALS } from "../protocol/limits.ts";
 import type { DropReason } from "../protocol/tracer.ts";
+import type { LongHeader } from "../wire/header.ts";
 import type { Hosts } from "./hosts.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
@@ -85,11 +86,13 @@ export class Admission {
 
   /**
    * @param connections those of the endpoint, of both roles.
-   * @param dcid where the Initial was sent to.
+   * @param token empty where there is none.
+   * @param buf where the Initial is, whose `header` says where it was sent to.
    */
   decide(
     token: Uint8Array,
-    dcid: Uint8Array,
+    buf: Uint8Array,
+    header: LongHeader,
     remote: Address,
     connections: number,
     now: number,
@@ -97,7 +100,7 @@ export class Admission {
   ): Verdict {
     const options = this.#options;
     if (options.isBlocked?.(remote) === true) return BLOCKED;
-    const proof = token.length === 0 ? null : this.#tokens.check(token, remote, dcid, wallNow);
+    const proof = token.length === 0 ? null : this.#check(token, buf, header, remote, wallNow);
     if (proof?.kind === "invalid_retry") {
       // rfc9000#8.1.3 the server SHOULD immediately close the connection with an INVALID_TOKEN error.
       return { action: "refuse", code: INVALID_TOKEN, reason: "invalid_token", detail: proof.reason };
@@ -119,6 +122,16 @@ export class Admission {
     return proof.kind === "retry"
       ? { action: "accept", validated: true, originalDcid: proof.originalDcid }
       : ACCEPT_VALIDATED;
+  }
+
+  #check(
+    token: Uint8Array,
+    buf: Uint8Array,
+    { dcidOffset, dcidLength }: LongHeader,
+    remote: Address,
+    at: number,
+  ) {
+    return this.#tokens.check(token, remote, buf.subarray(dcidOffset, dcidOffset + dcidLength), at);
   }
 
   #demandsRetry(remote: Address, now: number): boolean {

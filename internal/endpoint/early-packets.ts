@@ -39,6 +39,11 @@ export class EarlyPackets {
     this.#drops = drops;
   }
 
+  /** Clients for whom something is kept. */
+  get size(): number {
+    return this.#queues.size;
+  }
+
   /** When the oldest has waited long enough. */
   get next(): number {
     for (const { deadline } of this.#queues.values()) return deadline;

@@ -125,7 +125,65 @@ export class CidTable<T> {
 
 interface ResetRoute<T> {
   readonly token: Uint8Array;
+  readonly remote: Address;
   readonly owner: T;
+}
+
+/**
+ * Stateless reset tokens, found in the same time however many there are: a proxy may have thousands of connections to one
+ * server, and any stranger can have them looked through. The hash picks the few that are compared. Its seeds are secret and
+ * it has 32 bits, so that what its time tells of a token (128 bits) is next to nothing.
+ */
+class ResetTable<T> {
+  readonly #seeds = new Uint32Array(4);
+  readonly #routes = new Map<number, ResetRoute<T>[]>();
+  size = 0;
+
+  constructor(random: RandomSource) {
+    random(new Uint8Array(this.#seeds.buffer));
+  }
+
+  #hash(buf: Uint8Array, at: number): number {
+    let h = 0;
+    for (let i = 0; i < 4; i++) h = mix(h ^ readU32(buf, at + 4 * i) ^ this.#seeds[i]!);
+    return h;
+  }
+
+  add(token: Uint8Array, remote: Address, owner: T): void {
+    const hash = this.#hash(token, 0);
+    const list = this.#routes.get(hash);
+    if (list === undefined) this.#routes.set(hash, [{ token, remote, owner }]);
+    else list.push({ token, remote, owner });
+    this.size++;
+  }
+
+  delete(token: Uint8Array, remote: Address, owner: T): void {
+    const hash = this.#hash(token, 0);
+    const list = this.#routes.get(hash);
+    const at = (list ?? []).findIndex(
+      (route) =>
+        route.owner === owner && sameAddress(route.remote, remote) && constantTimeEqual(route.token, token),
+    );
+    if (list === undefined || at < 0) return;
+    list.splice(at, 1);
+    this.size--;
+    if (list.length === 0) this.#routes.delete(hash);
+  }
+
+  find(buf: Uint8Array, at: number, remote: Address): T | null {
+    if (this.size === 0) return null;
+    const list = this.#routes.get(this.#hash(buf, at));
+    if (list === undefined) return null;
+    let found: T | null = null;
+    for (const route of list) {
+      const { token, owner } = route;
+      let difference = 0;
+      for (let i = 0; i < token.length; i++) difference |= token[i]! ^ buf[at + i]!;
+      // rfc9000#10.3.1 … associated with the remote address on which the datagram was received.
+      if (difference === 0 && sameAddress(route.remote, remote)) found = owner;
+    }
+    return found;
+  }
 }
 
 /** All routes of one endpoint. */
@@ -135,10 +193,11 @@ export class Routes<T extends object> {
   readonly #others = new Map<string, T>();
   /** Connections with zero-length connection IDs of ours, by the peer's address. rfc9000#5.2 */
   readonly #addresses = new Map<string, { owner: T; local: Address | null }>();
-  readonly #resets = new Map<string, ResetRoute<T>[]>();
+  readonly #resets: ResetTable<T>;
 
   constructor(random: RandomSource) {
     this.#fast = new CidTable<T>(random);
+    this.#resets = new ResetTable<T>(random);
   }
 
   get size(): number {
@@ -197,40 +256,23 @@ export class Routes<T extends object> {
   }
 
   addReset(token: Uint8Array, remote: Address, owner: T): void {
-    const list = this.#resets.get(remote.key);
-    if (list === undefined) this.#resets.set(remote.key, [{ token, owner }]);
-    else list.push({ token, owner });
+    this.#resets.add(token, remote, owner);
   }
 
   deleteReset(token: Uint8Array, remote: Address, owner: T): void {
-    const list = this.#resets.get(remote.key);
-    if (list === undefined) return;
-    const at = list.findIndex((route) => route.owner === owner && constantTimeEqual(route.token, token));
-    if (at < 0) return;
-    list.splice(at, 1);
-    if (list.length === 0) this.#resets.delete(remote.key);
+    this.#resets.delete(token, remote, owner);
   }
 
   /**
    * Whose peer at `remote` sent `token` (the last 16 bytes of a datagram). rfc9000#10.3.1 the endpoint compares with
    * all stateless reset tokens associated with the remote address, and MUST perform the comparison without leaking
-   * information about the value of the token: every candidate, in constant time.
+   * information about the value of the token.
    */
   findReset(buf: Uint8Array, at: number, remote: Address): T | null {
-    const list = this.#resets.get(remote.key);
-    if (list === undefined) return null;
-    let found: T | null = null;
-    for (const { token, owner } of list) {
-      let difference = 0;
-      for (let i = 0; i < token.length; i++) difference |= token[i]! ^ buf[at + i]!;
-      if (difference === 0) found = owner;
-    }
-    return found;
+    return this.#resets.find(buf, at, remote);
   }
 
   get resetCount(): number {
-    let count = 0;
-    for (const list of this.#resets.values()) count += list.length;
-    return count;
+    return this.#resets.size;
   }
 }

@@ -14,6 +14,7 @@ import {
 } from "../protocol/constants.ts";
 import { MIN_DATAGRAM_SIZE, MIN_INITIAL_DCID_LENGTH } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
+import { NO_BYTES } from "../protocol/small-bytes.ts";
 import type { DropReason } from "../protocol/tracer.ts";
 import { FIXED_BIT, parseLongHeader, type LongHeader } from "../wire/header.ts";
 import type { Admission } from "./admission.ts";
@@ -112,7 +113,7 @@ export class Unrouted {
     now: number,
     wallNow: number,
   ): ClientInitial | null {
-    const { buf, length, remote, local } = datagram;
+    const { buf, length, remote } = datagram;
     const { admission, answers, early, stats } = this.#options;
     // rfc9000#14 Therefore, an endpoint MUST NOT close a connection when it receives a datagram that does not meet
     // size constraints; the endpoint MAY discard such datagrams.
@@ -129,48 +130,33 @@ export class Unrouted {
         "destination connection ID under 8 bytes",
       );
     }
-    const dcid = buf.slice(header.dcidOffset, header.dcidOffset + header.dcidLength);
-    const peerScid = buf.slice(header.scidOffset, header.scidOffset + header.scidLength);
-    const token = buf.subarray(header.tokenOffset, header.tokenOffset + header.tokenLength);
-    const verdict = admission.decide(token, dcid, remote, connections, now, wallNow);
-    switch (verdict.action) {
-      case "drop":
-        early.refuse(dcid, verdict.reason, now);
-        return this.#drop(verdict.reason, PACKET_INITIAL, length, now);
-      case "retry":
-        early.refuse(dcid, "address_unvalidated", now);
-        return this.#retry(datagram, header, dcid, now, wallNow);
-      case "refuse": {
-        early.refuse(dcid, verdict.reason, now);
-        stats.connectionsRefused++;
-        const initial = { version: header.version, dcid, peerScid, remote, local };
-        const result = answers.refuse(initial, { errorCode: verdict.code }, now);
-        return this.#drop(reasonOf(result, verdict.reason), PACKET_INITIAL, length, now, verdict.detail);
-      }
-      case "accept":
-        return {
-          version: header.version,
-          originalDcid: verdict.originalDcid ?? dcid,
-          dcid,
-          peerScid,
-          validated: verdict.validated,
-          remote,
-          local,
-        };
+    // Nothing is copied before the verdict: of a flood most is dropped.
+    const token = header.tokenLength === 0 ? NO_BYTES : view(buf, header.tokenOffset, header.tokenLength);
+    const verdict = admission.decide(token, buf, header, remote, connections, now, wallNow);
+    if (verdict.action !== "accept" && early.size > 0) {
+      const reason = verdict.action === "retry" ? "address_unvalidated" : verdict.reason;
+      early.refuse(view(buf, header.dcidOffset, header.dcidLength), reason, now);
     }
+    if (verdict.action === "drop") return this.#drop(verdict.reason, PACKET_INITIAL, length, now);
+    if (verdict.action === "retry") return this.#retry(datagram, header, now, wallNow);
+    if (verdict.action === "refuse") {
+      stats.connectionsRefused++;
+      const { code: errorCode, reason, detail } = verdict;
+      const result = answers.refuse(identifiers(datagram, header), { errorCode }, now);
+      return this.#drop(reasonOf(result, reason), PACKET_INITIAL, length, now, detail);
+    }
+    const initial = identifiers(datagram, header);
+    const { originalDcid, validated } = verdict;
+    return { ...initial, originalDcid: originalDcid ?? initial.dcid, validated };
   }
 
   /** The client has to come back with proof of its address; until then nothing is remembered of it. rfc9000#8.1.2 */
-  #retry(
-    { buf, length, remote, local }: Datagram,
-    header: LongHeader,
-    dcid: Uint8Array,
-    now: number,
-    wallNow: number,
-  ): null {
+  #retry(datagram: Datagram, header: LongHeader, now: number, wallNow: number): null {
+    const { buf, length, remote, local } = datagram;
     const { answers, cids, random, tokens } = this.#options;
     let result = answers.denied("retry", remote, local, now);
     if (result === null) {
+      const dcid = copy(buf, header.dcidOffset, header.dcidLength);
       // rfc9000#17.2.5.1 the SCID is of the server's choice and MUST NOT be equal to the DCID of the client's packet.
       let scid = cids.generate(random);
       while (bytesEqual(scid, dcid)) scid = cids.generate(random);
@@ -189,4 +175,23 @@ export class Unrouted {
 /** Under which reason a packet is counted that was, or was not, answered. */
 function reasonOf(result: AnswerResult, usual: DropReason): DropReason {
   return result === "rate_limited" || result === "invalid_source" ? result : usual;
+}
+
+function view(buf: Uint8Array, at: number, length: number): Uint8Array {
+  return buf.subarray(at, at + length);
+}
+
+function copy(buf: Uint8Array, at: number, length: number): Uint8Array {
+  return buf.slice(at, at + length);
+}
+
+/** What an answer, or a connection, needs of a first Initial: in memory of its own. */
+function identifiers({ buf, remote, local }: Datagram, header: LongHeader) {
+  return {
+    version: header.version,
+    dcid: copy(buf, header.dcidOffset, header.dcidLength),
+    peerScid: copy(buf, header.scidOffset, header.scidLength),
+    remote,
+    local,
+  };
 }

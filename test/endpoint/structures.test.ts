@@ -98,6 +98,44 @@ describe("the table of connection IDs", () => {
     assert.equal(routes.findReset(token, 0, here), null);
     assert.equal(routes.resetCount, 1);
   });
+
+  test("reset tokens are found without looking through them, however many an address has", () => {
+    const routes = new Routes<{ n: number }>(seeded(2));
+    const server = makeAddress("192.0.2.1", 443);
+    const random = seeded(3);
+    let looks = 0;
+    const made: Uint8Array[] = [];
+    for (let n = 0; n < 5000; n++) {
+      const token = new Uint8Array(16);
+      random(token);
+      made.push(token);
+      const watched = new Proxy(token, {
+        get: (target, key) => {
+          looks++;
+          return Reflect.get(target, key, target) as unknown;
+        },
+      });
+      routes.addReset(watched, server, { n });
+    }
+    assert.equal(routes.resetCount, 5000);
+    looks = 0;
+    for (let n = 0; n < 5000; n += 50) assert.equal(routes.findReset(made[n]!, 0, server)!.n, n);
+    // 100 tokens were found, and hardly a byte of any other looked at: 16 bytes and their end each.
+    assert.ok(looks >= 100 * 16 && looks <= 105 * 40, `${looks}`);
+    looks = 0;
+    for (let i = 0; i < 100; i++) {
+      const guess = new Uint8Array(16);
+      random(guess);
+      assert.equal(routes.findReset(guess, 0, server), null);
+    }
+    assert.ok(looks <= 5 * 40, `${looks}`);
+    // One token that two connections have is both's, until it is one's.
+    const one = { n: -1 };
+    routes.addReset(made[0]!, server, one);
+    assert.equal(routes.findReset(made[0]!, 0, server), one);
+    routes.deleteReset(made[0]!, server, one);
+    assert.equal(routes.findReset(made[0]!, 0, server)!.n, 0);
+  });
 });
 
 describe("the timer heap", () => {
