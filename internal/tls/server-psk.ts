@@ -1,7 +1,6 @@
 // A server's choice among the pre-shared keys that a client offers: rfc8446#4.2.11.
 
-import type { HashName } from "../crypto/provider.ts";
-import type { CipherSuite } from "../crypto/suites.ts";
+import { suiteById, type CipherSuite } from "../crypto/suites.ts";
 import { constantTimeEqual } from "../protocol/bytes.ts";
 import { TlsAlertError } from "../protocol/errors.ts";
 import { MAX_PSK_IDENTITIES, MAX_TICKET_LIFETIME, TICKET_AGE_TOLERANCE } from "../protocol/limits.ts";
@@ -121,7 +120,7 @@ export class PskSelection {
       // a different version.
       ticket.quicVersion === options.tickets!.quicVersion() &&
       // rfc8446#4.6.1 any ticket MUST only be resumed with a cipher suite that has the same KDF hash algorithm.
-      hashOf(ticket.suite, this.#suites) === suite.hash &&
+      suiteById(ticket.suite)?.hash === suite.hash &&
       // rfc6066#3 a server MUST NOT accept the request to resume the session if the server_name extension contains a
       // different name.
       ticket.serverName === this.#hello.serverName &&
@@ -157,10 +156,6 @@ export class PskSelection {
 /** A session with a client certificate goes on only where one is asked for, and one without where none is demanded. */
 function chainFits(ticket: TicketState, clientAuth: TlsServerOptions["clientAuth"]): boolean {
   return ticket.chain.length > 0 ? clientAuth !== "none" : clientAuth !== "require";
-}
-
-function hashOf(id: number, suites: readonly CipherSuite[]): HashName | null {
-  return suites.find((suite) => suite.id === id)?.hash ?? null;
 }
 
 /**

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Connection } from "../../internal/connection/connection.ts";
+import { AES_256_GCM_SHA384, CHACHA20_POLY1305_SHA256 } from "../../internal/crypto/suites.ts";
 import { makeAddress } from "../../internal/protocol/address.ts";
 import { PACKET_ONE_RTT, PACKET_ZERO_RTT, VERSION_2, ZERO_RTT } from "../../internal/protocol/constants.ts";
 import {
@@ -211,6 +212,8 @@ describe("0.5-RTT", () => {
   });
 });
 
+const SERVER = { maxDatagramFrameSize: 1200 };
+
 /** What makes a server refuse, and under which name. */
 const REFUSALS: readonly (readonly [
   string,
@@ -221,7 +224,7 @@ const REFUSALS: readonly (readonly [
   [
     "a limit was lowered",
     "parameters",
-    (s, session) => (s.listen({ server: { maxIncomingStreams: 99 } }), session),
+    (s, session) => (s.listen({ server: { ...SERVER, maxIncomingStreams: 99 } }), session),
   ],
   [
     "the application's data changed",
@@ -246,6 +249,32 @@ const REFUSALS: readonly (readonly [
   ],
   ["another protocol is chosen", "alpn", (s, session) => (s.listen({ alpn: ["other", "sim"] }), session)],
   [
+    // rfc8446#4.2.10 the selected cipher suite MUST be the one associated with the PSK; resumption goes by its hash alone.
+    "another cipher suite of the same hash is chosen",
+    "cipher_suite",
+    (s, session) => (s.listen({ suites: [CHACHA20_POLY1305_SHA256] }), session),
+  ],
+  [
+    "a cipher suite of another hash is chosen",
+    "not_resumed",
+    (s, session) => (s.listen({ suites: [AES_256_GCM_SHA384] }), session),
+  ],
+  [
+    "datagrams are not taken any more",
+    "parameters",
+    (s, session) => (s.listen({ server: { maxDatagramFrameSize: 0 } }), session),
+  ],
+  [
+    "a certificate is demanded, which the session has none of",
+    "not_resumed",
+    (s, session) => (s.listen({ kind: "client auth" }), session),
+  ],
+  [
+    "the tickets are of servers with another context",
+    "not_resumed",
+    (s, session) => (s.listen({ tickets: { ...tickets(), context: Uint8Array.of(1) } }), session),
+  ],
+  [
     "a HelloRetryRequest is needed",
     "retried",
     (s, session) => (s.listen({ kind: "retry request" }), session),
@@ -256,7 +285,7 @@ describe("0-RTT that is refused", () => {
   for (const [what, refusal, change] of REFUSALS) {
     it(`because ${what}`, () => {
       replayed(
-        () => scenario(),
+        () => scenario({ server: SERVER }),
         (s) => {
           const session = change(s, visit(s));
           const client = early(s, session);

@@ -10,10 +10,11 @@ import {
   CONNECTION_REFUSED,
   INITIAL,
   PACKET_INITIAL,
+  PACKET_ONE_RTT,
   PROTOCOL_VIOLATION,
   VERSION_1,
 } from "../../internal/protocol/constants.ts";
-import { TransportError } from "../../internal/protocol/errors.ts";
+import { HandshakeTimeoutError, TransportError } from "../../internal/protocol/errors.ts";
 import { FORGERY_PATIENCE } from "../../internal/protocol/limits.ts";
 import {
   encodeRetry,
@@ -23,6 +24,7 @@ import {
   writeLongHeader,
 } from "../../internal/wire/header.ts";
 import * as w from "../../internal/wire/frame-writers.ts";
+import { Host } from "./network.ts";
 import { Scenario, type ScenarioOptions } from "./scenario.ts";
 
 const provider = simProvider();
@@ -193,4 +195,128 @@ describe("where no server answers, the client hears", () => {
       assert.ok(after >= FORGERY_PATIENCE && after < FORGERY_PATIENCE + 50, `${after} ms`);
     });
   }
+});
+
+// rfc9000#17.2.5.2 A client MUST accept and process at most one Retry packet for each connection attempt: where the server
+// demands one of its own, the forged one that came before it ends the attempt. rfc9000#21.1.1.1, rfc9000#21.2
+describe("a forged Retry towards a server that demands one", () => {
+  const attempt = (validatedAddresses: number) => {
+    let demands = validatedAddresses === 0;
+    const scenario = new Scenario({
+      seed: 24,
+      traced: true,
+      client: { handshakeTimeout: 4000 },
+      serverEndpoint: { verifySourceAddress: () => demands, validatedAddresses },
+    });
+    if (validatedAddresses > 0) {
+      const { client } = scenario.connect();
+      client.closeWithError(0n, "", scenario.net.now);
+      scenario.until("it is over", () => scenario.client.endpoint.connectionCount === 0);
+      scenario.accepted.length = 0;
+      demands = true;
+    }
+    intrude(scenario, (seen) => [retry(seen)]);
+    return scenario;
+  };
+
+  it("costs the attempt, and nothing else: the handshake times out, the server keeps no state", () => {
+    const scenario = attempt(0);
+    const client = scenario.dial();
+    scenario.until("it gives up", () => scenario.state(client).error !== null, 10_000);
+    assert.ok(scenario.state(client).error instanceof HandshakeTimeoutError);
+    // The server's own Retry came, to each Initial, and was not taken.
+    assert.ok(scenario.drops("client").includes("invalid_retry"));
+    assert.equal(scenario.server.endpoint.connectionCount, 0);
+    assert.equal(client.handshakeComplete, false);
+    // The next attempt, which nobody meddles with, succeeds.
+    const { client: next, server } = scenario.connect();
+    scenario.transfer(next, server, 20_000);
+  });
+
+  it("costs nothing where the client's address was seen a moment ago", () => {
+    const scenario = attempt(10);
+    const { client, server } = scenario.connect();
+    scenario.transfer(client, server, 20_000);
+  });
+});
+
+/**
+ * Somebody on the path with a server of its own, whose answers reach the client in the server's name, and before the
+ * server's. `alter` sees them first: false keeps one back.
+ */
+function impostor(scenario: Scenario, alter: (datagram: { bytes: Uint8Array }) => boolean, delay = 0): void {
+  const { net, server, up } = scenario;
+  const { endpoint } = new Scenario({ seed: 99, kind: "long chain" }).server;
+  const host = net.add(new Host(server.address, endpoint));
+  const link = net.link({ delay });
+  link.filter = alter;
+  host.outbound.push(link);
+  up.filter = (datagram) => {
+    host.waiting.push({ ...datagram, bytes: datagram.bytes.slice() });
+    return true;
+  };
+}
+
+// rfc9001#5.2 Initial packets … lack confidentiality or integrity protection against those who saw the first; rfc8446#4.4
+// authentication comes with the certificate. A whole ServerHello looks like an honest one until then.
+describe("a whole ServerHello of somebody else's", () => {
+  const dial = (scenario: Scenario) =>
+    scenario.dial(undefined, {
+      tls: {
+        alpn: ["sim"],
+        serverName: "server.example",
+        // The honest server's chain is a single certificate.
+        verify: (chain) =>
+          chain.length === 1
+            ? { ok: true }
+            : { ok: false, alert: "bad_certificate", reason: "an impostor's", certificateReason: "X" },
+      },
+    });
+
+  it("after the server's changes nothing", () => {
+    const scenario = new Scenario({ seed: 25, traced: true });
+    impostor(scenario, () => true, 40);
+    const client = dial(scenario);
+    scenario.until("confirmed", () => scenario.state(client).confirmed, 5000);
+    scenario.transfer(client, scenario.accepted[0]!, 20_000);
+    assert.ok(scenario.drops("client").length > 0);
+  });
+
+  it("before it, without what authenticates it: the handshake times out, and nothing of the application's leaves", () => {
+    const scenario = new Scenario({ seed: 26, traced: true, client: { handshakeTimeout: 4000 } });
+    let cut = 0;
+    impostor(scenario, (datagram) => {
+      const header = new LongHeader();
+      const { bytes } = datagram;
+      if (!parseLongHeader(bytes, 0, bytes.length, header) || header.type !== PACKET_INITIAL) return false;
+      datagram.bytes = bytes.slice(0, header.packetEnd);
+      cut++;
+      return true;
+    });
+    const client = dial(scenario);
+    scenario.until("it gives up", () => scenario.state(client).error !== null, 10_000);
+    assert.ok(cut > 0);
+    assert.ok(
+      scenario.state(client).error instanceof HandshakeTimeoutError,
+      String(scenario.state(client).error),
+    );
+    assert.equal(client.handshakeComplete, false);
+    const sent = scenario.trace.client.flatMap((event) =>
+      event.name === "packet_sent" ? [event.header.type] : [],
+    );
+    assert.ok(!sent.includes(PACKET_ONE_RTT));
+  });
+
+  it("before it, with a chain that is not the server's: the certificate is refused", () => {
+    const scenario = new Scenario({ seed: 27, traced: true });
+    impostor(scenario, () => true);
+    const client = dial(scenario);
+    scenario.until("it gives up", () => scenario.state(client).error !== null, 10_000);
+    const { error } = scenario.state(client);
+    assert.ok(error instanceof TransportError, String(error));
+    // rfc9001#4.8 0x0100 and the alert: bad_certificate.
+    assert.equal(error.errorCode, 0x100 + 42);
+    assert.equal(error.remote, false);
+    assert.equal(client.handshakeComplete, false);
+  });
 });

@@ -6,6 +6,7 @@ import type { Connection } from "../../internal/connection/connection.ts";
 import type { ServerConnectionOptions } from "../../internal/connection/server.ts";
 import type { GroupName } from "../../internal/crypto/provider.ts";
 import { simProvider } from "../../internal/crypto/sim.ts";
+import type { CipherSuite } from "../../internal/crypto/suites.ts";
 import { Endpoint } from "../../internal/endpoint/endpoint.ts";
 import { connections } from "../../internal/endpoint/factory.ts";
 import type { EndpointEvent, EndpointOptions } from "../../internal/endpoint/types.ts";
@@ -139,6 +140,8 @@ export interface ScenarioOptions {
   readonly listenEarly?: boolean;
   /** Both sides' protocols. */
   readonly alpn?: readonly string[];
+  /** What the server takes; the client offers all. */
+  readonly suites?: readonly CipherSuite[];
   /** Keeps trace events of both sides. */
   readonly traced?: boolean;
 }
@@ -227,6 +230,7 @@ export class Scenario {
       clientAuth: kind === "client auth" ? "require" : "none",
       verify: () => ({ ok: true }),
       ...(groups === undefined ? {} : { groups }),
+      ...(this.options.suites === undefined ? {} : { suites: this.options.suites }),
     };
   }
 
