@@ -53,6 +53,7 @@ async function server(config: Config = {}, tls: TlsOptions = {}, early = true) {
   const client: TlsOptions = { ...clientTls, sessionCache, onSessionTicket: () => void tickets++ };
   return {
     seen,
+    acceptor,
     dialer,
     client,
     port,
@@ -200,6 +201,65 @@ test("a wait for a stream outlives the refusal only by name", async () => {
   aborted.abort(new Error("enough"));
   await assert.rejects(conn.nextConnection({ signal: aborted.signal }), /enough/);
   await conn.close();
+});
+
+test("whatever waits on a stream or a connection whose 0-RTT is refused hears of it", async () => {
+  const window = { initialStreamReceiveWindow: 1000, enableDatagrams: true } satisfies Config;
+  await using s = await server({ earlyData: true, ...window });
+  await s.visit({ enableDatagrams: true });
+  await s.change({ earlyData: false, ...window }, { ticketKeys: randomBytes(32) });
+  const conn = await s.dialEarly({}, { enableDatagrams: true });
+  const refused = { code: "ERR_QUIC_0RTT_REJECTED" };
+  const open = () => conn.openStream();
+  // More than its window: it waits for credit that never comes.
+  const blocked = await open();
+  const iterated = await open();
+  const web = (await open()).readable.getReader();
+  const piped = await open();
+  const sink = piped.sink(
+    (async function* () {
+      for (;;) yield new Uint8Array(1 << 16);
+    })(),
+  );
+  const closing = await open();
+  closing.close();
+  const duplex = (await open()).toNodeStream();
+  const failed = new Promise((resolve) => duplex.once("error", resolve));
+  duplex.resume();
+  const datagram = conn.sendDatagram(new Uint8Array(10));
+  await Promise.all([
+    assert.rejects(blocked.write(new Uint8Array(1 << 24)), refused, "blocked.write"),
+    assert.rejects(iterated.readMany(), refused, "iterated.readMany"),
+    assert.rejects(web.read(), refused, "web.read"),
+    assert.rejects(sink, refused, "sink"),
+    assert.rejects(closing.drained(), refused, "closing.drained"),
+    failed.then((error) => assert.equal((error as { code?: string }).code, refused.code)),
+    datagram,
+  ]);
+  const next = await conn.nextConnection();
+  assert.equal(await ask(next, "again"), "you said again");
+  // rfc9001#4.6.2 what was sent early never was: the first stream that the server sees is the first of the handshake's.
+  assert.deepEqual(
+    s.seen.map(({ stream }) => stream.id),
+    [0],
+  );
+  await next.close();
+});
+
+test("a server that refuses the connection refuses its 0-RTT with it, under the connection's name", async () => {
+  await using s = await server({ earlyData: true });
+  await s.visit();
+  s.acceptor.busy = true;
+  const conn = await s.dialEarly();
+  const stream = await conn.openStream();
+  const refused = { code: "ERR_QUIC_TRANSPORT", errorCode: 2 };
+  await Promise.all([
+    assert.rejects(stream.read(new Uint8Array(10)), refused),
+    assert.rejects(conn.handshakeComplete, refused),
+    assert.rejects(conn.nextConnection(), refused),
+  ]);
+  s.acceptor.busy = false;
+  assert.equal(s.seen.length, 0);
 });
 
 test("limits that were lowered refuse it, higher ones do not", async () => {
