@@ -448,6 +448,10 @@ export class EventMapper {
         return emit("quic:ecn_state_updated", json({ new: event.state }));
       case "stateless_sent":
         return emit("quic:packet_sent", json({ header: { packet_type: STATELESS_TYPES[event.kind] } }));
+      case "server_busy": {
+        const message = event.busy ? "new clients are refused" : "new clients are let in";
+        return emit("loglevel:info", json({ message }));
+      }
       case "server_listening":
         return emit("quic:server_listening", json(endpointInfo(event.local)));
     }

@@ -164,14 +164,16 @@ export class Transport implements AsyncDisposable {
     this.#endpoint.sendsResets = options.disableStatelessReset !== true;
   }
 
-  /** While true new clients get CONNECTION_REFUSED (rfc9000#5.2.2); those that are connected notice nothing. */
+  /** While true new clients are refused (rfc9000#5.2.2, `stats().busyRefusals`); the tracer hears of each change. */
   get busy(): boolean {
     return this.#endpoint.busy;
   }
 
   set busy(busy: boolean) {
-    if (busy !== this.#endpoint.busy) debug("new clients are %s", busy ? "refused" : "let in");
+    if (busy === this.#endpoint.busy) return;
+    debug("new clients are %s", busy ? "refused" : "let in");
     this.#endpoint.busy = busy;
+    this.#tracer?.record({ name: "server_busy", time: monotonicNow(), busy });
   }
 
   /**

@@ -430,6 +430,7 @@ export class Endpoint<
   #announce(slot: Slot<C>): boolean {
     if (this.#admission.acceptQueueFull) {
       this.stats.connectionsRefused++;
+      this.stats.busyRefusals++;
       slot.connection.closeWith(
         new TransportError(CONNECTION_REFUSED, "the server is busy: its accept queue is full"),
         this.#now,

@@ -153,6 +153,8 @@ export class EndpointStats {
   connectionsDialed = 0;
   connectionsAccepted = 0;
   connectionsRefused = 0;
+  /** Of those, the ones that a limit or the busy switch refused. */
+  busyRefusals = 0;
   statelessResetsReceived = 0;
   readonly statelessSent: { [kind in StatelessKind]: number } = {
     version_negotiation: 0,

@@ -141,6 +141,7 @@ export class Unrouted {
     if (verdict.action === "retry") return this.#retry(datagram, header, now, wallNow);
     if (verdict.action === "refuse") {
       stats.connectionsRefused++;
+      if (verdict.reason === "server_busy") stats.busyRefusals++;
       const { code: errorCode, reason, detail } = verdict;
       const result = answers.refuse(identifiers(datagram, header), { errorCode }, now);
       return this.#drop(reasonOf(result, reason), PACKET_INITIAL, length, now, detail);

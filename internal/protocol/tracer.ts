@@ -207,6 +207,8 @@ export type TraceEvent =
   | (Base & { name: "connection_id_updated"; owner: "local" | "remote"; old: string; new: string })
   | (Base & { name: "ecn_state_updated"; state: "testing" | "unknown" | "failed" | "capable" })
   | (Base & { name: "server_listening"; local: string })
+  /** The switch that refuses new clients was turned. */
+  | (Base & { name: "server_busy"; busy: boolean })
   | (Base & {
       name: "stateless_sent";
       kind: "version_negotiation" | "retry" | "stateless_reset" | "connection_close";

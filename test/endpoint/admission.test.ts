@@ -103,6 +103,7 @@ describe("turned away", () => {
     bench.receive([initial(dcid(1))]);
     assert.deepEqual(bench.drops, ["server_busy"]);
     assert.equal(bench.endpoint.stats.connectionsRefused, 1);
+    assert.equal(bench.endpoint.stats.busyRefusals, 1);
     bench.endpoint.busy = false;
     bench.receive([initial(dcid(1))]);
     assert.equal(bench.made.length, 1);

@@ -7,6 +7,7 @@ import {
   type Connection,
   memoryTokenStore,
   type TokenStore,
+  type TraceEvent,
   Transport,
   type TransportOptions,
 } from "../../src/index.ts";
@@ -177,18 +178,25 @@ test("a token store that fails is as good as none", async () => {
   await s.dial({ pop: () => new Uint8Array(0), put: () => {} });
 });
 
-test("busy: new clients are refused, the others go on", async () => {
-  await using s = await server();
+test("busy: new clients are refused, the others go on; it is counted and traced", async () => {
+  const turned: boolean[] = [];
+  const tracer = {
+    record: (event: TraceEvent) => void (event.name === "server_busy" && turned.push(event.busy)),
+  };
+  await using s = await server({ tracer });
   const before = await s.dial();
   s.acceptor.busy = true;
   assert.equal(s.acceptor.busy, true);
   await assert.rejects(s.dial(), { code: "ERR_QUIC_TRANSPORT", errorCode: 2 });
   assert.ok(s.acceptor.stats().connectionsRefused > 0);
+  assert.equal(s.acceptor.stats().busyRefusals, s.acceptor.stats().connectionsRefused);
+  s.acceptor.busy = true;
   const stream = await before.openStream();
   await stream.write(bytes("still here"));
   stream.close();
   assert.equal(await text(stream), "still here");
   s.acceptor.busy = false;
+  assert.deepEqual(turned, [true, false]);
   await s.dial();
 });
 
