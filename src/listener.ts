@@ -58,7 +58,11 @@ export class Listener implements AsyncIterable<Connection>, AsyncDisposable {
     return this.#address();
   }
 
-  /** The next connection whose handshake is complete (with `listenEarly`: that can be written to). @throws {ListenerClosedError} after `close`. */
+  /**
+   * The next connection whose handshake is complete (with `listenEarly`: that can be written to). One that its peer closed
+   * while it waited comes in its turn as well, and its `closed` says why.
+   * @throws {ListenerClosedError} after `close`.
+   */
   async accept(options?: WaitOptions): Promise<Connection> {
     const connection = await this.#queue.take(options?.signal);
     this.#onTaken();

@@ -58,6 +58,7 @@ test("a connection that its client closed in the queue is over when it is accept
   const accepted = await listener.accept();
   const { error } = await accepted.closed;
   assert.equal((error as { errorCode?: number } | null)?.errorCode, 7);
+  await assert.rejects(accepted.acceptStream(), { errorCode: 7 });
   await dialer.close();
   await acceptor.close();
 });
