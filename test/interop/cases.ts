@@ -13,6 +13,8 @@ export interface Evidence {
   /** Of the second connection, in cases that have one. */
   second: Handshake | null;
   elapsedMs: number;
+  /** Of all files. */
+  bytes: number;
   /** Connections that were to be made. */
   connections: number;
   /** With fewer the scenario took place all the same. */
@@ -33,6 +35,10 @@ export interface Case {
   leastConnections?: number;
   /** A connection for the first file, and a second one for the others. */
   again?: boolean;
+  /** The client sends the files: the server keeps them, or sends them back. */
+  upload?: boolean;
+  /** A case of the transport over HTTP/3, for those that know nothing else: the others have it over HTTP/0.9. */
+  inPlaceOfHq?: boolean;
   /** Authorities between the root and the server's certificate. */
   authorities?: number;
   timeoutMs?: (full: boolean) => number;
@@ -42,6 +48,8 @@ export interface Case {
 
 /** The interop runner's usual path: 15 ms one way, 10 Mbit/s, 25 packets, Ethernet's MTU. */
 export const USUAL_PATH = { delayMs: 15, bandwidthMbps: 10, queuePackets: 25, mtu: 1500 } as const;
+/** As fast as the relay. */
+const FAST_PATH = { delayMs: 1, mtu: 1500 } as const;
 const BURST = 3;
 const CHACHA20 = 0x1303;
 const INITIAL_MAX_STREAMS_BIDI = 0x08;
@@ -49,6 +57,7 @@ const VERSION_1 = 0x00000001;
 const VERSION_2 = 0x6b3343cf;
 
 const needs = (truth: boolean, otherwise: string): string | null => (truth ? null : otherwise);
+const large = (full: boolean): number[] => [(full ? 100 : 20) * 1_000_000];
 const connections = (full: boolean): number[] => Array<number>(full ? 50 : 10).fill(KB);
 
 function lost({ stats }: Evidence): string | null {
@@ -64,6 +73,30 @@ function resumed({ handshake, second }: Evidence): string | null {
   if (handshake === null || second === null) return "the relay did not see two ClientHellos";
   return (
     needs(!handshake.resumed, "the first connection resumed") ?? needs(second.resumed, "it did not resume")
+  );
+}
+function earlyData(evidence: Evidence): string | null {
+  return (
+    resumed(evidence) ??
+    needs(evidence.second!.offeredEarlyData, "the client offered no 0-RTT") ??
+    needs(evidence.second!.acceptedEarlyData === true, "the server took no 0-RTT") ??
+    needs(evidence.stats.zeroRttToServer > 0, "no 0-RTT packet was sent")
+  );
+}
+function bothUpdated({ handshake }: Evidence): string | null {
+  if (handshake === null) return "the relay saw no ClientHello";
+  const { client, server } = handshake.keyPhases;
+  return needs(
+    client.includes(1) && server.includes(1),
+    `key phases of the client ${client.join()}, of the server ${server.join()}`,
+  );
+}
+function movedToVersion2({ handshake }: Evidence): string | null {
+  if (handshake === null) return "the relay saw no ClientHello";
+  const { originalVersion, negotiatedVersion } = handshake;
+  return (
+    needs(originalVersion === VERSION_1, `began with version ${originalVersion.toString(16)}`) ??
+    needs(negotiatedVersion === VERSION_2, `ended with version ${negotiatedVersion?.toString(16)}`)
   );
 }
 const drop = (rate: number) => ({ dropRate: rate, dropBurst: BURST });
@@ -90,34 +123,8 @@ export const CASES: readonly Case[] = [
     files: () => [KB],
     check: ({ stats }) => needs(stats.retries > 0, "no Retry packet was sent"),
   },
-  {
-    name: "keyupdate",
-    testcase: "keyupdate",
-    files: () => [3 * MB],
-    check: ({ handshake }) =>
-      handshake === null
-        ? "the relay saw no ClientHello"
-        : needs(
-            handshake.keyPhases.client.includes(1) && handshake.keyPhases.server.includes(1),
-            `key phases of the client ${handshake.keyPhases.client.join()}, of the server ${handshake.keyPhases.server.join()}`,
-          ),
-  },
-  {
-    name: "v2",
-    testcase: "v2",
-    files: () => [KB],
-    check: ({ handshake }) =>
-      handshake === null
-        ? "the relay saw no ClientHello"
-        : (needs(
-            handshake.originalVersion === VERSION_1,
-            `began with version ${handshake.originalVersion.toString(16)}`,
-          ) ??
-          needs(
-            handshake.negotiatedVersion === VERSION_2,
-            `ended with version ${handshake.negotiatedVersion?.toString(16)}`,
-          )),
-  },
+  { name: "keyupdate", testcase: "keyupdate", files: () => [3 * MB], check: bothUpdated },
+  { name: "v2", testcase: "v2", files: () => [KB], check: movedToVersion2 },
   {
     name: "versionnegotiation",
     testcase: "versionnegotiation",
@@ -132,23 +139,40 @@ export const CASES: readonly Case[] = [
     testcase: "zerortt",
     files: () => [KB, ...Array<number>(40).fill(32)],
     again: true,
-    check: (evidence) =>
-      resumed(evidence) ??
-      needs(evidence.second!.offeredEarlyData, "the client offered no 0-RTT") ??
-      needs(evidence.second!.acceptedEarlyData === true, "the server took no 0-RTT") ??
-      needs(evidence.stats.zeroRttToServer > 0, "no 0-RTT packet was sent"),
+    check: earlyData,
   },
   { name: "http3", testcase: "http3", files: () => [5 * KB, 10 * KB, 500 * KB] },
   { name: "http3many", testcase: "http3", files: () => Array<number>(1000).fill(32) },
   {
     name: "http3large",
     testcase: "http3",
-    files: (full) => [(full ? 100 : 20) * 1_000_000],
-    // A path as fast as the relay.
-    path: { delayMs: 1, mtu: 1500 },
+    files: large,
+    path: FAST_PATH,
     timeoutMs: (full) => (full ? 180_000 : 60_000),
   },
+  {
+    name: "http3upload",
+    testcase: "http3upload",
+    files: large,
+    path: FAST_PATH,
+    upload: true,
+    timeoutMs: (full) => (full ? 180_000 : 60_000),
+    // Some servers forget what they have read.
+    check: ({ stats, bytes }) =>
+      needs(
+        stats.flows.reduce((sum, flow) => sum + flow.bytesToServer, 0) > bytes,
+        "the client sent less than its files",
+      ),
+  },
   { name: "http3post", testcase: "http3post", files: () => [KB, 300 * KB, MB] },
+  { name: "http3trailers", testcase: "http3trailers", files: () => [KB, 300 * KB, MB] },
+  {
+    name: "http3retry",
+    testcase: "http3retry",
+    files: () => [KB, 2 * KB],
+    check: ({ stats }) => needs(stats.retries > 0, "no Retry packet was sent"),
+  },
+  { name: "http3keyupdate", testcase: "http3keyupdate", files: () => [MB, 2 * MB], check: bothUpdated },
   {
     name: "http3goaway",
     testcase: "http3goaway",
@@ -157,6 +181,41 @@ export const CASES: readonly Case[] = [
     // came on another stream, and what it asked until then is served: rfc9114#5.2 allows time for in-flight requests.
     multiconnect: true,
     leastConnections: 2,
+  },
+  { name: "http3v2", testcase: "http3v2", files: () => [KB], inPlaceOfHq: true, check: movedToVersion2 },
+  {
+    name: "http3zerortt",
+    testcase: "http3zerortt",
+    files: () => [KB, ...Array<number>(40).fill(32)],
+    again: true,
+    inPlaceOfHq: true,
+    check: earlyData,
+  },
+  {
+    name: "http3rebind",
+    testcase: "http3rebind",
+    files: () => [3 * MB],
+    inPlaceOfHq: true,
+    path: { ...USUAL_PATH, rebind: { kind: "address", firstMs: 700, everyMs: 1000 } },
+    check: ({ stats }) => needs(stats.rebinds > 0, "the client kept its address"),
+  },
+  {
+    name: "http3migration",
+    testcase: "http3migration",
+    files: () => [3 * MB],
+    inPlaceOfHq: true,
+    check: ({ stats: { flows } }) =>
+      needs(flows.length > 1, "the client did not move") ??
+      needs(flows.at(-1)!.bytesFromServer > 100 * KB, "little came where it moved to"),
+  },
+  {
+    name: "http3preferred",
+    testcase: "http3preferred",
+    files: () => [3 * MB],
+    inPlaceOfHq: true,
+    // The preferred address is the server's own, beside the relay.
+    check: ({ stats, bytes }) =>
+      needs(stats.flows[0]!.bytesFromServer < bytes / 2, "most of it came from the first address"),
   },
   {
     name: "multiplexing",

@@ -4,7 +4,7 @@
 //   TESTCASE        the runner's name for the case; exit code 127 where we do not know it
 //   REQUESTS        URLs to fetch, separated by spaces (client)
 //   SSLKEYLOGFILE   TLS secrets go there        QLOGDIR   qlog files go there
-//   WWW, DOWNLOADS, CERTS   folders, by default /www, /downloads, /certs (cert.pem, priv.key, ca.pem)
+//   WWW, DOWNLOADS, UPLOADS, CERTS   folders, by default /www, /downloads, /uploads, /certs (cert.pem, priv.key, ca.pem)
 //   LISTEN, PORT    where the server listens, by default :: and 443
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { isIP } from "node:net";
@@ -52,8 +52,17 @@ const BOTH = [
   "transfercorruption",
   "ipv6",
   "http3",
+  "http3upload",
   "http3post",
+  "http3trailers",
+  "http3retry",
+  "http3keyupdate",
   "http3goaway",
+  "http3v2",
+  "http3zerortt",
+  "http3rebind",
+  "http3migration",
+  "http3preferred",
 ];
 /** Rebinding is what a client does not notice. */
 const CASES = {
@@ -66,12 +75,19 @@ const role = env["ROLE"];
 const testcase = env["TESTCASE"] ?? "";
 const folder = (name: string, fallback: string): string => env[name] || fallback;
 const certs = folder("CERTS", "/certs");
+const folders = {
+  www: folder("WWW", "/www"),
+  downloads: folder("DOWNLOADS", "/downloads"),
+  uploads: folder("UPLOADS", "/uploads"),
+};
 
 const http3 = testcase.startsWith("http3");
+/** The case of the transport, over whatever. */
+const scenario = http3 ? testcase.slice("http3".length) : testcase;
 const tls: TlsOptions = { ALPNProtocols: [http3 ? "h3" : HQ_ALPN] };
 if (testcase === "chacha20") tls.ciphers = ["chacha20-poly1305"];
 // The client begins with version 1, and the server moves it to version 2 (rfc9369#4).
-if (testcase === "v2") {
+if (scenario === "v2") {
   CONFIG.versions = [QuicVersion.v2, QuicVersion.v1];
   if (role === "client") CONFIG.originalVersion = QuicVersion.v1;
 }
@@ -86,16 +102,17 @@ async function serve(): Promise<void> {
   const transport = new Transport({
     address: env["LISTEN"] || "::",
     port: Number(env["PORT"] || 443),
-    verifySourceAddress: testcase === "retry",
+    verifySourceAddress: scenario === "retry",
   });
-  if (testcase === "connectionmigration") CONFIG.preferredAddress = await secondAddress(transport);
-  const zerortt = testcase === "zerortt";
+  if (scenario === "connectionmigration" || scenario === "preferred")
+    CONFIG.preferredAddress = await secondAddress(transport);
+  const zerortt = scenario === "zerortt";
   const listener = await (zerortt
     ? transport.listenEarly(tls, { ...CONFIG, earlyData: true })
     : transport.listen(tls, CONFIG));
   process.once("SIGTERM", () => void transport.close());
   console.log("listening");
-  if (http3) return serveHttp3(listener, folder("WWW", "/www"), testcase);
+  if (http3) return serveHttp3(listener, folders, testcase);
   await serveHq(listener, folder("WWW", "/www"), ({ path, bytes }) => {
     if (bytes === null) console.error(`request failed: ${path}`);
   });
@@ -174,8 +191,7 @@ async function fetchRequests(): Promise<void> {
   if (urls.length === 0) throw new Error("REQUESTS is empty");
   tls.ca = readFileSync(join(certs, "ca.pem"));
   if (http3) {
-    const downloads = folder("DOWNLOADS", "/downloads");
-    const stats = await fetchHttp3(urls, downloads, testcase, { tls, config: CONFIG });
+    const stats = await fetchHttp3(urls, folders, testcase, { tls, config: CONFIG });
     for (const one of stats) console.log(JSON.stringify(one));
     return;
   }

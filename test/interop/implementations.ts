@@ -1,9 +1,11 @@
 // Who can be put at the ends of the path, how each is found or built, and how it is started.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { keyed, lastLine, PEERS, run, Unpacked } from "./building.ts";
+import { Caddy } from "./caddy.ts";
+import { Ngtcp2 } from "./ngtcp2.ts";
 
 export type Role = "client" | "server";
 
@@ -13,13 +15,14 @@ export interface Command {
   args: string[];
   cwd?: string;
   readyFile?: string;
+  env?: Record<string, string>;
 }
 
 /** What an endpoint is told; becomes the environment of the interop runner's contract. */
 export interface Assignment {
   role: Role;
   testcase: string;
-  /** Everything of this run lies here: www, downloads, certs. */
+  /** Everything of this run lies here: www, downloads, uploads, certs. */
   folder: string;
   listen: string;
   port: number;
@@ -31,8 +34,10 @@ export interface Assignment {
 export interface Implementation {
   readonly name: string;
   readonly roles: readonly Role[];
-  /** It has nothing to do with the cases over HTTP/0.9. */
+  /** It has nothing to do with the cases over HTTP/0.9, and some of those over HTTP/3 in their place. */
   readonly http3Alone?: boolean;
+  /** As a client it makes a connection for each file in these, by TESTCASE. */
+  readonly connectionForEach?: readonly string[];
   /** Finds or builds it. Returns why it cannot be had here, or null. */
   prepare(): Promise<string | null>;
   command(assignment: Assignment): Command;
@@ -40,31 +45,6 @@ export interface Implementation {
 
 const HERE = import.meta.dirname;
 const ROOT = join(HERE, "..", "..");
-const PEERS = join(HERE, "peers");
-const CACHE = process.env["QUIC_TS_INTEROP_CACHE"] ?? join(HERE, ".cache");
-const BUILD_TIMEOUT = 300_000;
-
-/** A folder or file name that changes when one of the files does. */
-function keyed(name: string, folder: string, files: readonly string[]): string {
-  const hash = createHash("sha256").update(`${process.platform} ${process.arch}`);
-  for (const file of files) hash.update(readFileSync(join(folder, file)));
-  mkdirSync(CACHE, { recursive: true });
-  return join(CACHE, `${name}-${hash.digest("hex").slice(0, 12)}`);
-}
-
-/** Runs a build step. Returns its exit code (null: it could not be started) and its output. */
-function run(program: string, args: string[], cwd: string): Promise<{ code: number | null; output: string }> {
-  return new Promise((resolve) => {
-    const child = spawn(program, args, { cwd, stdio: ["ignore", "pipe", "pipe"], timeout: BUILD_TIMEOUT });
-    let output = "";
-    const take = (data: Buffer): void => void (output += data.toString());
-    child.stdout.on("data", take);
-    child.stderr.on("data", take);
-    child.on("error", (error) => resolve({ code: null, output: error.message }));
-    child.on("close", (code) => resolve({ code: code ?? 1, output }));
-  });
-}
-const lastLine = (output: string): string => output.trim().split("\n").at(-1) ?? "";
 
 const ours: Implementation = {
   name: "ours",
@@ -131,51 +111,6 @@ class Aioquic implements Implementation {
   }
 }
 
-/** A program of a Debian package, unpacked beside the system: its loader is called by name, so that it finds its libraries. */
-class Unpacked {
-  readonly #folder: string;
-  readonly #root: string;
-  readonly #program: readonly string[];
-
-  constructor(name: string, program: readonly string[]) {
-    this.#folder = join(PEERS, name);
-    this.#root = keyed(name, this.#folder, ["unpack.sh"]);
-    this.#program = program;
-  }
-
-  /** @param check - why the version it tells will not do, or null */
-  async prepare(versionFlag: string, check: (version: string) => string | null): Promise<string | null> {
-    if (process.platform !== "linux") return "Debian packages run on Linux alone";
-    if (existsSync(join(this.#root, "complete"))) return null;
-    // A half unpacked folder never gets the final name.
-    const partial = `${this.#root}.partial`;
-    rmSync(partial, { recursive: true, force: true });
-    const { code, output } = await run("bash", [join(this.#folder, "unpack.sh"), partial], this.#folder);
-    if (code === null) return "no bash";
-    if (code !== 0) return lastLine(output);
-    rmSync(this.#root, { recursive: true, force: true });
-    renameSync(partial, this.#root);
-    const { program, args } = this.command();
-    const version = await run(program, [...args, versionFlag], this.#root);
-    if (version.code !== 0) return `${this.#program.at(-1)} does not start: ${lastLine(version.output)}`;
-    const objection = check(version.output);
-    if (objection !== null) return objection;
-    writeFileSync(join(this.#root, "complete"), "");
-    return null;
-  }
-
-  command(): Command {
-    const libraries =
-      readdirSync(join(this.#root, "usr", "lib")).find((name) => /-linux-gnu/.test(name)) ?? "";
-    const path = join(this.#root, "usr", "lib", libraries);
-    const loader = readdirSync(path).find((name) => name.startsWith("ld-linux"));
-    return {
-      program: join(path, loader ?? "no-loader"),
-      args: ["--library-path", path, join(this.#root, ...this.#program)],
-    };
-  }
-}
-
 /** Client alone, and for HTTP/3 alone: over ngtcp2 and nghttp3. */
 class Curl implements Implementation {
   readonly name = "curl";
@@ -200,8 +135,23 @@ class Curl implements Implementation {
     ];
     // One after the other where the server goes away in between.
     const parallel = testcase === "http3goaway" ? [] : ["--parallel", "--parallel-max", "40"];
-    const where = ["--remote-name-all", "--output-dir", join(folder, "downloads")];
-    return { program, args: [...args, ...options, ...parallel, ...where, ...requests] };
+    const downloads = ["--output-dir", join(folder, "downloads")];
+    const one = (url: string): string[] => {
+      const name = basename(url);
+      const source = join(folder, "www", name);
+      const to = (path: string): string => new URL(`${path}/${name}`, url).href;
+      if (testcase === "http3upload") return ["--upload-file", source, "--output", name, to("/upload")];
+      if (testcase === "http3post") return ["--data-binary", `@${source}`, "--output", name, to("/echo")];
+      return ["--remote-name", url];
+    };
+    // What is said of one file ends at --next; --parallel does not.
+    const files = requests.flatMap((url, i) => [
+      ...(i === 0 ? [] : ["--next"]),
+      ...options,
+      ...downloads,
+      ...one(url),
+    ]);
+    return { program, args: [...args, ...parallel, ...files] };
   }
 }
 
@@ -228,8 +178,10 @@ class Nginx implements Implementation {
       home,
       www: join(folder, "www"),
       certs: join(folder, "certs"),
+      uploads: join(folder, "uploads"),
       extra: [
-        testcase === "retry" ? "quic_retry on;" : "",
+        testcase.endsWith("retry") ? "quic_retry on;" : "",
+        testcase === "http3goaway" ? "keepalive_requests 1;" : "",
         testcase === "chacha20" ? "ssl_conf_command Ciphersuites TLS_CHACHA20_POLY1305_SHA256;" : "",
       ].join(" "),
     };
@@ -251,7 +203,10 @@ class Nginx implements Implementation {
 /** All of them; the first is the one under test unless told otherwise. */
 export function implementations(): Map<string, Implementation> {
   return new Map(
-    [ours, new QuicGo(), new Aioquic(), new Nginx(), new Curl()].map((each) => [each.name, each]),
+    [ours, new QuicGo(), new Aioquic(), new Nginx(), new Caddy(), new Curl(), new Ngtcp2()].map((each) => [
+      each.name,
+      each,
+    ]),
   );
 }
 
@@ -270,10 +225,12 @@ export function start(
     SSLKEYLOGFILE: assignment.keyLog,
     WWW: join(folder, "www"),
     DOWNLOADS: join(folder, "downloads"),
+    UPLOADS: join(folder, "uploads"),
     CERTS: join(folder, "certs"),
     LISTEN: assignment.listen,
     PORT: String(assignment.port),
     NODE_NO_WARNINGS: "1",
+    ...command.env,
   };
   delete env["QLOGDIR"];
   if (assignment.qlog !== null) env["QLOGDIR"] = assignment.qlog;

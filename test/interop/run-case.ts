@@ -132,7 +132,7 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
   let begun = performance.now();
 
   const attempt = async (): Promise<Outcome> => {
-    for (const part of ["www", "downloads", "certs", "qlog"])
+    for (const part of ["www", "downloads", "uploads", "certs", "qlog"])
       mkdirSync(join(folder, part), { recursive: true });
     writeCertificates(join(folder, "certs"), test.authorities ?? 0);
     const files = writeFiles(join(folder, "www"), test.files(settings.full));
@@ -192,11 +192,14 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
     if (code === UNSUPPORTED)
       throw new Failure(`the client does not know ${test.testcase}; write it down if that is so`);
     if (code !== 0) throw new Failure(`the client ended with ${String(code)}: ${fetching.words()}`);
-    compare(join(folder, "downloads"), files);
+    // What the server has kept, or else sent back.
+    const kept = test.upload === true && existsSync(join(folder, "uploads", files[0]!.name));
+    compare(join(folder, kept ? "uploads" : "downloads"), files);
 
     let handshake: Handshake | null = null;
     let second: Handshake | null = null;
-    if (test.multiconnect !== true) {
+    const each = test.multiconnect === true || client.connectionForEach?.includes(test.testcase) === true;
+    if (!each) {
       const keys = existsSync(keyLog) ? readFileSync(keyLog, "utf8") : "";
       const clients = [...new Set(relay.captured().map(({ client: from }) => from))];
       const of = (index: number): Handshake | null => {
@@ -206,9 +209,10 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
       handshake = of(0);
       if (test.again === true) second = of(1);
     }
-    const connections = test.multiconnect === true ? files.length : test.again === true ? 2 : 1;
+    const connections = each ? files.length : test.again === true ? 2 : 1;
     const leastConnections = test.leastConnections ?? connections;
-    const evidence = { stats, handshake, second, elapsedMs, connections, leastConnections };
+    const bytes = files.reduce((sum, { data }) => sum + data.length, 0);
+    const evidence = { stats, handshake, second, elapsedMs, bytes, connections, leastConnections };
     const objection = checkAlways(evidence, underTest === "server") ?? test.check?.(evidence) ?? null;
     if (objection !== null) throw new Failure(objection);
     return { verdict: "ok", detail: summary(stats), elapsedMs, stats };

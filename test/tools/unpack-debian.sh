@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# unpack-debian.sh DIR SUITE PACKAGE PROGRAM: fetches PACKAGE from a Debian suite and unpacks it in DIR, with all it needs, beside the
-# system and without touching it. PROGRAM (as usr/bin/x) must be there then. Wants apt-get, dpkg and a Debian mirror among the system's
-# sources; needs no root. Exit code 3: this machine cannot do that (the last line says why).
+# unpack-debian.sh DIR SUITE "PACKAGE..." PROGRAM...: fetches packages from a Debian suite and unpacks them in DIR, with all they need,
+# beside the system and without touching it. Each PROGRAM (as usr/bin/x) must be there then. Wants apt-get, dpkg and a Debian mirror
+# among the system's sources; needs no root. Exit code 3: this machine cannot do that (the last line says why).
 set -euo pipefail
 dir=$(mkdir -p "$1" && cd "$1" && pwd)
 suite=$2
-wanted=$3
-program=$4
+read -ra wanted <<< "$3"
+programs=("${@:4}")
 cannot() { echo "$1"; exit 3; }
 
 command -v apt-get > /dev/null && command -v dpkg > /dev/null || cannot "no apt-get here"
@@ -28,11 +28,11 @@ apt() {
     -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none "$@"
 }
 apt update > "$state/log" 2>&1 || cannot "the package lists of $suite could not be fetched: $(tail -1 "$state/log")"
-apt -y --download-only install "$wanted" >> "$state/log" 2>&1 ||
-  cannot "$wanted of $suite could not be fetched: $(tail -1 "$state/log")"
+apt -y --download-only install "${wanted[@]}" >> "$state/log" 2>&1 ||
+  cannot "${wanted[*]} of $suite could not be fetched: $(tail -1 "$state/log")"
 for package in "$state"/cache/archives/*.deb; do dpkg-deb -x "$package" "$dir"; done
 rm -rf "$state/cache" "$state/lists"
 for link in bin sbin lib lib64; do
   [ -e "$dir/$link" ] || [ ! -d "$dir/usr/$link" ] || ln -s "usr/$link" "$dir/$link"
 done
-[ -x "$dir/$program" ] || cannot "the packages hold no $program"
+for program in "${programs[@]}"; do [ -x "$dir/$program" ] || cannot "the packages hold no $program"; done

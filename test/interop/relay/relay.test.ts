@@ -95,6 +95,11 @@ describe("the relay over sockets", () => {
     const path = await ends();
     const { from: before } = await path.send(Buffer.from("1"));
     await path.relay.rebind();
+    assert.equal(
+      (await path.answer(Buffer.from("still"), before)).toString(),
+      "still",
+      "not before it sends",
+    );
     const { from: now } = await path.send(Buffer.from("2"));
     assert.notEqual(now.port, before.port);
     path.server.send("late", before.port, before.address);

@@ -25,7 +25,10 @@ export interface RelayOptions extends Line {
   listen?: Partial<Endpoint>;
   toServer?: Faults;
   toClient?: Faults;
-  /** Gives clients a new port or address towards the server; what arrives for the old one is dropped. */
+  /**
+   * Gives clients a new port or address towards the server, as soon as they send something (a NAT has no mapping for those who
+   * are silent); what arrives for the old one is dropped from then on.
+   */
   rebind?: { kind: "port" | "address"; firstMs: number; everyMs?: number };
   /** Default 1. Equal seeds and equal packets give equal faults. */
   seed?: number;
@@ -99,6 +102,8 @@ interface Flow extends FlowStats {
   address: string;
   port: number;
   upstream: Socket;
+  /** What takes its place with the client's next packet. */
+  next: Socket | null;
 }
 
 /** Packets on their way; arrivals only grow, so a queue is enough. */
@@ -178,7 +183,14 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
       socket.send(packet, flow.port, flow.address, (error) => error && counts.errors++);
       return;
     }
+    if (flow.next !== null) {
+      retired.push(flow.upstream);
+      use(flow, flow.next);
+      flow.next = null;
+    }
     flow.bytesToServer += packet.length;
+    // A client that moved here. That the server validates the path cannot be seen from outside.
+    if (flow.bytesToServer === packet.length && !startsLong(packet)) flow.validated = true;
     if (!flow.validated && startsLong(packet)) {
       for (const { type, tokenLength } of longPackets(packet)) {
         if (type === HANDSHAKE || (type === INITIAL && tokenLength > 0)) flow.validated = true;
@@ -268,6 +280,12 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     }
   }
 
+  function use(flow: Flow, upstream: Socket): void {
+    flow.upstream = upstream;
+    const { address, port } = upstream.address();
+    flow.bindings.push(`${address}:${port}`);
+  }
+
   /** A socket towards the server. Packets may be offered to it before it is bound: dgram queues them. */
   function upstreamFor(flow: Flow, localHost: string, port: number): Promise<void> {
     const upstream = open(target.host);
@@ -282,11 +300,12 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     });
     return bind(upstream, localHost, port).then(
       () => {
-        if (flow.upstream !== undefined) retired.push(flow.upstream);
-        flow.upstream = upstream;
-        const { address, port: bound } = upstream.address();
-        flow.bindings.push(`${address}:${bound}`);
         if (closed) upstream.close();
+        else if (flow.upstream === undefined) use(flow, upstream);
+        else {
+          flow.next?.close();
+          flow.next = upstream;
+        }
       },
       (error: unknown) => {
         upstream.close();
@@ -306,6 +325,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
       validated: false,
       unvalidatedBytes: 0,
       amplification: 0,
+      next: null,
     } as unknown as Flow;
     return { flow, ready: upstreamFor(flow, loopback, 0) };
   }
@@ -335,6 +355,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
           const [oldest, old] = flows.entries().next().value!;
           flows.delete(oldest);
           old.upstream.close();
+          old.next?.close();
         }
         flows.set(key, made.flow);
         for (const each of held) handle(true, each, made.flow);
@@ -393,9 +414,13 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
       closed = true;
       clearTimeout(rebindTimer);
       await Promise.all(
-        [socket, ...retired, ...[...flows.values()].map((flow) => flow.upstream)].map(
-          (each) => new Promise<void>((resolve) => each.close(() => resolve())),
-        ),
+        [
+          socket,
+          ...retired,
+          ...[...flows.values()].flatMap(({ upstream, next }) =>
+            next === null ? [upstream] : [upstream, next],
+          ),
+        ].map((each) => new Promise<void>((resolve) => each.close(() => resolve()))),
       );
     },
   };

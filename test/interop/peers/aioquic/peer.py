@@ -1,5 +1,5 @@
 """A client and a server over aioquic that keep the interop runner's contract: HTTP/0.9 over QUIC ("hq-interop"), driven by the
-environment (ROLE, TESTCASE, REQUESTS, SSLKEYLOGFILE, QLOGDIR; WWW, DOWNLOADS, CERTS, LISTEN, PORT as in ../quic-go/main.go)."""
+environment (ROLE, TESTCASE, REQUESTS, SSLKEYLOGFILE, QLOGDIR; WWW, DOWNLOADS, UPLOADS, CERTS, LISTEN, PORT as in ../quic-go/main.go)."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ CASES = {
     "handshake", "transfer", "longrtt", "chacha20", "multiplexing", "blackhole", "amplificationlimit", "handshakeloss",
     "handshakecorruption", "transferloss", "transfercorruption", "ipv6", "multiconnect", "retry", "resumption", "zerortt",
     "keyupdate", "v2", "versionnegotiation", "connectionmigration", "rebind-port", "rebind-addr",
-    "http3", "http3post",
+    "http3", "http3post", "http3trailers", "http3upload", "http3retry", "http3keyupdate",
 }
 TESTCASE = os.environ.get("TESTCASE", "")
 CERTS = Path(os.environ.get("CERTS") or "/certs")

@@ -6,7 +6,7 @@
 //	REQUESTS       URLs to fetch, separated by spaces (client)
 //	SSLKEYLOGFILE  file for TLS secrets
 //	QLOGDIR        folder for qlog files
-//	WWW, DOWNLOADS, CERTS   folders, by default /www, /downloads, /certs (cert.pem, priv.key, ca.pem)
+//	WWW, DOWNLOADS, UPLOADS, CERTS   folders, by default /www, /downloads, /uploads, /certs (cert.pem, priv.key, ca.pem)
 //	LISTEN, PORT   where the server listens, by default :: and 443
 package main
 
@@ -53,8 +53,8 @@ func main() {
 	case "handshake", "transfer", "longrtt", "multiplexing", "blackhole", "amplificationlimit", "handshakeloss",
 		"handshakecorruption", "transferloss", "transfercorruption", "ipv6", "multiconnect", "retry", "resumption",
 		"zerortt", "v2", "versionnegotiation", "connectionmigration", "rebind-port", "rebind-addr", "http3", "http3post",
-		"http3goaway":
-	case "keyupdate": // quic-go updates its keys after 100 packets, with or without being asked.
+		"http3trailers", "http3upload", "http3retry", "http3goaway":
+	case "keyupdate", "http3keyupdate": // quic-go updates its keys after 100 packets, with or without being asked.
 	case "chacha20":
 		chachaOnly()
 	default:
@@ -120,7 +120,7 @@ func runServer(testcase string, tlsConf *tls.Config, conf *quic.Config) error {
 		return err
 	}
 	if strings.HasPrefix(testcase, "http3") {
-		return serveHTTP3(socket, tlsConf, conf)
+		return serveHTTP3(testcase, socket, tlsConf, conf)
 	}
 	transport := &quic.Transport{
 		Conn:                socket,

@@ -1,0 +1,84 @@
+// Peers that are built or unpacked here: where that happens, and how.
+
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "./implementations.ts";
+
+const HERE = import.meta.dirname;
+/** Sources and scripts of each peer. */
+export const PEERS = join(HERE, "peers");
+const CACHE = process.env["QUIC_TS_INTEROP_CACHE"] ?? join(HERE, ".cache");
+const BUILD_TIMEOUT = 300_000;
+
+/** A folder or file name that changes when one of the files does. */
+export function keyed(name: string, folder: string, files: readonly string[]): string {
+  const hash = createHash("sha256").update(`${process.platform} ${process.arch}`);
+  for (const file of files) hash.update(readFileSync(join(folder, file)));
+  mkdirSync(CACHE, { recursive: true });
+  return join(CACHE, `${name}-${hash.digest("hex").slice(0, 12)}`);
+}
+
+/** Runs a build step. Returns its exit code (null: it could not be started) and its output. */
+export function run(
+  program: string,
+  args: string[],
+  cwd: string,
+): Promise<{ code: number | null; output: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { cwd, stdio: ["ignore", "pipe", "pipe"], timeout: BUILD_TIMEOUT });
+    let output = "";
+    const take = (data: Buffer): void => void (output += data.toString());
+    child.stdout.on("data", take);
+    child.stderr.on("data", take);
+    child.on("error", (error) => resolve({ code: null, output: error.message }));
+    child.on("close", (code) => resolve({ code: code ?? 1, output }));
+  });
+}
+export const lastLine = (output: string): string => output.trim().split("\n").at(-1) ?? "";
+
+/** A program of a Debian package, unpacked beside the system: its loader is called by name, so that it finds its libraries. */
+export class Unpacked {
+  readonly #folder: string;
+  readonly #root: string;
+  readonly #program: readonly string[];
+
+  constructor(name: string, program: readonly string[]) {
+    this.#folder = join(PEERS, name);
+    this.#root = keyed(name, this.#folder, ["unpack.sh"]);
+    this.#program = program;
+  }
+
+  /** @param check - why the version it tells will not do, or null */
+  async prepare(versionFlag: string, check: (version: string) => string | null): Promise<string | null> {
+    if (process.platform !== "linux") return "Debian packages run on Linux alone";
+    if (existsSync(join(this.#root, "complete"))) return null;
+    // A half unpacked folder never gets the final name.
+    const partial = `${this.#root}.partial`;
+    rmSync(partial, { recursive: true, force: true });
+    const { code, output } = await run("bash", [join(this.#folder, "unpack.sh"), partial], this.#folder);
+    if (code === null) return "no bash";
+    if (code !== 0) return lastLine(output);
+    rmSync(this.#root, { recursive: true, force: true });
+    renameSync(partial, this.#root);
+    const { program, args } = this.command();
+    const version = await run(program, [...args, versionFlag], this.#root);
+    if (version.code !== 0) return `${this.#program.at(-1)} does not start: ${lastLine(version.output)}`;
+    const objection = check(version.output);
+    if (objection !== null) return objection;
+    writeFileSync(join(this.#root, "complete"), "");
+    return null;
+  }
+
+  command(): Command {
+    const libraries =
+      readdirSync(join(this.#root, "usr", "lib")).find((name) => /-linux-gnu/.test(name)) ?? "";
+    const path = join(this.#root, "usr", "lib", libraries);
+    const loader = readdirSync(path).find((name) => name.startsWith("ld-linux"));
+    return {
+      program: join(path, loader ?? "no-loader"),
+      args: ["--library-path", path, join(this.#root, ...this.#program)],
+    };
+  }
+}
