@@ -17,6 +17,7 @@ import {
 } from "./connection-ids.ts";
 import type { ConnectionOwner, ConnectionStatistics } from "./connection-state.ts";
 import { monotonicNow } from "./driver.ts";
+import { type PathInfo, pingPath } from "./path.ts";
 import { type ConnectionSendQueue, sendQueueOf } from "./send-queue.ts";
 
 /** Data waits that the application has written. */
@@ -96,9 +97,14 @@ export abstract class ConnectionControls {
     return this.core.paths.active.mtu;
   }
 
-  /** Has the peer acknowledge something, to keep the path alive. */
-  ping(): void {
-    this.core.ping();
+  /**
+   * Has the peer acknowledge something, to keep the path alive: a packet on the path in use, or on `path` of `paths()`. On one
+   * that is not in use it is a probe (rfc9000#9.1), so that data stays where it is.
+   * @throws {MigrationError} where there is no such path (any more), or no connection ID for it.
+   */
+  ping(path?: PathInfo): void {
+    if (path === undefined) this.core.ping();
+    else pingPath(this.core, path);
     this.#owner.flushSoon();
   }
 

@@ -2,12 +2,15 @@
 
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
+import type { PathEstimates } from "../internal/connection/path-ledger.ts";
 import type { MigrationRefusal } from "../internal/connection/migration.ts";
 import type { Path as CorePath } from "../internal/path/path.ts";
 import { QuicError } from "../internal/protocol/errors.ts";
 import { Waiter, type WaitOptions } from "./waiter.ts";
 
-const REFUSALS: { readonly [refusal in MigrationRefusal | "unanswered" | "closed" | "active"]: string } = {
+const REFUSALS: {
+  readonly [refusal in MigrationRefusal | "unanswered" | "closed" | "active" | "unknown"]: string;
+} = {
   server: "Servers do not move connections: the client does, or follows `preferredAddress`.",
   unconfirmed: "The handshake is not confirmed yet (rfc9000#9).",
   disabled: "The server asked for no active migration (disable_active_migration).",
@@ -18,6 +21,7 @@ const REFUSALS: { readonly [refusal in MigrationRefusal | "unanswered" | "closed
   unanswered: "The path did not answer: the probe's timeout is over.",
   closed: "The path was closed.",
   active: "The path is in use: switch to another one first.",
+  unknown: "The connection has no such path: see `paths()`.",
 };
 
 /** Thrown where a connection cannot move as it was asked to; `refusal` says why in a word. */
@@ -31,8 +35,11 @@ export class MigrationError extends QuicError {
   }
 }
 
-/** What went over one path so far, and what it carries. Bytes of UDP payload. */
-export interface PathStatistics {
+/**
+ * What went over one path so far, what it carries, and what was measured there. Bytes of UDP payload, times in ms. Estimates
+ * are 0 where nothing was measured; those of a path that is not in use are of when it was, or of its last probe (rfc9000#9.4).
+ */
+export interface PathStatistics extends PathEstimates {
   readonly bytesSent: number;
   readonly bytesReceived: number;
   readonly datagramsSent: number;
@@ -66,13 +73,20 @@ export function pathInfo(core: CoreConnection, path: CorePath): PathInfo {
     remote: path.remote.key,
     active: path === core.paths.active,
     validated: path.held ? path.known || path.validation.state === "succeeded" : path.validated,
-    ...statistics(path),
+    ...statistics(core, path),
   };
 }
 
-function statistics(path: CorePath): PathStatistics {
+function statistics(core: CoreConnection, path: CorePath): PathStatistics {
   const { bytesSent, bytesReceived, datagramsSent, datagramsReceived, mtu } = path;
-  return { bytesSent, bytesReceived, datagramsSent, datagramsReceived, mtu };
+  return {
+    bytesSent,
+    bytesReceived,
+    datagramsSent,
+    datagramsReceived,
+    mtu,
+    ...core.pathKeeper.estimates(path),
+  };
 }
 
 /** A way to the server over another socket of ours. Made by `connection.addPath(transport)`. */
@@ -116,6 +130,13 @@ export class Path {
     }
   }
 
+  /** Sends one packet there that the peer has to acknowledge, as `connection.ping(path.info())`. @throws {MigrationError} */
+  ping(): void {
+    this.#throwIfOver();
+    refuse(this.#core.migration.ping(this.#path));
+    this.#flush();
+  }
+
   /**
    * Has everything go over this path from now on (rfc9000#9.2). Congestion control and round trips begin anew (rfc9000#9.4).
    * The path that was in use stays, and can be switched back to.
@@ -149,6 +170,15 @@ export class Path {
     if (failure !== null) throw failure;
     if (this.#closed) throw new MigrationError("closed");
   }
+}
+
+/** @internal One ack-eliciting packet on the path of these addresses. @throws {MigrationError} */
+export function pingPath(core: CoreConnection, { local, remote }: PathInfo): void {
+  const path = core.paths.all.find(
+    (each) => each.remote.key === remote && (each.local?.key ?? null) === local,
+  );
+  if (path === undefined) throw new MigrationError("unknown");
+  refuse(core.migration.ping(path));
 }
 
 function refuse(refusal: MigrationRefusal | null): void {

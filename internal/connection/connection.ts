@@ -6,8 +6,7 @@ import type { CongestionControllerFactory } from "../congestion/controller.ts";
 import { Pacer } from "../congestion/pacer.ts";
 import { PacketProtection } from "../handshake/protection.ts";
 import { LocalCids, RemoteCids, type CidGenerator } from "../path/connection-ids.ts";
-import { PathSet, type PathSetHost } from "../path/path-set.ts";
-import type { Path } from "../path/path.ts";
+import { PathSet } from "../path/path-set.ts";
 import type { ResetTokenSource } from "../path/reset-token.ts";
 import type { Address } from "../protocol/address.ts";
 import type { RxBatch, TxBatch } from "../protocol/batch.ts";
@@ -17,7 +16,6 @@ import {
   HANDSHAKE,
   INITIAL,
   INTERNAL_ERROR,
-  NO_VIABLE_PATH,
   ZERO_RTT,
   type Role,
 } from "../protocol/constants.ts";
@@ -26,7 +24,7 @@ import type { Tracer } from "../protocol/tracer.ts";
 import { MIN_DATAGRAM_SIZE } from "../protocol/limits.ts";
 import { Recovery } from "../recovery/loss-recovery.ts";
 import { ReceivedPackets } from "../recovery/received-packets.ts";
-import { INITIAL_RTT, RttEstimator } from "../recovery/rtt.ts";
+import { RttEstimator } from "../recovery/rtt.ts";
 import { CryptoStreams } from "../stream/crypto-stream.ts";
 import type { Stream } from "../stream/stream.ts";
 import { StreamMap, type StreamHost } from "../stream/streams.ts";
@@ -41,6 +39,7 @@ import { EventQueue, type ConnectionEvent } from "./events.ts";
 import { RecordFate } from "./fate.ts";
 import { FrameHandler } from "./frames.ts";
 import { HandshakeDriver, type SeenCids } from "./handshake.ts";
+import { PathKeeper } from "./path-keeper.ts";
 import { IdleTimer } from "./idle.ts";
 import { AckFrequency } from "./ack-frequency.ts";
 import { checkBlackHole } from "./black-hole.ts";
@@ -50,7 +49,7 @@ import { Sender } from "./send.ts";
 import { SpecialPackets } from "./special-packets.ts";
 import { ConnectionStats, type StatisticsSnapshot, snapshot } from "./stats.ts";
 import { onTimers } from "./timeouts.ts";
-import { traceController, traceFailure, tracePath, traceStart } from "./trace-start.ts";
+import { traceController, traceFailure, traceStart } from "./trace-start.ts";
 import { TIMER_ACK, TIMER_CLOSE, TIMER_HANDSHAKE, TIMER_LOSS, TIMER_PATH, Timers } from "./timers.ts";
 import { VersionNegotiator } from "./versions.ts";
 
@@ -80,7 +79,7 @@ export interface ConnectionSetup {
 }
 
 /** A connection without I/O: feed it datagrams and time, take datagrams, deadlines and events from it. */
-export class Connection implements Core, StreamHost, PathSetHost {
+export class Connection implements Core, StreamHost {
   readonly role: Role;
   readonly config: ConnectionConfig;
   readonly tracer: Tracer | null;
@@ -110,6 +109,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
   readonly localCids: LocalCids;
   readonly remoteCids: RemoteCids;
   readonly paths: PathSet;
+  readonly pathKeeper: PathKeeper = new PathKeeper(this);
   readonly migration: Migration = new Migration(this);
   readonly ackFrequency: AckFrequency = new AckFrequency(this);
   readonly idle: IdleTimer;
@@ -196,7 +196,7 @@ export class Connection implements Core, StreamHost, PathSetHost {
           discovered: config.mtuDiscovery,
         },
       },
-      host: this,
+      host: this.pathKeeper,
     });
     this.idle = new IdleTimer(this.timers, config.maxIdleTimeout, config.keepAlivePeriod);
     this.handshake = new HandshakeDriver(this, setup.seen);
@@ -428,35 +428,9 @@ export class Connection implements Core, StreamHost, PathSetHost {
     return this.role === "client" ? !this.handshakeComplete : this.#receiver.early;
   }
 
-  // PathSetHost
-
-  pathPto(): number {
-    return Math.max(this.recovery.pto(APPLICATION), 3 * INITIAL_RTT);
-  }
-
-  pathActivated(path: Path, previous: Path, peerChangedCid: boolean): void {
-    // rfc9000#9.5 an endpoint that moves on purpose uses a new connection ID; so do we towards it.
-    const { currentSequence } = this.remoteCids;
-    if (path.cidSequence >= 0 && this.remoteCids.switchTo(path.cidSequence))
-      previous.cidSequence = currentSequence;
-    else if (peerChangedCid) this.remoteCids.rotate();
-    path.cidSequence = -1;
-    const token = this.remoteCids.currentResetToken;
-    if (token !== null) this.#host.addResetToken(token, path.remote, this);
-    path.spin.reset();
-    if (path.mtu !== previous.mtu) this.onMtu(path.mtu);
-    this.events.push({ type: "path_changed", remote: path.remote.key, path });
-    tracePath(this, path, "active");
-  }
-
-  pathValidated(path: Path, reset: boolean): void {
-    // rfc9000#9.4 This timer SHOULD be set as described in Section 6.2.1 of [QUIC-RECOVERY] and MUST NOT be more
-    // aggressive.
-    if (reset) {
-      this.recovery.onNewPath(this.now);
-      this.giveToken();
-    }
-    tracePath(this, path, "validated");
+  /** A datagram from `remote` that ends in `token` is the peer's stateless reset. */
+  addResetToken(token: Uint8Array, remote: Address): void {
+    this.#host.addResetToken(token, remote, this);
   }
 
   /**
@@ -466,34 +440,6 @@ export class Connection implements Core, StreamHost, PathSetHost {
   giveToken(): void {
     const token = this.#newToken?.(this.paths.active.remote) ?? null;
     if (token !== null) this.control.queueNewToken(token);
-  }
-
-  pathUsable(path: Path): void {
-    tracePath(this, path, "validated");
-    this.events.push({ type: "path_validated", path });
-    this.migration.onUsable(path);
-  }
-
-  pathForgotten(path: Path): void {
-    if (path.cidSequence >= 0) this.remoteCids.release(path.cidSequence);
-    path.cidSequence = -1;
-  }
-
-  pathAbandoned(path: Path): void {
-    tracePath(this, path, "abandoned");
-    if (!path.held) return;
-    this.events.push({ type: "path_failed", path });
-    this.migration.onFailed(path);
-  }
-
-  noViablePath(): void {
-    this.closeSilently(
-      new TransportError(NO_VIABLE_PATH, "no viable path: the peer's new address did not answer"),
-    );
-  }
-
-  pathsChanged(): void {
-    this.wake();
   }
 
   // For the endpoint

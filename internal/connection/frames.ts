@@ -137,7 +137,7 @@ export class FrameHandler implements FrameVisitor {
   }
 
   onPathResponse(buf: Uint8Array, start: number): void {
-    this.#core.paths.onResponse(buf, start);
+    this.#core.paths.onResponse(buf, start, this.#now);
   }
 
   onConnectionClose(

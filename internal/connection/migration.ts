@@ -54,6 +54,19 @@ export class Migration {
     return null;
   }
 
+  /** One ack-eliciting packet goes over `path`: a PING where that is in use, else a probe, which moves nobody (rfc9000#9.1). */
+  ping(path: Path): MigrationRefusal | null {
+    const core = this.#core;
+    if (path === core.paths.active) core.control.queuePing();
+    else {
+      if (path.held && path.cidSequence < 0) path.cidSequence = core.remoteCids.take();
+      if (path.held && path.cidSequence < 0) return "no_spare_id";
+      path.validation.ping();
+    }
+    core.wake();
+    return null;
+  }
+
   /** From now on everything goes over `path`. */
   switchTo(path: Path): MigrationRefusal | null {
     const core = this.#core;

@@ -16,6 +16,8 @@ export interface PathSetHost {
    * it moved on purpose, and we should use another of its (rfc9000#9.5).
    */
   pathActivated(path: Path, previous: Path, peerChangedCid: boolean): void;
+  /** Congestion control and round trips are measured on `path` from now on, and were on `previous` so far. */
+  pathMeasured(path: Path, previous: Path): void;
   /** The active path is validated; where `reset`, congestion control and RTT start anew (rfc9000#9.4). */
   pathValidated(path: Path, reset: boolean): void;
   /** A path of the application's, or the preferred address, works in both directions: rfc9000#8.2. */
@@ -71,6 +73,11 @@ export class PathSet {
 
   get active(): Path {
     return this.#active;
+  }
+
+  /** The path that the connection's estimates are of: the active one, as soon as that is validated. */
+  get measured(): Path {
+    return this.#measured;
   }
 
   get all(): readonly Path[] {
@@ -171,12 +178,13 @@ export class PathSet {
   }
 
   /** A PATH_RESPONSE. False where nothing waited for it. */
-  onResponse(buf: Uint8Array, start: number): boolean {
+  onResponse(buf: Uint8Array, start: number, now: number): boolean {
     // rfc9000#8.2.2 This requirement MUST NOT be enforced by the endpoint that initiates path validation, as that
     // would enable an attack on migration; see Section 9.3.3.
     for (const path of this.#paths) {
-      const answer = path.validation.onResponse(buf, start);
+      const answer = path.validation.onResponse(buf, start, now);
       if (answer === "none") continue;
+      if (answer === "ping") return true;
       path.validate();
       if (answer === "path") {
         if (path === this.#active) this.#confirm(path);
@@ -191,7 +199,9 @@ export class PathSet {
   /** rfc9000#9.4 on confirming a peer's ownership of its new address, an endpoint MUST immediately reset the congestion
    * controller and round-trip time estimator for the new path, unless the only change is the port number. */
   #confirm(path: Path, moved = false): void {
-    const reset = moved || path.remote.ip !== this.#measured.remote.ip;
+    const previous = this.#measured;
+    const reset = moved || path.remote.ip !== previous.remote.ip;
+    if (path !== previous) this.#host.pathMeasured(path, previous);
     this.#measured = path;
     this.#fallback = null;
     this.#host.pathValidated(path, reset);

@@ -112,7 +112,7 @@ export class Path {
   }
 
   get hasFrames(): boolean {
-    return this.#responses.length > 0 || this.validation.challengeDue;
+    return this.#responses.length > 0 || this.validation.challengeDue || this.validation.pingDue;
   }
 
   /**
@@ -136,6 +136,10 @@ export class Path {
     if (this.validation.challengeDue && pos + PATH_FRAME_LENGTH <= limit) {
       pos = this.validation.writeChallenge(buf, pos, expanded, now);
       // Lost challenges are not repeated, new ones are made; the record is for traces and statistics.
+      records.addRecord(REC_PATH_CHALLENGE, 0, 0, 0);
+    }
+    if (this.validation.pingDue && pos + PATH_FRAME_LENGTH <= limit) {
+      pos = this.validation.writePing(buf, pos, now);
       records.addRecord(REC_PATH_CHALLENGE, 0, 0, 0);
     }
     return pos;

@@ -15,6 +15,7 @@ interface Challenge {
   readonly data: Uint8Array;
   /** It left in a datagram of 1,200 bytes, so that its answer proves the path's size as well. */
   readonly expanded: boolean;
+  readonly sentAt: number;
 }
 
 /** One path's validation: challenges out, one matching response in, or a timeout. */
@@ -22,6 +23,11 @@ export class PathValidation {
   state: ValidationState = "idle";
   /** A PATH_CHALLENGE should leave. */
   challengeDue = false;
+  /** A PATH_CHALLENGE should leave that has nothing to do with validation: `ping`. */
+  pingDue = false;
+  /** Ms that the last answer took, 0 before there was one. */
+  rtt = 0;
+  #ping: Challenge | null = null;
   #random: RandomSource;
   #outstanding: Challenge[] = [];
   #deadline = Infinity;
@@ -46,6 +52,28 @@ export class PathValidation {
     this.challengeDue = true;
   }
 
+  /**
+   * The peer is to acknowledge something on this path. rfc9000#9.1 PATH_CHALLENGE is a probing frame: whatever happens to it
+   * moves nobody.
+   */
+  ping(): void {
+    this.pingDue = !this.challengeDue;
+  }
+
+  writePing(buf: Uint8Array, pos: number, now: number): number {
+    this.pingDue = false;
+    this.#ping = this.#challenge(buf, pos, true, now);
+    return pos + PATH_FRAME_LENGTH;
+  }
+
+  #challenge(buf: Uint8Array, pos: number, expanded: boolean, now: number): Challenge {
+    const data = new Uint8Array(CHALLENGE_LENGTH);
+    this.#random(data);
+    buf[pos] = FRAME_PATH_CHALLENGE;
+    buf.set(data, pos + 1);
+    return { data, expanded, sentAt: now };
+  }
+
   /** Gives up without a result. */
   stop(): void {
     if (this.state === "running") this.state = "idle";
@@ -57,12 +85,8 @@ export class PathValidation {
    * PATH_CHALLENGE frame, so that it can associate the peer's response with the corresponding one.
    */
   writeChallenge(buf: Uint8Array, pos: number, expanded: boolean, now: number): number {
-    const data = new Uint8Array(CHALLENGE_LENGTH);
-    this.#random(data);
     if (this.#outstanding.length === MAX_PATH_CHALLENGES) this.#outstanding.shift();
-    this.#outstanding.push({ data, expanded });
-    buf[pos] = FRAME_PATH_CHALLENGE;
-    buf.set(data, pos + 1);
+    this.#outstanding.push(this.#challenge(buf, pos, expanded, now));
     this.challengeDue = false;
     // rfc9000#8.2.1 an endpoint MAY send multiple PATH_CHALLENGE frames to guard against packet loss, but SHOULD NOT
     // probe a new path more often than it would send Initials: the interval doubles.
@@ -75,14 +99,20 @@ export class PathValidation {
    * A PATH_RESPONSE came, on whatever path: rfc9000#8.2.3 path validation succeeds when a PATH_RESPONSE frame is
    * received that contains the data that was sent in a previous PATH_CHALLENGE frame.
    * @returns "none" where it answers nothing of ours, "address" where it proves the address only (the challenge was
-   * in a short datagram, another in a full one is due), "path" where the path is validated.
+   * in a short datagram, another in a full one is due), "path" where the path is validated, "ping" for the answer to one.
    */
-  onResponse(buf: Uint8Array, start: number): "none" | "address" | "path" {
+  onResponse(buf: Uint8Array, start: number, now: number): "none" | "address" | "path" | "ping" {
+    if (this.#ping !== null && matches(this.#ping.data, buf, start)) {
+      this.rtt = now - this.#ping.sentAt;
+      this.#ping = null;
+      return "ping";
+    }
     if (this.state !== "running") return "none";
     const answered = this.#outstanding.find((challenge) => matches(challenge.data, buf, start));
     // rfc9000#19.18 if the content of a PATH_RESPONSE frame does not match, the endpoint MAY generate a connection
     // error of type PROTOCOL_VIOLATION. Late answers of an abandoned validation look the same, so it is ignored.
     if (answered === undefined) return "none";
+    this.rtt = now - answered.sentAt;
     // rfc9000#8.2.1 To ensure that the path MTU is large enough, the endpoint MUST perform a second path validation
     // by sending a PATH_CHALLENGE frame in a datagram of at least 1200 bytes.
     // rfc9000#8.2.3 However, the endpoint MUST initiate another path validation with an expanded datagram to verify

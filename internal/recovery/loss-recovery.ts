@@ -25,6 +25,7 @@ import type { EcnCounters } from "./ecn-counts.ts";
 import { EcnValidation } from "./ecn-validation.ts";
 import { BigPackets } from "./big-packets.ts";
 import { backedOff, lossSpace, ptoSpace } from "./due.ts";
+import { LossCounts } from "./loss-counts.ts";
 import { LossSpan } from "./loss-span.ts";
 import { RecoveryTrace, type LossTrigger } from "./recovery-trace.ts";
 import { Reordering } from "./reordering.ts";
@@ -68,7 +69,7 @@ export class Recovery {
   ptoCount = 0;
   #speedUps = 0;
   bytesInFlight = 0;
-  lostPackets = 0;
+  readonly losses = new LossCounts();
   spuriousLosses = 0;
   readonly ecn: EcnValidation;
   readonly big = new BigPackets();
@@ -99,6 +100,10 @@ export class Recovery {
     this.#peerCompletedValidation = options.role === "server";
     // The handshake's few packets are no place for optimistic ACKs, nor for gaps that cost the peer a range.
     this.#spaces = [new SpaceState(null), new SpaceState(null), new SpaceState(options.random)];
+  }
+
+  get lostPackets(): number {
+    return this.losses.packets;
   }
 
   sent(space: Space): SentPackets {
@@ -407,7 +412,7 @@ export class Recovery {
     }
     // rfc9002#6.1 a packet is declared lost if it is unacknowledged, in flight, …: ACKs alone are just forgotten.
     if ((flags & (IN_FLIGHT | ACK_ELICITING)) !== 0) {
-      this.lostPackets++;
+      this.losses.add(sent.bytes(pn), (flags & OLD_PATH) !== 0);
       if (space === APPLICATION && (flags & NOT_CONGESTION) === 0) this.big.onLost(pn, sent.bytes(pn));
       if (sent.ecn(pn) !== NOT_ECT) this.ecn.onLost(now);
       if ((flags & OLD_PATH) === 0) state.lost.add(pn, now, sent.time(pn), trigger === "time_threshold");

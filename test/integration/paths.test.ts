@@ -133,3 +133,43 @@ test("clients follow a server to its preferred address, at another socket", asyn
     await preferred.close();
   }
 });
+
+test("what was measured on each path, and packets on a chosen one", async () => {
+  await using both = await pair();
+  await confirmed(both);
+  const { client, server } = both;
+  await exchange(both, 100_000);
+  const [home] = client.paths();
+  assert.ok(home!.smoothedRtt > 0 && home!.minRtt > 0 && home!.congestionWindow > 0);
+  assert.equal(home!.smoothedRtt, client.stats().smoothedRtt);
+  assert.equal(home!.mtu, client.mtu);
+  const other = new Transport({ address: "127.0.0.1" });
+  try {
+    const path = await client.addPath(other);
+    assert.deepEqual([path.info().smoothedRtt, path.info().congestionWindow], [0, 0]);
+    path.ping();
+    await until(() => path.info().smoothedRtt > 0, "the answer to a packet there");
+    assert.ok(!path.info().active && !path.info().validated, "nobody moved");
+    client.ping(path.info());
+    const before = server.stats().packetsReceived;
+    client.ping();
+    client.ping(client.paths().find((each) => each.active)!);
+    await until(() => server.stats().packetsReceived > before, "PINGs");
+    const known = server.paths().find((each) => each.remote.endsWith(`:${other.address().port}`))!;
+    server.ping(known);
+    await until(() => path.info().datagramsReceived > known.datagramsSent, "the server's packet there");
+    await path.probe();
+    path.switch();
+    await exchange(both, 100_000);
+    const left = client.paths().find((each) => !each.active)!;
+    assert.ok(left.smoothedRtt > 0 && left.congestionWindow > 0, "what was known of the first path");
+    assert.ok(path.info().active && path.info().smoothedRtt > 0);
+    assert.throws(
+      () => client.ping({ ...left, remote: "192.0.2.1:1" }),
+      (error) => error instanceof MigrationError && error.refusal === "unknown",
+    );
+  } finally {
+    await client.close();
+    await other.close();
+  }
+});

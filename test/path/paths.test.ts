@@ -54,11 +54,11 @@ describe("path validation", () => {
     assert.notDeepEqual(buf.slice(1, 9), first);
     // The interval doubles.
     assert.equal(validation.timeout(), 150);
-    assert.equal(validation.onResponse(new Uint8Array(8), 0), "none");
-    assert.equal(validation.onResponse(first, 0), "path");
+    assert.equal(validation.onResponse(new Uint8Array(8), 0, 0), "none");
+    assert.equal(validation.onResponse(first, 0, 0), "path");
     assert.equal(validation.state, "succeeded");
     assert.equal(validation.timeout(), Infinity);
-    assert.equal(validation.onResponse(first, 0), "none");
+    assert.equal(validation.onResponse(first, 0, 0), "none");
   });
 
   // rfc9000#8.2.4 SHOULD abandon path validation based on a timer
@@ -77,7 +77,7 @@ describe("path validation", () => {
     }
     assert.equal(validation.state, "failed");
     assert.equal(challenges, 3);
-    assert.equal(validation.onResponse(buf, 1), "none");
+    assert.equal(validation.onResponse(buf, 1, 0), "none");
   });
 
   // rfc9000#8.2.1 a challenge in a datagram that was not expanded proves the address; the size needs another
@@ -86,11 +86,11 @@ describe("path validation", () => {
     validation.start(0, 100);
     const buf = new Uint8Array(9);
     validation.writeChallenge(buf, 0, false, 0);
-    assert.equal(validation.onResponse(buf, 1), "address");
+    assert.equal(validation.onResponse(buf, 1, 0), "address");
     assert.ok(validation.challengeDue);
-    assert.equal(validation.onResponse(buf, 1), "none");
+    assert.equal(validation.onResponse(buf, 1, 0), "none");
     validation.writeChallenge(buf, 0, true, 10);
-    assert.equal(validation.onResponse(buf, 1), "path");
+    assert.equal(validation.onResponse(buf, 1, 0), "path");
   });
 
   test("a challenge is answered once with its data, a flood within a bound", () => {
@@ -133,6 +133,7 @@ function paths(role: Role, given: { confirmed?: boolean; disabled?: boolean; rem
     pathsChanged: () => {},
     pathUsable: () => {},
     pathForgotten: () => {},
+    pathMeasured: () => {},
   };
   const set = new PathSet({
     remote: given.remote ?? A,
@@ -200,10 +201,10 @@ describe("the paths of a connection", () => {
     for (let next = set.nextWithFrames(); next !== null; next = set.nextWithFrames()) {
       due.push(next);
       const challenge = challengeOf(next, 0);
-      if (next === path) assert.ok(set.onResponse(challenge, 0));
+      if (next === path) assert.ok(set.onResponse(challenge, 0, 0));
     }
     assert.deepEqual(due, [before, path]);
-    assert.ok(!set.onResponse(new Uint8Array(8), 0));
+    assert.ok(!set.onResponse(new Uint8Array(8), 0, 0));
     assert.ok(path.validated);
     assert.deepEqual(log.validated, [[path, false]]);
   });
@@ -216,7 +217,7 @@ describe("the paths of a connection", () => {
     set.onPacket(path, true, false, 0);
     assert.deepEqual(log.activated, [[path, true]]);
     assert.deepEqual(log.validated, []);
-    assert.ok(set.onResponse(challengeOf(path, 0), 0));
+    assert.ok(set.onResponse(challengeOf(path, 0), 0, 0));
     assert.deepEqual(log.validated, [[path, true]]);
     assert.equal(path.sendBudget(), Infinity);
   });
@@ -231,7 +232,7 @@ describe("the paths of a connection", () => {
     assert.equal(set.active, before);
     assert.deepEqual(log.activated, []);
     // It is validated all the same, so that a migration finds it ready.
-    assert.ok(set.onResponse(challengeOf(path, 0), 0));
+    assert.ok(set.onResponse(challengeOf(path, 0), 0, 0));
     assert.deepEqual(log.validated, []);
     set.onPacket(path, true, false, 10);
     assert.deepEqual(log.validated, [[path, true]]);
@@ -266,7 +267,7 @@ describe("the paths of a connection", () => {
     const { set, log } = paths("server");
     const first = set.onDatagram(B, null, 1200)!;
     set.onPacket(first, true, false, 0);
-    assert.ok(set.onResponse(challengeOf(first, 0), 0));
+    assert.ok(set.onResponse(challengeOf(first, 0), 0, 0));
     const second = set.onDatagram(A2, null, 1200)!;
     set.onPacket(second, true, false, 10);
     for (let now = 10; now <= 400; now += 10) set.onTimeout(now);
