@@ -203,12 +203,12 @@ export interface Rate {
 /**
  * What clients without a connection may cause per second and at once: in all, and one host (an IPv4 address, an IPv6
  * /64). Beyond it their packets are dropped as "rate_limited". All stop reflection, where the source is a victim's; and:
- * Retry: CPU, about 20 µs each, 5 % of a core at most. Version Negotiation, resets: CPU, a few µs each. Closes: CPU,
- * they need Initial keys.
+ * Retry: CPU, 20 to 35 µs each with its sending, 5 % of a core at most; one core has no more handshakes for those who come
+ * back with its token. Version Negotiation, resets: CPU, a few µs each. Closes: CPU, they need Initial keys.
  * New connections: CPU, a handshake costs about 1 ms; far more than one core can serve, so that only floods meet it.
  */
 export const RATES = {
-  retry: { total: { perSecond: 2500, burst: 1000 }, host: { perSecond: 1000, burst: 500 } },
+  retry: { total: { perSecond: 1500, burst: 1000 }, host: { perSecond: 1000, burst: 500 } },
   versionNegotiation: { total: { perSecond: 1000, burst: 200 }, host: { perSecond: 100, burst: 50 } },
   statelessReset: { total: { perSecond: 1000, burst: 200 }, host: { perSecond: 100, burst: 50 } },
   close: { total: { perSecond: 500, burst: 200 }, host: { perSecond: 100, burst: 50 } },

@@ -88,20 +88,24 @@ export function readSockaddr(bytes: Uint8Array): Address {
   return makeAddress(isMapped(bytes, 8) ? formatIpv4(bytes, 20) : formatIpv6(bytes, 8), port);
 }
 
-interface Known {
-  readonly words: Int32Array;
-  readonly address: Address;
-  readonly next: Known | undefined;
-}
+/** Sets of two that a table begins with. */
+const FIRST_SETS = 32;
 
-/** Address objects by the bytes the kernel gave. Bounded; forgetting costs identity, not correctness. */
+/**
+ * Address objects by the bytes the kernel gave. Bounded; forgetting costs identity, not correctness. Each set has room for
+ * two: one that was met again, and the newest. What a flood of spoofed sources pushes out is itself.
+ */
 export class AddressTable {
   readonly #bytes: Uint8Array;
   /** The same memory, four bytes at a time: family and port, flow, address, scope. */
   readonly #words: Int32Array;
-  readonly #known = new Map<number, Known>();
-  #size = 0;
-  #last: Known | null = null;
+  #sets = FIRST_SETS;
+  #keys: Int32Array;
+  #addresses: (Address | null)[];
+  /** Met for the first time since the table grew. */
+  #misses = 0;
+  #last: Address | null = null;
+  readonly #lastWords: Int32Array;
   /** Reads addresses: a sockaddr's by default. */
   readonly #read: (bytes: Uint8Array) => Address;
 
@@ -109,35 +113,59 @@ export class AddressTable {
   constructor(memory: Uint8Array, read: (bytes: Uint8Array) => Address = readSockaddr) {
     this.#bytes = memory;
     this.#words = new Int32Array(memory.buffer, memory.byteOffset, memory.length >> 2);
+    this.#lastWords = this.#words.slice();
     this.#read = read;
+    this.#keys = new Int32Array(2 * FIRST_SETS * this.#words.length);
+    this.#addresses = new Array<Address | null>(2 * FIRST_SETS).fill(null);
   }
 
   /** The object for what `memory` holds now. */
   get(): Address {
-    const last = this.#last;
-    if (last !== null && this.#matches(last)) return last.address;
-    const words = this.#words;
-    let hash = 0;
-    for (let i = 0; i < words.length; i++) hash = Math.imul(hash ^ words[i]!, 0x9e3779b1) ^ (hash >>> 15);
-    const first = this.#known.get(hash);
-    for (let each = first; each !== undefined; each = each.next) {
-      if (this.#matches(each)) return (this.#last = each).address;
-    }
-    if (this.#size >= MAX_REMEMBERED_ADDRESSES) {
-      this.#known.clear();
-      this.#size = 0;
-    }
-    const next = this.#size === 0 ? undefined : first;
-    const known = { words: words.slice(), address: this.#read(this.#bytes), next };
-    this.#known.set(hash, known);
-    this.#size++;
-    return (this.#last = known).address;
+    if (this.#last !== null && this.#matches(this.#lastWords, 0)) return this.#last;
+    const address = this.#find();
+    this.#lastWords.set(this.#words);
+    return (this.#last = address);
   }
 
-  #matches(known: Known): boolean {
-    const a = known.words;
-    const b = this.#words;
-    for (let i = 0; i < b.length; i++) if (a[i] !== b[i]) return false;
+  #find(): Address {
+    const words = this.#words;
+    const size = words.length;
+    let hash = 0;
+    for (let i = 0; i < size; i++) hash = Math.imul(hash ^ words[i]!, 0x9e3779b1) ^ (hash >>> 15);
+    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+    const set = 2 * ((hash ^ (hash >>> 13)) & (this.#sets - 1));
+    const addresses = this.#addresses;
+    const keys = this.#keys;
+    const known = addresses[set]!;
+    if (known !== null && this.#matches(keys, set * size)) return known;
+    const newest = addresses[set + 1]!;
+    if (newest !== null && this.#matches(keys, (set + 1) * size)) {
+      // Met again: it changes places with the other.
+      addresses[set] = newest;
+      addresses[set + 1] = known;
+      keys.copyWithin((set + 1) * size, set * size, (set + 1) * size);
+      keys.set(words, set * size);
+      return newest;
+    }
+    const address = this.#read(this.#bytes);
+    const at = known === null ? set : set + 1;
+    addresses[at] = address;
+    keys.set(words, at * size);
+    if (++this.#misses > this.#sets && 2 * this.#sets < MAX_REMEMBERED_ADDRESSES) this.#grow();
+    return address;
+  }
+
+  /** Twice as large, and empty. */
+  #grow(): void {
+    this.#sets *= 2;
+    this.#misses = 0;
+    this.#keys = new Int32Array(2 * this.#sets * this.#words.length);
+    this.#addresses = new Array<Address | null>(2 * this.#sets).fill(null);
+  }
+
+  #matches(keys: Int32Array, at: number): boolean {
+    const words = this.#words;
+    for (let i = 0; i < words.length; i++) if (keys[at + i] !== words[i]) return false;
     return true;
   }
 }

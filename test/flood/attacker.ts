@@ -82,6 +82,7 @@ let failed = 0;
 let sent = 0;
 let bytes = 0;
 const begun = performance.now();
+const cpuBefore = process.cpuUsage();
 let seed = 1;
 
 function burst(): void {
@@ -107,5 +108,9 @@ function burst(): void {
 }
 setInterval(burst, 1);
 process.send!({ ready: true });
-process.on("message", () => process.send!({ sent, bytes, answered, failed, ms: performance.now() - begun }));
+process.on("message", () => {
+  const { user, system } = process.cpuUsage(cpuBefore);
+  const ms = performance.now() - begun;
+  process.send!({ sent, bytes, answered, failed, ms, cpu: (user + system) / 1000 / ms });
+});
 process.on("disconnect", () => process.exit());

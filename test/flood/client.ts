@@ -38,9 +38,12 @@ async function visit(): Promise<void> {
 }
 setInterval(() => void visit(), 250);
 let reported = performance.now();
+let cpu = process.cpuUsage();
 setInterval(() => {
   const now = performance.now();
   const { packetsLost } = conn.stats();
+  const { user, system } = process.cpuUsage(cpu);
+  cpu = process.cpuUsage();
   process.send!({
     bytes,
     ms: now - reported,
@@ -49,6 +52,7 @@ setInterval(() => {
     times: times.splice(0),
     packetsLost,
     failure,
+    cpu: (user + system) / 1000,
   });
   reported = now;
   bytes = connected = refused = 0;

@@ -2,6 +2,7 @@
 // half of its rate, who has a token comes in, memory stays within the bound; otherwise it exits non-zero.
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { nativeSupport } from "../../internal/udp/native-probe.ts";
@@ -9,19 +10,22 @@ import { nativeSupport } from "../../internal/udp/native-probe.ts";
 const { values } = parseArgs({
   options: {
     short: { type: "boolean", default: false },
-    rate: { type: "string", default: "50000" },
+    rate: { type: "string" },
     seconds: { type: "string" },
     sources: { type: "string", default: "100000" },
   },
 });
-const rate = Number(values.rate);
-const seconds = Number(values.seconds ?? (values.short ? 5 : 30));
-const calm = values.short ? 3 : 8;
 /** What a flood may add to the memory of a server: the sum of what limits.ts lets strangers have, rounded up. */
 const MEMORY_BOUND = 64 * 1024 * 1024;
-const LEAST_SHARE = 0.5;
-const LEAST_ADMITTED = 0.9;
-const LEAST_FLOOD = 0.9;
+/**
+ * The short form is for machines that do other things meanwhile: a smaller flood, and so little is asked that only a
+ * server fails it that spends something on each spoofed packet. What a flood costs is measured by the long one, alone.
+ */
+const form = values.short
+  ? { rate: 20_000, seconds: 3, warm: 1000, calm: 2000, share: 0.1, admitted: 0.5, flood: 0.4 }
+  : { rate: 50_000, seconds: 30, warm: 2000, calm: 8000, share: 0.5, admitted: 0.9, flood: 0.9 };
+const rate = Number(values.rate ?? form.rate);
+const seconds = Number(values.seconds ?? form.seconds);
 
 if (nativeSupport() === null) {
   console.log("flood: skipped, spoofing needs the native socket (64-bit Linux with koffi)");
@@ -36,6 +40,8 @@ interface Report {
   readonly times: readonly number[];
   readonly packetsLost: number;
   readonly failure: string;
+  /** CPU time, ms. */
+  readonly cpu: number;
 }
 
 interface ServerState {
@@ -90,13 +96,14 @@ function summary() {
     refused: sum((report) => report.refused),
     median: times[times.length >> 1] ?? NaN,
     lost: taken.at(-1)?.packetsLost ?? 0,
+    cpu: sum((report) => report.cpu) / sum((report) => report.ms),
   };
 }
 
 // Warm, then the measure of things.
-await wait(2000);
+await wait(form.warm);
 reports = [];
-await wait(calm * 1000);
+await wait(form.calm);
 const before = summary();
 const memoryBefore = await ask();
 
@@ -120,10 +127,11 @@ const flood = await first<{
   answered: { datagrams: number; bytes: number };
   failed: number;
   ms: number;
+  cpu: number;
 }>(attacker);
 const end = await ask();
 attacker.disconnect();
-await wait(2500);
+await wait(form.warm);
 const after = summary();
 for (const child of [client, server]) child.disconnect();
 
@@ -138,6 +146,7 @@ const dropped = Object.entries(end.dropped)
   .join(", ");
 const seen = (end.datagramsReceived - memoryBefore.datagramsReceived) / seconds;
 
+const percent = (part: number) => `${(part * 100).toFixed(0)} %`;
 const mb = (bytes: number) => `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 console.log(
   `flood        ${Math.round(pps)} spoofed Initials/s for ${seconds} s from ${values.sources} addresses`,
@@ -155,13 +164,14 @@ console.log(
   `answers      ${(gain * 100).toFixed(1)} % of the bytes of the flood; ${JSON.stringify(end.statelessSent)}`,
 );
 console.log(
-  `server       ${(cpu * 100).toFixed(0)} % CPU, ${Math.round(seen)} datagrams/s read; dropped: ${dropped}`,
+  `CPU          server ${percent(cpu)}, client ${percent(during.cpu)} (before ${percent(before.cpu)}), attacker ${percent(flood.cpu)}, of ${availableParallelism()} cores`,
 );
+console.log(`server       ${Math.round(seen)} datagrams/s read; dropped: ${dropped}`);
 
 const short: string[] = [];
-if (pps < LEAST_FLOOD * rate) short.push(`the flood itself reached ${Math.round(pps)} of ${rate} a second`);
-if (share < LEAST_SHARE) short.push(`the transfer kept ${(share * 100).toFixed(0)} % of its rate`);
-if (admitted < LEAST_ADMITTED)
+if (pps < form.flood * rate) short.push(`the flood itself reached ${Math.round(pps)} of ${rate} a second`);
+if (share < form.share) short.push(`the transfer kept ${(share * 100).toFixed(0)} % of its rate`);
+if (admitted < form.admitted)
   short.push(`${(admitted * 100).toFixed(0)} % of the clients with a token came in`);
 if (grown > MEMORY_BOUND) short.push(`memory grew by ${mb(grown)}`);
 if (gain > 3) short.push(`the server amplifies by ${gain.toFixed(1)}`);
