@@ -74,7 +74,7 @@ describe("Initial floods from many spoofed addresses", () => {
     const { provider, counts } = counted();
     const crowd = new Crowd({ provider }, { provider });
     const { endpoint } = crowd.victim;
-    for (let i = 0; i < 1500; i++) {
+    for (let i = 0; i < 1200; i++) {
       crowd.send(hollow(), spoofed(i));
       if (i % 100 === 99) {
         crowd.now += 10;
