@@ -1,5 +1,6 @@
 // The cases: what is fetched, over which path, and how one sees that the case took place.
 
+import { type Apart, ecnTookPlace, type Finding } from "./apart.ts";
 import type { Handshake } from "./inspect.ts";
 import type { RelayOptions, RelayStats } from "./relay/relay.ts";
 
@@ -25,6 +26,8 @@ export interface Case {
   name: string;
   /** TESTCASE as the interop runner gives it to both sides. */
   testcase: string;
+  /** What the server is given, where that is something else. */
+  serverTestcase?: string;
   /** Sizes of the files to fetch. */
   files: (full: boolean) => number[];
   path?: Omit<RelayOptions, "target" | "seed">;
@@ -42,6 +45,10 @@ export interface Case {
   /** Authorities between the root and the server's certificate. */
   authorities?: number;
   timeoutMs?: (full: boolean) => number;
+  /** Measured: how much of the link what is fetched takes. Such cases run when the others are done. */
+  goodput?: boolean;
+  /** Between hosts of their own instead of through the relay, judged by this; `qlog` has the logs of both. */
+  apart?: (apart: Apart, qlog: string) => Promise<Finding>;
   /** Why the scenario did not take place, or null. */
   check?: (evidence: Evidence) => string | null;
 }
@@ -303,6 +310,18 @@ export const CASES: readonly Case[] = [
     path: { ...USUAL_PATH, rebind: { kind: "address", firstMs: 1000, everyMs: 5000 } },
     check: ({ stats }) => needs(stats.rebinds > 0, "the client kept its address"),
   },
+  {
+    name: "connectionmigration",
+    testcase: "connectionmigration",
+    // What the official runner calls so on servers is their preferred address.
+    serverTestcase: "transfer",
+    files: () => [2 * MB],
+    check: ({ stats: { flows } }) =>
+      needs(flows.length === 2, `the client sent from ${flows.length} sockets`) ??
+      needs(flows[1]!.bytesFromServer > MB, "most of the data did not go to the second socket"),
+  },
+  { name: "goodput", testcase: "transfer", files: () => [10 * MB], goodput: true },
+  { name: "ecn", testcase: "ecn", files: () => [3 * MB], apart: ecnTookPlace },
   {
     name: "ipv6",
     testcase: "transfer",

@@ -1,8 +1,9 @@
-// Certificates for a run: a root, any number of authorities below it, and a server for loopback.
+// Certificates for a run: a root, any number of authorities below it, and a server for loopback and for hosts of the runner's own.
 
 import { randomFillSync } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { SERVER_ADDRESS } from "./apart.ts";
 import { nodeProvider } from "../../internal/crypto/node.ts";
 import { type CertificateAndKey, makeCertificate, toPem } from "../../internal/tls/self-signed.ts";
 
@@ -39,7 +40,7 @@ export function writeCertificates(folder: string, authorities: number): number {
     ...common,
     issuer,
     subject: "CN=localhost",
-    altNames: ["DNS:localhost", "IP:127.0.0.1", "IP:::1"],
+    altNames: ["DNS:localhost", "IP:127.0.0.1", "IP:::1", `IP:${SERVER_ADDRESS}`],
   });
   chain.unshift(server.cert);
   writeFileSync(join(folder, "cert.pem"), chain.map((der) => toPem("CERTIFICATE", der)).join(""));

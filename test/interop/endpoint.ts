@@ -28,6 +28,8 @@ import { fetchHttp3, serveHttp3 } from "./http3.ts";
 const UNSUPPORTED = 127;
 /** A third of all packets is lost in some cases. */
 const CONFIG: Config = { handshakeTimeout: 60_000, maxIdleTimeout: 30_000 };
+/** A client that is to move does so when it has received that much. */
+const MOVE_AFTER = 500_000;
 /** rfc9000#15: a version nobody speaks. */
 const RESERVED = 0x1a2a3a4a;
 
@@ -63,8 +65,12 @@ const BOTH = [
   "http3rebind",
   "http3migration",
   "http3preferred",
+  "ecn",
 ];
-/** Rebinding is what a client does not notice. */
+/**
+ * Rebinding is what a client does not notice. "connectionmigration" has a server offer a preferred address, and a client move
+ * to another port in the middle.
+ */
 const CASES = {
   client: new Set([...BOTH, "rebind-port", "rebind-addr", "connectionmigration"]),
   server: new Set([...BOTH, "rebind-port", "rebind-addr", "connectionmigration"]),
@@ -138,14 +144,21 @@ async function secondAddress(transport: Transport): Promise<NonNullable<Config["
   return { ...(ipv4 === null ? {} : { ipv4 }), ...(ipv6 === null ? {} : { ipv6 }) };
 }
 
-async function download(connection: Connection, url: URL): Promise<void> {
+/** @param move called once, when MOVE_AFTER bytes are here. */
+async function download(connection: Connection, url: URL, move?: () => Promise<void>): Promise<void> {
   const target = join(folder("DOWNLOADS", "/downloads"), basename(url.pathname));
   // Opened when something comes: thousands of requests may be waiting for their stream.
   let file = -1;
+  let received = 0;
   try {
     for await (const chunk of fetchHq(connection, url.pathname)) {
       if (file < 0) file = openSync(target, "w");
       writeSync(file, chunk);
+      received += chunk.length;
+      if (move !== undefined && received >= MOVE_AFTER) {
+        await move();
+        move = undefined;
+      }
     }
     if (file < 0) file = openSync(target, "w");
   } finally {
@@ -157,14 +170,17 @@ async function download(connection: Connection, url: URL): Promise<void> {
 async function fetchAll(urls: readonly URL[], early = false, last?: Promise<unknown>): Promise<void> {
   const first = urls[0]!;
   const host = first.hostname.replace(/^\[|\]$/g, "");
-  const transport = new Transport({ address: host.includes(":") ? "::" : "0.0.0.0" });
+  const address = host.includes(":") ? "::" : "0.0.0.0";
+  const transport = new Transport({ address });
+  const other = testcase === "connectionmigration" ? new Transport({ address }) : null;
   try {
     const target = { host, port: Number(first.port || 443) };
     const dialed = early ? transport.dialEarly(target, tls, CONFIG) : transport.dial(target, tls, CONFIG);
     const connection = await dialed;
     try {
       try {
-        await Promise.all(urls.map((url) => download(connection, url)));
+        const move = other === null ? undefined : () => moveTo(connection, other);
+        await Promise.all(urls.map((url) => download(connection, url, move)));
       } catch (error) {
         if (!(error instanceof Error0RTTRejected)) throw error;
         const again = await connection.nextConnection();
@@ -180,7 +196,15 @@ async function fetchAll(urls: readonly URL[], early = false, last?: Promise<unkn
     }
   } finally {
     await transport.close();
+    await other?.close();
   }
+}
+
+/** rfc9000#9: to another socket, once that is known to work. */
+async function moveTo(connection: Connection, transport: Transport): Promise<void> {
+  const path = await connection.addPath(transport);
+  await path.probe();
+  path.switch();
 }
 
 async function fetchRequests(): Promise<void> {

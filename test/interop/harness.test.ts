@@ -68,6 +68,34 @@ describe("the interop harness", { concurrency: 2 }, () => {
     assert.match(forged.detail, /not the 1024 of the server/);
   });
 
+  it("sees whether the client moved", async () => {
+    const path = { delayMs: 1 };
+    const moved = await run({ ...named("connectionmigration"), path });
+    assert.equal(moved.verdict, "ok", moved.detail);
+    const stays = await run({ ...named("connectionmigration"), name: "stays", testcase: "transfer", path });
+    assert.equal(stays.verdict, "failed");
+    assert.equal(stays.detail, "the client sent from 1 sockets");
+  });
+
+  it("measures what the transfer takes of the link", async () => {
+    const test = { ...named("goodput"), files: () => [200_000] };
+    const { verdict, detail, goodput } = await run(test);
+    assert.equal(verdict, "ok", detail);
+    // Mostly handshake and slow start.
+    assert.ok(goodput! > 0.1 && goodput! < 0.9, `${goodput}`);
+  });
+
+  it("sees who marks nothing for ECN, where it may make hosts", async (t) => {
+    const portable = (): Command => {
+      const { program, args, cwd } = ours.command({} as never);
+      return { program: "env", args: ["QUIC_TS_UDP=dgram", program, ...args], cwd: cwd! };
+    };
+    const { verdict, detail } = await run(named("ecn"), { ...ours, command: portable });
+    if (verdict === "skipped") return t.skip(detail);
+    assert.equal(verdict, "failed");
+    assert.match(detail, /^the client hardly marked anything/);
+  });
+
   it("fails a case that an endpoint does not know", async () => {
     const { verdict, detail } = await run({
       ...named("handshake"),

@@ -210,10 +210,11 @@ export function implementations(): Map<string, Implementation> {
   );
 }
 
-/** Starts an endpoint with the environment of the contract. Output goes to the given file descriptor as well. */
+/** Starts an endpoint with the environment of the contract; `on` gives the command line that runs it on another host. */
 export function start(
   implementation: Implementation,
   assignment: Assignment,
+  on?: (program: string, args: readonly string[]) => { program: string; args: string[] },
 ): { child: ChildProcess; command: Command } {
   const command = implementation.command(assignment);
   const { folder } = assignment;
@@ -233,8 +234,12 @@ export function start(
     ...command.env,
   };
   delete env["QLOGDIR"];
-  if (assignment.qlog !== null) env["QLOGDIR"] = assignment.qlog;
-  const child = spawn(command.program, command.args, {
+  if (assignment.qlog !== null) {
+    env["QLOGDIR"] = assignment.qlog;
+    env["QLOGLEVEL"] ??= "extra";
+  }
+  const { program, args } = on?.(command.program, command.args) ?? command;
+  const child = spawn(program, args, {
     cwd: command.cwd ?? folder,
     env,
     stdio: ["ignore", "pipe", "pipe"],

@@ -3,14 +3,16 @@
 import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
-import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Case, checkAlways, USUAL_PATH, worstAmplification } from "./cases.ts";
 import { writeCertificates } from "./certificates.ts";
-import { type Assignment, type Command, type Implementation, type Role, start } from "./implementations.ts";
+import { type Assignment, type Implementation, type Role, start } from "./implementations.ts";
 import { type Handshake, inspectHandshake } from "./inspect.ts";
+import { type Apart, setApart } from "./apart.ts";
+import { end, exit, Failure, ready, record } from "./processes.ts";
 import { type Captured, type Relay, type RelayStats, startRelay } from "./relay/relay.ts";
 
 export interface Pairing {
@@ -33,19 +35,17 @@ export interface Outcome {
   verdict: "ok" | "failed" | "peer lacks it" | "skipped";
   detail: string;
   elapsedMs: number;
+  /** Share of the link that what was fetched took, in cases that measure it. */
+  goodput?: number;
   /** Where logs lie. */
   folder?: string;
   stats?: RelayStats;
 }
 
 const CASE_TIMEOUT = 60_000;
-const START_TIMEOUT = 20_000;
-const STOP_TIMEOUT = 2_000;
+const LOG_TIMEOUT = 3_000;
 const CAPTURE = 200;
 const UNSUPPORTED = 127;
-
-/** Why a run failed. */
-class Failure extends Error {}
 
 async function freePort(host: string): Promise<number> {
   const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
@@ -54,54 +54,6 @@ async function freePort(host: string): Promise<number> {
   const { port } = socket.address();
   await new Promise<void>((resolve) => socket.close(() => resolve()));
   return port;
-}
-
-/** Keeps what a process says in a file, and its last words in memory. */
-function record(child: ChildProcess, file: string): () => string {
-  const log = createWriteStream(file);
-  let tail = "";
-  for (const stream of [child.stdout!, child.stderr!]) {
-    stream.on("data", (data: Buffer) => {
-      log.write(data);
-      tail = (tail + data.toString()).slice(-500);
-    });
-  }
-  child.once("close", () => log.end());
-  return () => tail.trim().split("\n").slice(-3).join(" | ");
-}
-
-/** Exit code, or null where a signal or a failed start ended it. */
-function exit(child: ChildProcess): Promise<number | null> {
-  return new Promise((resolve) => {
-    child.once("error", () => resolve(null));
-    child.once("close", (code) => resolve(code));
-  });
-}
-
-async function ready(
-  child: ChildProcess,
-  command: Command,
-  words: () => string,
-  ended: Promise<unknown>,
-): Promise<void> {
-  let listening = false;
-  let over = false;
-  child.stdout!.on("data", (data: Buffer) => (listening ||= data.toString().includes("listening")));
-  void ended.then(() => (over = true));
-  const deadline = performance.now() + START_TIMEOUT;
-  while (!listening && !(command.readyFile !== undefined && existsSync(command.readyFile))) {
-    if (over) throw new Failure(`the server did not start: ${words()}`);
-    if (performance.now() > deadline) throw new Failure("the server does not say that it listens");
-    await sleep(20);
-  }
-}
-
-async function end(child: ChildProcess, ended: Promise<unknown>): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  child.kill("SIGTERM");
-  const patience = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT);
-  await ended;
-  clearTimeout(patience);
 }
 
 function writeFiles(folder: string, sizes: readonly number[]): { name: string; data: Buffer }[] {
@@ -129,19 +81,27 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
   const timeoutMs = test.timeoutMs?.(settings.full) ?? CASE_TIMEOUT;
   const children: { child: ChildProcess; ended: Promise<number | null> }[] = [];
   let relay: Relay | null = null;
+  let apart: Apart | null = null;
   let begun = performance.now();
 
   const attempt = async (): Promise<Outcome> => {
     for (const part of ["www", "downloads", "uploads", "certs", "qlog"])
       mkdirSync(join(folder, part), { recursive: true });
+    if (test.apart !== undefined) {
+      const made = await setApart();
+      if (typeof made === "string") return { verdict: "skipped", detail: made, elapsedMs: 0 };
+      apart = made;
+    }
     writeCertificates(join(folder, "certs"), test.authorities ?? 0);
     const files = writeFiles(join(folder, "www"), test.files(settings.full));
-    const host = test.ipv6 === true ? "::1" : "127.0.0.1";
-    const common = { testcase: test.testcase, folder, qlog: settings.qlog ? join(folder, "qlog") : null };
+    const host = apart?.address ?? (test.ipv6 === true ? "::1" : "127.0.0.1");
+    // Their own words on what nobody sees from outside.
+    const qlog = settings.qlog || apart !== null;
+    const common = { folder, qlog: qlog ? join(folder, "qlog") : null };
 
-    const port = await freePort(host);
+    const port = apart?.port ?? (await freePort(host));
     const launch = (implementation: Implementation, assignment: Assignment) => {
-      const { child, command } = start(implementation, assignment);
+      const { child, command } = start(implementation, assignment, apart?.on(assignment.role));
       const started = {
         child,
         command,
@@ -153,6 +113,7 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
     };
     const serving = launch(server, {
       ...common,
+      testcase: test.serverTestcase ?? test.testcase,
       role: "server",
       listen: host,
       port,
@@ -161,21 +122,26 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
     });
     await ready(serving.child, serving.command, serving.words, serving.ended);
 
-    relay = await startRelay({
-      ...(test.path ?? USUAL_PATH),
-      target: { host, port },
-      seed: settings.seed,
-      capture: CAPTURE,
-    });
+    const between =
+      apart !== null
+        ? null
+        : await startRelay({
+            ...(test.path ?? USUAL_PATH),
+            target: { host, port },
+            seed: settings.seed,
+            capture: CAPTURE,
+          });
+    relay = between;
     const origin = host.includes(":") ? `[${host}]` : host;
     const keyLog = join(folder, "client-keys.log");
     begun = performance.now();
     const fetching = launch(client, {
       ...common,
+      testcase: test.testcase,
       role: "client",
       listen: host,
       port: 0,
-      requests: files.map(({ name }) => `https://${origin}:${relay!.port}/${name}`),
+      requests: files.map(({ name }) => `https://${origin}:${between?.port ?? port}/${name}`),
       keyLog,
     });
     const late = Symbol();
@@ -186,8 +152,8 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
     ]);
     waiting.abort();
     const elapsedMs = performance.now() - begun;
-    const stats = relay.stats();
-    writeFileSync(join(folder, "relay.json"), JSON.stringify(stats, null, 2));
+    const stats = between?.stats();
+    if (stats !== undefined) writeFileSync(join(folder, "relay.json"), JSON.stringify(stats, null, 2));
     if (code === late) throw new Failure(`not done after ${timeoutMs / 1000} s; client: ${fetching.words()}`);
     if (code === UNSUPPORTED)
       throw new Failure(`the client does not know ${test.testcase}; write it down if that is so`);
@@ -195,16 +161,28 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
     // What the server has kept, or else sent back.
     const kept = test.upload === true && existsSync(join(folder, "uploads", files[0]!.name));
     compare(join(folder, kept ? "uploads" : "downloads"), files);
+    if (apart !== null) {
+      // Their logs come a little later, the last part at the end of the connection.
+      const deadline = performance.now() + LOG_TIMEOUT;
+      let finding = await test.apart!(apart, join(folder, "qlog"));
+      while (finding.objection !== null && performance.now() < deadline) {
+        await sleep(50);
+        finding = await test.apart!(apart, join(folder, "qlog"));
+      }
+      if (finding.objection !== null) throw new Failure(`${finding.objection} (${finding.detail})`);
+      return { verdict: "ok", detail: finding.detail, elapsedMs };
+    }
 
     let handshake: Handshake | null = null;
     let second: Handshake | null = null;
     const each = test.multiconnect === true || client.connectionForEach?.includes(test.testcase) === true;
     if (!each) {
       const keys = existsSync(keyLog) ? readFileSync(keyLog, "utf8") : "";
-      const clients = [...new Set(relay.captured().map(({ client: from }) => from))];
+      const { captured, shortHeaders } = between!;
+      const clients = [...new Set(captured().map(({ client: from }) => from))];
       const of = (index: number): Handshake | null => {
         const its = ({ client: from }: Captured): boolean => from === clients[index];
-        return inspectHandshake(relay!.captured().filter(its), keys, relay!.shortHeaders().filter(its));
+        return inspectHandshake(captured().filter(its), keys, shortHeaders().filter(its));
       };
       handshake = of(0);
       if (test.again === true) second = of(1);
@@ -212,10 +190,14 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
     const connections = each ? files.length : test.again === true ? 2 : 1;
     const leastConnections = test.leastConnections ?? connections;
     const bytes = files.reduce((sum, { data }) => sum + data.length, 0);
-    const evidence = { stats, handshake, second, elapsedMs, bytes, connections, leastConnections };
+    const evidence = { stats: stats!, handshake, second, elapsedMs, bytes, connections, leastConnections };
     const objection = checkAlways(evidence, underTest === "server") ?? test.check?.(evidence) ?? null;
     if (objection !== null) throw new Failure(objection);
-    return { verdict: "ok", detail: summary(stats), elapsedMs, stats };
+    const outcome: Outcome = { verdict: "ok", detail: summary(stats!), elapsedMs, stats: stats! };
+    if (test.goodput === true) {
+      outcome.goodput = (8 * bytes) / stats!.durationMs / 1000 / USUAL_PATH.bandwidthMbps;
+    }
+    return outcome;
   };
 
   let outcome: Outcome;
@@ -239,7 +221,8 @@ export async function runCase(pairing: Pairing, test: Case, settings: Settings):
   }
   for (const { child, ended } of children.reverse()) await end(child, ended);
   await (relay as Relay | null)?.close();
-  if (outcome.verdict === "ok" && !settings.keep) rmSync(folder, { recursive: true, force: true });
+  await (apart as Apart | null)?.close();
+  if (outcome.verdict !== "failed" && !settings.keep) rmSync(folder, { recursive: true, force: true });
   return outcome;
 }
 

@@ -61,7 +61,7 @@ export interface FlowStats {
   /** Bytes that reached the server, and bytes that came from it. */
   bytesToServer: number;
   bytesFromServer: number;
-  /** The server has seen a Handshake packet or a token: rfc9000#8.1. */
+  /** The server has seen a Handshake packet or a token: rfc9000#8.1. Or a connection has moved here, and frames say it. */
   validated: boolean;
   /** What the server sent before that, and how much of its allowance of 3 that was at most (3 = all of it). */
   unvalidatedBytes: number;

@@ -31,6 +31,9 @@ import (
 
 const alpn = "hq-interop"
 
+// A client that is to move does so when it has received that much.
+const moveAfter = 500_000
+
 // Unsupported is what the runner takes for "this implementation does not do that".
 const unsupported = 127
 
@@ -53,7 +56,7 @@ func main() {
 	case "handshake", "transfer", "longrtt", "multiplexing", "blackhole", "amplificationlimit", "handshakeloss",
 		"handshakecorruption", "transferloss", "transfercorruption", "ipv6", "multiconnect", "retry", "resumption",
 		"zerortt", "v2", "versionnegotiation", "connectionmigration", "rebind-port", "rebind-addr", "http3", "http3post",
-		"http3trailers", "http3upload", "http3retry", "http3goaway":
+		"http3trailers", "http3upload", "http3retry", "http3goaway", "ecn":
 	case "keyupdate", "http3keyupdate": // quic-go updates its keys after 100 packets, with or without being asked.
 	case "chacha20":
 		chachaOnly()
@@ -237,6 +240,9 @@ func fetchAll(requests []string, tlsConf *tls.Config, conf *quic.Config, early b
 	if early {
 		dial = quic.DialAddrEarly
 	}
+	if os.Getenv("TESTCASE") == "connectionmigration" {
+		dial = dialToMove
+	}
 	conn, err := dial(context.Background(), first.Host, tlsConf, conf)
 	if err != nil {
 		return err
@@ -285,6 +291,46 @@ func fetch(conn *quic.Conn, request string) error {
 		return err
 	}
 	defer file.Close()
+	if os.Getenv("TESTCASE") == "connectionmigration" {
+		if _, err = io.CopyN(file, stream, moveAfter); err != nil {
+			return err
+		}
+		if err = move(conn); err != nil {
+			return err
+		}
+	}
 	_, err = io.Copy(file, stream)
 	return err
+}
+
+// dialToMove gives the connection IDs: DialAddr has it do without, and nothing finds it on another socket then.
+func dialToMove(ctx context.Context, address string, tlsConf *tls.Config, conf *quic.Config) (*quic.Conn, error) {
+	remote, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return nil, err
+	}
+	socket, err := net.ListenUDP("udp", nil)
+	if err != nil {
+		return nil, err
+	}
+	tlsConf.ServerName = remote.IP.String()
+	return (&quic.Transport{Conn: socket}).Dial(ctx, remote, tlsConf, conf)
+}
+
+// move takes the connection to another socket, once that is known to work.
+func move(conn *quic.Conn) error {
+	socket, err := net.ListenUDP("udp", nil)
+	if err != nil {
+		return err
+	}
+	path, err := conn.AddPath(&quic.Transport{Conn: socket})
+	if err != nil {
+		return err
+	}
+	limit, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := path.Probe(limit); err != nil {
+		return fmt.Errorf("probe: %w", err)
+	}
+	return path.Switch()
 }
