@@ -1,7 +1,7 @@
 // Content as Web streams: what comes becomes a ReadableStream, and one is sent.
 
 import { ReadableStream } from "node:stream/web";
-import type { MessageStream } from "./request-stream.ts";
+import type { MessageStream } from "./message-stream.ts";
 
 /** Options of {@link bodyOf}. */
 export interface BodyOptions {

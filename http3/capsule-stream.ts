@@ -4,7 +4,8 @@ import { parseItem } from "structured-headers";
 import { CAPSULE, CapsuleReader, encodeCapsule } from "./capsules.ts";
 import { Http3StateError, Http3StreamError, MalformedMessageError } from "./errors.ts";
 import type { Field } from "./qpack/field.ts";
-import { ClientStream, type MessageStream, ServerStream } from "./request-stream.ts";
+import type { MessageStream } from "./message-stream.ts";
+import { ClientStream, ServerStream } from "./request-stream.ts";
 
 /** Says that a stream carries capsules. rfc9297#3.4 */
 export const CAPSULE_PROTOCOL: Field = Object.freeze({ name: "capsule-protocol", value: "?1" });

@@ -9,7 +9,7 @@ import {
   REQUEST_DATAGRAM_BYTES,
   REQUEST_DATAGRAMS,
 } from "./limits.ts";
-import type { MessageStream } from "./request-stream.ts";
+import type { MessageStream } from "./message-stream.ts";
 import type { Settings } from "./settings.ts";
 import type { Trace } from "./trace.ts";
 import { varintLength } from "./varint.ts";

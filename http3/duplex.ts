@@ -2,7 +2,7 @@
 
 import { Duplex } from "node:stream";
 import { H3_ERROR } from "./errors.ts";
-import type { MessageStream } from "./request-stream.ts";
+import type { MessageStream } from "./message-stream.ts";
 
 /** See {@link MessageStream.toNodeStream}. */
 export function duplexOf(stream: MessageStream): Duplex {

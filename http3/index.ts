@@ -61,7 +61,8 @@ export type { Field } from "./qpack/field.ts";
 export { type PushHandler, PushedResponse } from "./push-client.ts";
 export { type PushRequest, ServerPush } from "./push-server.ts";
 export type { QpackPolicy } from "./qpack/policy.ts";
-export { ClientStream, MessageStream, ServerStream } from "./request-stream.ts";
+export { MessageStream } from "./message-stream.ts";
+export { ClientStream, ServerStream } from "./request-stream.ts";
 export {
   createSecureServer,
   createServer,

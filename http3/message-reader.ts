@@ -8,7 +8,7 @@ import { READ_AHEAD } from "./limits.ts";
 import { checkTrailers } from "./message-head.ts";
 import { MessageSequence } from "./message-sequence.ts";
 import type { Field } from "./qpack/field.ts";
-import type { QpackStreams } from "./qpack-streams.ts";
+import type { QpackStreams, Section } from "./qpack-streams.ts";
 import type { Trace } from "./trace.ts";
 
 /** What a message's reader needs of its connection and stream. */
@@ -31,6 +31,10 @@ export interface ReaderOwner {
 
 const NONE: Uint8Array[] = [];
 const ONE = new Uint8Array(1);
+const AHEAD = { maxBytes: READ_AHEAD };
+
+/** What a frame that was read gives. */
+type Found = readonly Field[] | "too-large" | null;
 
 /** Reads one message: sections and content, in turn. One call at a time. */
 export class MessageReader {
@@ -90,10 +94,12 @@ export class MessageReader {
   async section(): Promise<readonly Field[] | "too-large" | null> {
     try {
       for (;;) {
-        const event = await this.#next();
-        if (event === "data") this.sequence.data(this.#frames.payload.length);
+        const event = this.#next();
+        if (event === null) await this.#more();
+        else if (event === "data") this.sequence.data(this.#frames.payload.length);
         else if (event === "frame") {
-          const fields = await this.#frame();
+          const found = this.#frame();
+          const fields = found instanceof Promise ? await found : found;
           if (fields !== null) return fields;
         } else {
           if (event === "end") this.#end();
@@ -110,8 +116,9 @@ export class MessageReader {
     if (this.#state === "ended") return null;
     try {
       for (;;) {
-        const event = await this.#next();
-        if (event === "data") {
+        const event = this.#next();
+        if (event === null) await this.#more();
+        else if (event === "data") {
           const { payload } = this.#frames;
           if (this.#frames.begins && this.#owner.trace !== null) {
             this.#owner.trace.data("parsed", this.stream.id, payload.length + this.#frames.left);
@@ -119,7 +126,8 @@ export class MessageReader {
           this.sequence.data(payload.length);
           if (payload.length > 0) return payload;
         } else if (event === "frame") {
-          const fields = await this.#frame();
+          const found = this.#frame();
+          const fields = found instanceof Promise ? await found : found;
           // A second section is the trailers: those cannot be too large without harm to the message.
           if (fields === "too-large")
             throw new Http3StreamError("H3_EXCESSIVE_LOAD", "the trailers are too large");
@@ -134,52 +142,75 @@ export class MessageReader {
     }
   }
 
-  async #next(): Promise<"data" | "frame" | "end" | "takeover"> {
+  /** What comes next, or null where that is not there yet. */
+  #next(): "data" | "frame" | "end" | "takeover" | null {
     if (this.#state === "failed") throw this.#error;
     for (;;) {
       const event = this.#frames.next();
-      if (event === "takeover") {
-        this.#state = "ended";
-        let rest = this.#frames.rest();
-        if (this.#at < this.#pieces.length)
-          rest = new Uint8Array(Buffer.concat([rest, ...this.#pieces.slice(this.#at)]));
-        this.#owner.onTakeover(this.#frames.type, rest);
-        return event;
-      }
+      if (event === "takeover") return this.#takenOver();
       if (event !== null) return event;
       if (this.#at === this.#pieces.length) {
-        this.#waiting = true;
-        try {
-          this.#pieces = await this.stream.readMany({ maxBytes: READ_AHEAD });
-        } finally {
-          this.#waiting = false;
-        }
-        this.#rounds++;
-        this.#at = 0;
-        if (this.#pieces.length === 0) {
+        const pieces = this.stream.tryReadMany(READ_AHEAD);
+        if (pieces === null) {
           this.#frames.end();
           return "end";
         }
+        if (pieces.length === 0) return null;
+        this.#take(pieces);
       }
       this.#frames.push(this.#pieces[this.#at++]!);
     }
   }
 
-  /** A whole frame: gives the section of a HEADERS frame. */
-  async #frame(): Promise<readonly Field[] | "too-large" | null> {
+  /** Waits for the peer. */
+  async #more(): Promise<void> {
+    this.#waiting = true;
+    try {
+      this.#take(await this.stream.readMany(AHEAD));
+    } finally {
+      this.#waiting = false;
+    }
+  }
+
+  #take(pieces: Uint8Array[]): void {
+    this.#pieces = pieces;
+    this.#at = 0;
+    this.#rounds++;
+  }
+
+  #takenOver(): "takeover" {
+    this.#state = "ended";
+    let rest = this.#frames.rest();
+    if (this.#at < this.#pieces.length)
+      rest = new Uint8Array(Buffer.concat([rest, ...this.#pieces.slice(this.#at)]));
+    this.#owner.onTakeover(this.#frames.type, rest);
+    return "takeover";
+  }
+
+  /** A whole frame: gives the section of a HEADERS frame, where that is not blocked at once. */
+  #frame(): Found | Promise<Found> {
     const { type, payload } = this.#frames;
     const { qpack } = this.#owner;
     if (type === FRAME.HEADERS) {
       this.sequence.headers();
-      const section = await qpack.decode(this.stream.id, payload);
-      if (section.kind !== "fields") return "too-large";
-      this.#owner.trace?.headers("parsed", this.stream.id, section.fields, payload.length);
-      return section.fields;
+      const section = qpack.decodeNow(this.stream.id, payload);
+      if (section !== null) return this.#decoded(section, payload.length);
+      return qpack.decode(this.stream.id, payload).then((late) => this.#decoded(late, payload.length));
     }
     // PUSH_PROMISE: no other type is taken on these streams.
     this.sequence.pushPromise();
+    return this.#promised(payload);
+  }
+
+  #decoded(section: Section, encodedLength: number): Found {
+    if (section.kind !== "fields") return "too-large";
+    this.#owner.trace?.headers("parsed", this.stream.id, section.fields, encodedLength);
+    return section.fields;
+  }
+
+  async #promised(payload: Uint8Array): Promise<null> {
     const { pushId, section } = decodePushPromise(payload);
-    const promised = await qpack.decode(this.stream.id, section);
+    const promised = await this.#owner.qpack.decode(this.stream.id, section);
     if (promised.kind === "fields") {
       this.#owner.trace?.pushPromise("parsed", this.stream.id, pushId, promised.fields);
       this.#owner.onPushPromise(pushId, promised.fields);
@@ -210,21 +241,21 @@ export class MessageReader {
     return told;
   }
 
-  /** The rest is not wanted: takes the message's end where it is there already, else gives up reading as `cancel`. */
-  finish(code: number, error: unknown): void {
-    if (this.#state !== "open") return;
+  /** Takes the message's end where it is there already. Returns whether reading is over: else `cancel` gives it up. */
+  finish(): boolean {
+    if (this.#state !== "open") return true;
     if (this.sequence.begun && this.#at === this.#pieces.length && !this.stream.locked) {
       try {
         if (this.#frames.next() === null && this.stream.tryRead(ONE) === null) {
           this.#frames.end();
           this.#end();
-          return;
+          return true;
         }
       } catch {
         // What it was that broke off or is malformed is not asked any more.
       }
     }
-    this.cancel(code, error);
+    return false;
   }
 
   /** Gives up reading: STOP_SENDING with `code`. Later reads reject with `error`. */

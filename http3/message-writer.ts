@@ -10,6 +10,8 @@ import { fieldSize, type Field } from "./qpack/field.ts";
 import type { QpackStreams } from "./qpack-streams.ts";
 import type { Trace } from "./trace.ts";
 
+const NO_FIELDS: readonly Field[] = [];
+
 /** What a message's writer needs of its connection and stream. */
 export interface WriterOwner {
   readonly qpack: QpackStreams;
@@ -149,21 +151,31 @@ export class MessageWriter {
   }
 
   /** Ends the message, after trailers where there are any. */
-  async end(trailers: readonly Field[] = []): Promise<void> {
-    if (this.#state === "ended") return;
-    if (this.#state !== "content") await this.#refuse("a message begins with its head");
+  end(trailers: readonly Field[] = NO_FIELDS): Promise<void> {
+    if (this.#state === "ended") return DONE;
+    if (this.#state !== "content") return this.#refuse("a message begins with its head");
     if (this.#left !== null && this.#left > 0) {
       const missing = `the message ended ${this.#left} bytes before its content-length: it was reset`;
       // rfc9114#4.1.2: it would be malformed. A reset says that it is no whole message.
       this.reset(H3_ERROR.H3_INTERNAL_ERROR, new Http3StateError(missing));
-      throw this.#error;
+      return Promise.reject(this.#error as Error);
     }
-    let written: Promise<void> | null = null;
-    if (trailers.length > 0) written = this.#write(this.#section(trailerSection(trailers)));
+    let written = DONE;
+    try {
+      if (trailers.length > 0) written = this.#write(this.#section(trailerSection(trailers)));
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
     this.#state = "ended";
     const closing = this.#outlet.close();
+    if (closing !== null || written !== DONE) return this.#ending(closing, written);
+    this.#owner.onWriteEnd();
+    return DONE;
+  }
+
+  async #ending(closing: Promise<void> | null, written: Promise<void>): Promise<void> {
     if (closing !== null) await closing;
-    if (written !== null) await written;
+    await written;
     if (!this.#isFailed()) this.#owner.onWriteEnd();
   }
 

@@ -77,14 +77,19 @@ export class QpackStreams {
    */
   async decode(streamId: number, bytes: Uint8Array): Promise<Section> {
     for (;;) {
-      if (this.#over !== null) throw this.#over;
-      const section = this.#decoder.decode(streamId, bytes);
-      if (section.kind !== "blocked") {
-        this.#tell();
-        return section;
-      }
+      const section = this.decodeNow(streamId, bytes);
+      if (section !== null) return section;
       await new Promise<void>((resolve, reject) => this.#blocked.set(streamId, { resolve, reject }));
     }
+  }
+
+  /** The same without waiting: null where it needs entries that are still under way. */
+  decodeNow(streamId: number, bytes: Uint8Array): Section | null {
+    if (this.#over !== null) throw this.#over;
+    const section = this.#decoder.decode(streamId, bytes);
+    if (section.kind === "blocked") return null;
+    this.#tell();
+    return section;
   }
 
   /** A stream is no longer read, or was reset, before its end. rfc9204#2.2.2.2 */

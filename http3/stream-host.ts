@@ -7,7 +7,8 @@ import type { Role } from "./frames.ts";
 import type { PushRequest, ServerPush } from "./push-server.ts";
 import type { Field } from "./qpack/field.ts";
 import type { QpackStreams } from "./qpack-streams.ts";
-import type { MessageStream, ServerStream } from "./request-stream.ts";
+import type { MessageStream } from "./message-stream.ts";
+import type { ServerStream } from "./request-stream.ts";
 import type { Settings } from "./settings.ts";
 import type { Trace } from "./trace.ts";
 

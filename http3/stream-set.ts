@@ -1,7 +1,8 @@
 // The request streams of a connection that are not over.
 
 import { Http3StreamError } from "./errors.ts";
-import { type MessageStream, ServerStream } from "./request-stream.ts";
+import type { MessageStream } from "./message-stream.ts";
+import { ServerStream } from "./request-stream.ts";
 
 /** Streams by slot, so that they come and go at no cost; and who waits for there to be none. */
 export class StreamSet {

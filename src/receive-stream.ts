@@ -189,6 +189,15 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
     }
   }
 
+  /**
+   * Chunks that are there, without a copy, at most about `maxBytes` (default 1 MiB) of them: none where that is nothing yet,
+   * null at the end. The chunks are the caller's for good. Throws as `read`.
+   */
+  tryReadMany(maxBytes = 1 << 20): Uint8Array[] | null {
+    if (this.#consumer !== null) throw new StreamLockedError(`Reading stream ${this.id}`);
+    return this.#take(Math.max(1, maxBytes));
+  }
+
   private tryReadInto(target: Uint8Array): number | null {
     if (this.#half.available > 0 && this.#cancelled === null) {
       const n = this.#half.readInto(target);

@@ -53,6 +53,7 @@ export class SendStream implements AsyncDisposable {
   #cancelled: StreamError | null = null;
   #context: AbortController | null = null;
   #onBlocked: ((by: BlockedBy) => void) | null = null;
+  #onStopped: ((error: QuicError) => void) | null = null;
 
   /** @internal */
   constructor(id: number, half: SendHalf, owner: StreamOwner) {
@@ -117,8 +118,30 @@ export class SendStream implements AsyncDisposable {
     if (this.#onBlocked !== null && this.#half.unsentBytes > 0) this.#onBlocked(by);
   }
 
+  /**
+   * Called once when this side ends before `close`: the peer stopped reading, the connection ended, or `cancelWrite` was
+   * called; at once where it has. What `context` is for, at less cost.
+   */
+  get onStopped(): ((error: QuicError) => void) | null {
+    return this.#onStopped;
+  }
+
+  set onStopped(listener: ((error: QuicError) => void) | null) {
+    this.#onStopped = listener;
+    this.#tellStopped();
+  }
+
+  #tellStopped(): void {
+    const listener = this.#onStopped;
+    const over = this.#over();
+    if (over === null && !this.#closed) return;
+    this.#onStopped = null;
+    if (over !== null) listener?.(over);
+  }
+
   /** @internal */
   wake(): void {
+    if (this.#onStopped !== null) this.#tellStopped();
     if (this.#context !== null) this.#settleContext();
     this.#waiter.wake();
     this.#drain.wake();
@@ -228,6 +251,7 @@ export class SendStream implements AsyncDisposable {
     if (this.#closed || this.#over() !== null) return;
     this.#closed = true;
     if (!this.#writing) this.#finish();
+    this.#onStopped = null;
     this.#settleContext();
   }
 

@@ -51,6 +51,11 @@ export class Stream implements AsyncIterable<Uint8Array>, AsyncDisposable {
     return this.receiving.tryRead(target);
   }
 
+  /** See ReceiveStream.tryReadMany. */
+  tryReadMany(maxBytes?: number): Uint8Array[] | null {
+    return this.receiving.tryReadMany(maxBytes);
+  }
+
   /** See ReceiveStream.peek. */
   peek(n: number): Uint8Array {
     return this.receiving.peek(n);

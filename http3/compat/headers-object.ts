@@ -51,5 +51,6 @@ export function distinct(raw: readonly string[]): NodeJS.Dict<string[]> {
 }
 
 function set(headers: object, name: string, value: unknown): void {
-  Object.defineProperty(headers, name, { value, enumerable: true, configurable: true, writable: true });
+  if (name !== "__proto__") (headers as Record<string, unknown>)[name] = value;
+  else Object.defineProperty(headers, name, { value, enumerable: true, configurable: true, writable: true });
 }

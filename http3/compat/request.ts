@@ -6,6 +6,7 @@ import { H3_ERROR, Http3StreamError } from "../errors.ts";
 import { wantBody } from "../headers.ts";
 import type { ServerStream } from "../request-stream.ts";
 import { distinct, headersObject } from "./headers-object.ts";
+import { accessorsOf, methodsOf, pin } from "./pin.ts";
 import { Http3Socket } from "./socket.ts";
 
 /** IncomingMessage as it is without its types' fixed property list. */
@@ -17,6 +18,8 @@ const Incoming = IncomingMessage as unknown as new (socket: unknown) => Readable
   url: string;
   rawHeaders: string[];
   rawTrailers: string[];
+  headers: IncomingHttpHeaders;
+  trailers: NodeJS.Dict<string>;
   complete: boolean;
   aborted: boolean;
 };
@@ -26,53 +29,36 @@ const Incoming = IncomingMessage as unknown as new (socket: unknown) => Readable
  * stands among its headers where the client sent `:authority`; pseudo-header fields do not.
  */
 export class Http3ServerRequest extends Incoming {
-  readonly #stream: ServerStream;
+  /** The request stream beneath. */
+  readonly stream: ServerStream;
+  /** Of `:authority`, or Host. */
+  readonly authority: string;
+  readonly scheme: string;
   #reading = false;
   #asked = false;
-  #headers: IncomingHttpHeaders | null = null;
 
   /** @internal */
   constructor(stream: ServerStream) {
     super(Http3Socket.of(stream.connection));
-    // Frameworks put prototypes of their own between an object and its methods: these have to stay.
-    Object.defineProperties(this, own);
-    this.#stream = stream;
-    const { request } = stream;
+    pin(this, METHODS);
+    Object.defineProperties(this, ACCESSORS);
+    this.stream = stream;
+    const { method, path, authority, scheme, fields } = stream.request;
     this.httpVersion = "3.0";
     this.httpVersionMajor = 3;
     this.httpVersionMinor = 0;
-    this.method = request.method;
+    this.method = method;
     // CONNECT names where to, as in HTTP/1.
-    this.url = request.path || request.authority;
-    let host = false;
-    for (const { name, value } of request.fields) {
-      if (name === "host") host = true;
-      this.rawHeaders.push(name, value);
-    }
-    if (!host && request.authority !== "") this.rawHeaders.unshift("host", request.authority);
-    stream.signal.addEventListener("abort", () => this.#gone(stream.signal.reason), { once: true });
+    this.url = path || authority;
+    this.authority = authority;
+    this.scheme = scheme;
+    const raw = this.rawHeaders;
+    if (authority !== "" && !fields.some(({ name }) => name === "host")) raw.push("host", authority);
+    for (const { name, value } of fields) raw.push(name, value);
+    // The fields by name, joined as node:http joins them. IncomingMessage keeps both.
+    this.headers = headersObject(raw);
+    this.trailers = {};
   }
-
-  /** The request stream beneath. */
-  get stream(): ServerStream {
-    return this.#stream;
-  }
-
-  /** Of `:authority`, or Host. */
-  get authority(): string {
-    return this.#stream.request.authority;
-  }
-
-  get scheme(): string {
-    return this.#stream.request.scheme;
-  }
-
-  /** The fields by name, joined as node:http joins them. */
-  get headers(): IncomingHttpHeaders {
-    return (this.#headers ??= headersObject(this.rawHeaders));
-  }
-
-  set headers(_headers: unknown) {}
 
   get headersDistinct(): NodeJS.Dict<string[]> {
     return distinct(this.rawHeaders);
@@ -80,21 +66,14 @@ export class Http3ServerRequest extends Incoming {
 
   set headersDistinct(_headers: unknown) {}
 
-  /** Empty until the content was read to its end. */
-  get trailers(): NodeJS.Dict<string> {
-    return headersObject(this.rawTrailers) as NodeJS.Dict<string>;
-  }
-
-  set trailers(_trailers: unknown) {}
-
   get trailersDistinct(): NodeJS.Dict<string[]> {
     return distinct(this.rawTrailers);
   }
 
   set trailersDistinct(_trailers: unknown) {}
 
-  /** The client gave up. */
-  #gone(reason: unknown): void {
+  /** The client gave up. @internal */
+  clientGone(reason: unknown): void {
     // What it had sent whole can still be read.
     if (this.complete || this.destroyed) return;
     // A client that reads no more may go on sending; one that reset tells the reader.
@@ -104,19 +83,21 @@ export class Http3ServerRequest extends Incoming {
 
   override _read(): void {
     if (this.#reading) return;
-    if (!this.#asked) wantBody(this.#stream);
+    if (!this.#asked) wantBody(this.stream);
     this.#asked = true;
     // IncomingMessage is made so that nothing is read ahead before somebody reads.
     (this as unknown as { _readableState: { readingMore: boolean } })._readableState.readingMore = false;
     this.#reading = true;
-    this.#stream.read().then(
+    this.stream.read().then(
       (chunk) => {
         this.#reading = false;
         if (chunk !== null) {
           this.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
           return;
         }
-        for (const { name, value } of this.#stream.trailers ?? []) this.rawTrailers.push(name, value);
+        for (const { name, value } of this.stream.trailers ?? []) this.rawTrailers.push(name, value);
+        if (this.rawTrailers.length > 0)
+          this.trailers = headersObject(this.rawTrailers) as NodeJS.Dict<string>;
         this.complete = true;
         this.push(null);
       },
@@ -130,7 +111,7 @@ export class Http3ServerRequest extends Incoming {
       // As node:http: also a request that was answered unread is over.
       if (error !== null) this.emit("aborted");
     }
-    this.#stream.finishReading();
+    this.stream.finishReading();
     // As node:http: who listens for no error is not brought down by a client that left.
     process.nextTick(done, error !== null && this.listenerCount("error") > 0 ? error : null);
   }
@@ -147,5 +128,5 @@ export class Http3ServerRequest extends Incoming {
   }
 }
 
-const own = Object.getOwnPropertyDescriptors(Http3ServerRequest.prototype);
-delete (own as { constructor?: unknown }).constructor;
+const METHODS = methodsOf(Http3ServerRequest.prototype);
+const ACCESSORS = accessorsOf(Http3ServerRequest.prototype, ["headersDistinct", "trailersDistinct"]);

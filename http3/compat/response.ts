@@ -7,6 +7,7 @@ import { httpDate, isConnectionSpecific, makeField } from "../headers.ts";
 import { DONE } from "../outlet.ts";
 import type { Field } from "../qpack/field.ts";
 import type { ServerStream } from "../request-stream.ts";
+import { methodsOf, pin } from "./pin.ts";
 import type { Http3ServerRequest } from "./request.ts";
 import type { Http3Socket } from "./socket.ts";
 
@@ -34,52 +35,52 @@ function codedError(code: string, message: string): Error {
  * about an HTTP/1 connection (`connection`, `transfer-encoding` …) are left out, as node:http2 does.
  */
 export class Http3ServerResponse extends Response {
-  readonly #stream: ServerStream;
+  /** The request stream beneath. */
+  readonly stream: ServerStream;
+  readonly socket: Http3Socket;
+  readonly connection: Http3Socket;
   readonly #request: Http3ServerRequest;
   /** By lower-case name: the name as it was given, and its value. */
   readonly #headers = new Map<string, { name: string; value: Value }>();
   #trailers: Field[] = [];
-  #headersSent = false;
-  #ended = false;
-  #finished = false;
-  #closed = false;
-  #destroyed = false;
-  #error: Error | null = null;
+
+  // Its state, as properties of its own: frameworks put prototypes of theirs between an object and its accessors.
+  headersSent = false;
+  /** As ServerResponse's, for those who look there whether the head was sent. */
+  _header: string | null = null;
+  /** Whether `end` was called. */
+  finished = false;
+  writableEnded = false;
+  writableFinished = false;
+  writable = true;
+  destroyed = false;
+  closed = false;
+  errored: Error | null = null;
   /** Bytes that were written and have not found room. */
-  #waiting = 0;
-  #needDrain = false;
+  writableLength = 0;
+  writableNeedDrain = false;
+  writableHighWaterMark = HIGH_WATER_MARK;
+  writableCorked = 0;
+  writableObjectMode = false;
 
   /** @internal */
   constructor(stream: ServerStream, request: Http3ServerRequest) {
     super(request);
-    // Frameworks put prototypes of their own between an object and its methods: these have to stay.
-    Object.defineProperties(this, own);
-    this.#stream = stream;
+    pin(this, METHODS);
+    this.stream = stream;
+    this.socket = this.connection = (request as unknown as { socket: Http3Socket }).socket;
     this.#request = request;
     this.statusMessage = "";
-    stream.signal.addEventListener("abort", () => this.#gone(stream.signal.reason), { once: true });
-  }
-
-  /** The request stream beneath. */
-  get stream(): ServerStream {
-    return this.#stream;
-  }
-
-  get socket(): Http3Socket {
-    return (this.#request as unknown as { socket: Http3Socket }).socket;
-  }
-
-  // ServerResponse's constructor puts its own there.
-  set socket(_socket: unknown) {}
-
-  get connection(): Http3Socket {
-    return this.socket;
+    stream.whenGone((reason) => {
+      request.clientGone(reason);
+      this.#gone(reason);
+    });
   }
 
   // ---- header fields
 
   setHeader(name: string, value: Value): this {
-    if (this.#headersSent) {
+    if (this.headersSent) {
       throw codedError("ERR_HTTP_HEADERS_SENT", "Cannot set headers after they are sent to the client");
     }
     validateHeaderName(name);
@@ -130,25 +131,15 @@ export class Http3ServerResponse extends Response {
   }
 
   removeHeader(name: string): void {
-    if (this.#headersSent) {
+    if (this.headersSent) {
       throw codedError("ERR_HTTP_HEADERS_SENT", "Cannot remove headers after they are sent to the client");
     }
     this.#headers.delete(name.toLowerCase());
   }
 
-  get headersSent(): boolean {
-    return this.#headersSent;
-  }
-
-  get _header(): string | null {
-    return this.#headersSent ? "" : null;
-  }
-
-  set _header(_value: unknown) {}
-
   /** `writeHead(status, headers)` or `writeHead(status, message, headers)`; HTTP/3 has no message. */
   writeHead(status: number, message?: string | Given, headers?: Given): this {
-    if (this.#headersSent) {
+    if (this.headersSent) {
       throw codedError("ERR_HTTP_HEADERS_SENT", "Cannot write headers after they are sent to the client");
     }
     if (!Number.isInteger(status) || status < 200 || status > 999) {
@@ -186,7 +177,7 @@ export class Http3ServerResponse extends Response {
   }
 
   flushHeaders(): void {
-    if (!this.#headersSent) this.#sendHead();
+    if (!this.headersSent) this.#sendHead();
   }
 
   #fields(): Field[] {
@@ -203,8 +194,9 @@ export class Http3ServerResponse extends Response {
     if (this.sendDate && !this.#headers.has("date")) {
       this.#headers.set("date", { name: "date", value: httpDate() });
     }
-    this.#headersSent = true;
-    this.#stream.respond(this.statusCode, this.#fields()).catch((error: Error) => this.#failed(error));
+    this.headersSent = true;
+    this._header = "HTTP/3";
+    this.stream.respond(this.statusCode, this.#fields()).catch((error: Error) => this.#failed(error));
   }
 
   // ---- interim responses
@@ -230,8 +222,8 @@ export class Http3ServerResponse extends Response {
   }
 
   #inform(status: number, fields: readonly Field[], callback?: () => void): void {
-    if (this.#headersSent || this.#destroyed) return;
-    this.#stream.informational(status, fields).then(
+    if (this.headersSent || this.destroyed) return;
+    this.stream.informational(status, fields).then(
       () => callback?.(),
       (error: Error) => this.#failed(error),
     );
@@ -241,14 +233,14 @@ export class Http3ServerResponse extends Response {
 
   write(chunk: string | Uint8Array, encoding?: BufferEncoding | Callback, callback?: Callback): boolean {
     const done = typeof encoding === "function" ? encoding : callback;
-    if (this.#ended || this.#destroyed) {
-      const error = this.#ended
+    if (this.writableEnded || this.destroyed) {
+      const error = this.writableEnded
         ? codedError("ERR_STREAM_WRITE_AFTER_END", "write after end")
         : codedError("ERR_STREAM_DESTROYED", "Cannot call write after a stream was destroyed");
       process.nextTick(() => {
         done?.(error);
         // As node:http: writing to a client that has left is no error.
-        if (this.#ended) this.#emitError(error);
+        if (this.writableEnded) this.#emitError(error);
       });
       return false;
     }
@@ -266,29 +258,29 @@ export class Http3ServerResponse extends Response {
       if (done !== undefined) process.nextTick(done);
       return true;
     }
-    const writing = this.#stream.write(bytes);
+    const writing = this.stream.write(bytes);
     if (writing === DONE) {
       if (done !== undefined) process.nextTick(done);
       return true;
     }
-    this.#waiting += bytes.length;
+    this.writableLength += bytes.length;
     writing.then(
       () => {
-        this.#waiting -= bytes.length;
+        this.writableLength -= bytes.length;
         done?.();
-        if (this.#needDrain && this.#waiting === 0 && !this.#ended) {
-          this.#needDrain = false;
+        if (this.writableNeedDrain && this.writableLength === 0 && !this.writableEnded) {
+          this.writableNeedDrain = false;
           this.emit("drain");
         }
       },
       (error: Error) => {
-        this.#waiting -= bytes.length;
+        this.writableLength -= bytes.length;
         done?.(error);
         this.#failed(error);
       },
     );
-    if (this.#waiting < HIGH_WATER_MARK) return true;
-    this.#needDrain = true;
+    if (this.writableLength < HIGH_WATER_MARK) return true;
+    this.writableNeedDrain = true;
     return false;
   }
 
@@ -304,7 +296,7 @@ export class Http3ServerResponse extends Response {
   ): this {
     const done = [chunk, encoding, callback].find((one) => typeof one === "function") as
       (() => void) | undefined;
-    if (this.#ended || this.#destroyed) {
+    if (this.writableEnded || this.destroyed) {
       if (done !== undefined) process.nextTick(done);
       return this;
     }
@@ -314,18 +306,19 @@ export class Http3ServerResponse extends Response {
         typeof chunk === "string"
           ? Buffer.from(chunk, typeof encoding === "string" ? encoding : "utf8")
           : chunk;
-      if (!this.#headersSent && this.#hasContent && !this.hasHeader("content-length")) {
+      if (!this.headersSent && this.#hasContent && !this.hasHeader("content-length")) {
         this.setHeader("content-length", bytes.length);
       }
       if (bytes.length > 0) this.write(bytes);
-    } else if (!this.#headersSent && this.#hasContent && !this.hasHeader("content-length")) {
+    } else if (!this.headersSent && this.#hasContent && !this.hasHeader("content-length")) {
       this.setHeader("content-length", 0);
     }
     this.flushHeaders();
-    this.#ended = true;
-    this.#stream.end(this.#trailers).then(
+    this.finished = this.writableEnded = true;
+    this.#noMoreWrites();
+    this.stream.end(this.#trailers).then(
       () => {
-        this.#finished = true;
+        this.writableFinished = true;
         this.emit("finish");
         this.#request.answered();
         this.#close();
@@ -353,20 +346,26 @@ export class Http3ServerResponse extends Response {
 
   // ---- the end
 
+  #noMoreWrites(): void {
+    this.writable = this.writableNeedDrain = false;
+  }
+
   /** The client has left, or stopped reading. */
   #gone(reason: unknown): void {
-    if (this.#finished || this.#destroyed) return;
-    this.#error = reason as Error;
-    this.#destroyed = true;
+    if (this.writableFinished || this.destroyed) return;
+    this.errored = reason as Error;
+    this.destroyed = true;
+    this.#noMoreWrites();
     this.#close();
   }
 
   /** Writing failed: because the client has left, or because of what was written. */
   #failed(error: Error): void {
-    if (this.#destroyed || this.#finished) return;
-    this.#error = error;
-    this.#destroyed = true;
-    if (!this.#stream.writeEnded) this.#stream.cancel(H3_ERROR.H3_INTERNAL_ERROR, error.message);
+    if (this.destroyed || this.writableFinished) return;
+    this.errored = error;
+    this.destroyed = true;
+    this.#noMoreWrites();
+    if (!this.stream.writeEnded) this.stream.cancel(H3_ERROR.H3_INTERNAL_ERROR, error.message);
     // What the caller did wrong is told; as in node:http, that a client has left is not.
     const remote = (error as { remote?: boolean }).remote === true;
     if (error instanceof Http3StateError || !remote) this.#emitError(error);
@@ -378,16 +377,17 @@ export class Http3ServerResponse extends Response {
   }
 
   #close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.closed) return;
+    this.closed = true;
     process.nextTick(() => this.emit("close"));
   }
 
   destroy(error?: Error): this {
-    if (this.#destroyed || this.#finished) return this;
-    this.#destroyed = true;
-    this.#error = error ?? null;
-    this.#stream.cancel(
+    if (this.destroyed || this.writableFinished) return this;
+    this.destroyed = true;
+    this.#noMoreWrites();
+    this.errored = error ?? null;
+    this.stream.cancel(
       error === undefined ? H3_ERROR.H3_REQUEST_CANCELLED : H3_ERROR.H3_INTERNAL_ERROR,
       "the response was destroyed",
     );
@@ -410,65 +410,10 @@ export class Http3ServerResponse extends Response {
 
   uncork(): void {}
 
-  get finished(): boolean {
-    return this.#ended;
-  }
-
-  set finished(_value: boolean) {}
-
-  get writableEnded(): boolean {
-    return this.#ended;
-  }
-
-  get writableFinished(): boolean {
-    return this.#finished;
-  }
-
-  get writable(): boolean {
-    return !this.#ended && !this.#destroyed;
-  }
-
-  set writable(_value: boolean) {}
-
-  get writableNeedDrain(): boolean {
-    return this.#needDrain && !this.#ended && !this.#destroyed;
-  }
-
-  get writableLength(): number {
-    return this.#waiting;
-  }
-
-  get writableHighWaterMark(): number {
-    return HIGH_WATER_MARK;
-  }
-
-  get writableCorked(): number {
-    return 0;
-  }
-
-  get writableObjectMode(): boolean {
-    return false;
-  }
-
-  get destroyed(): boolean {
-    return this.#destroyed;
-  }
-
-  set destroyed(_value: boolean) {}
-
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  get errored(): Error | null {
-    return this.#error;
-  }
-
   /** Its name, for people. */
   get statusText(): string {
     return STATUS_CODES[this.statusCode] ?? "";
   }
 }
 
-const own = Object.getOwnPropertyDescriptors(Http3ServerResponse.prototype);
-delete (own as { constructor?: unknown }).constructor;
+const METHODS = methodsOf(Http3ServerResponse.prototype);
