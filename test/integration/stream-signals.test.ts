@@ -246,6 +246,38 @@ describe("readable, writable, finished", () => {
   });
 });
 
+test("a writer hears once that its side ended early, and nothing where it closed it", async () => {
+  await using it = await pair();
+  const told: string[] = [];
+  const open = async (name: string) => {
+    const stream = await it.client.openStream();
+    await stream.write(bytes(name));
+    stream.sending.onStopped = (error) => told.push(`${name} ${error.code}`);
+    return { stream, peer: await it.server.acceptStream() };
+  };
+  const stopped = await open("stopped");
+  const cancelled = await open("cancelled");
+  const closed = await open("closed");
+  await open("lost");
+  assert.deepEqual(told, []);
+  stopped.peer.cancelRead(7);
+  await until(() => told.length === 1, "STOP_SENDING");
+  cancelled.stream.cancelWrite(1);
+  closed.stream.close();
+  closed.peer.cancelRead(7);
+  let late = "";
+  stopped.stream.sending.onStopped = ({ code }) => (late = code);
+  assert.equal(late, "ERR_QUIC_STREAM_STOPPED", "at once where it is known");
+  it.server.closeWithError(3, "");
+  await it.client.closed;
+  await until(() => told.length === 3, "the end of the connection");
+  assert.deepEqual(told, [
+    "stopped ERR_QUIC_STREAM_STOPPED",
+    "cancelled ERR_QUIC_STREAM_RESET",
+    "lost ERR_QUIC_APPLICATION",
+  ]);
+});
+
 test("deadlines say how much time is left", async () => {
   await using it = await pair();
   const stream = await it.client.openStream();

@@ -220,7 +220,7 @@ test("chunks of readMany belong to the reader", async () => {
   assert.equal(Buffer.compare(Buffer.concat(kept), data), 0);
 });
 
-test("peek, tryRead and tryWrite never wait", async () => {
+test("peek, tryRead, tryReadMany and tryWrite never wait", async () => {
   await using it = await pair();
   const out = await it.client.openUniStream();
   assert.equal(out.tryWrite(bytes("peeked")), 6);
@@ -230,6 +230,25 @@ test("peek, tryRead and tryWrite never wait", async () => {
   const target = new Uint8Array(10);
   assert.equal(peer.tryRead(target), 6);
   assert.equal(peer.tryRead(target), 0);
+  assert.deepEqual(peer.tryReadMany(), []);
+  out.tryWrite(bytes("chunks"));
+  out.close();
+  await until(() => peer.available === 6, "data");
+  assert.equal(Buffer.concat(peer.tryReadMany(1000)!).toString(), "chunks");
+  await until(() => peer.finished, "the end");
+  assert.equal(peer.tryReadMany(), null);
+});
+
+test("a consumer at work has the stream for itself", async () => {
+  await using it = await pair();
+  const out = await it.client.openUniStream();
+  await out.write(bytes("x"));
+  const peer = await it.server.acceptUniStream();
+  await peer.readMany();
+  const reading = peer.readMany();
+  assert.throws(() => peer.tryReadMany(), { code: "ERR_QUIC_STREAM_LOCKED" });
+  out.close();
+  assert.deepEqual(await reading, []);
 });
 
 test("leaving an iteration early cancels reading", async () => {
