@@ -6,6 +6,7 @@ import type { PathEstimates } from "../internal/connection/path-ledger.ts";
 import type { MigrationRefusal } from "../internal/connection/migration.ts";
 import type { Path as CorePath } from "../internal/path/path.ts";
 import { QuicError } from "../internal/protocol/errors.ts";
+import { monotonicNow } from "./driver.ts";
 import { Waiter, type WaitOptions } from "./waiter.ts";
 
 const REFUSALS: {
@@ -119,7 +120,7 @@ export class Path {
   async probe(options?: WaitOptions): Promise<void> {
     this.#throwIfOver();
     options?.signal?.throwIfAborted();
-    refuse(this.#core.migration.probe(this.#path));
+    refuse(this.#core.migration.probe(this.#path, monotonicNow()));
     this.#flush();
     for (;;) {
       await this.#waiter.wait(options?.signal);
@@ -144,7 +145,7 @@ export class Path {
    */
   switch(): void {
     this.#throwIfOver();
-    refuse(this.#core.migration.switchTo(this.#path));
+    refuse(this.#core.migration.switchTo(this.#path, monotonicNow()));
     this.#flush();
   }
 

@@ -44,13 +44,14 @@ export class Migration {
   }
 
   /** Probes: an event tells how that went. Gives null where it is under way. */
-  probe(path: Path): MigrationRefusal | null {
+  probe(path: Path, now: number): MigrationRefusal | null {
     const core = this.#core;
+    core.now = now;
     if (path !== core.paths.active && path.cidSequence < 0) {
       path.cidSequence = core.remoteCids.take();
       if (path.cidSequence < 0) return "no_spare_id";
     }
-    core.paths.probe(path, core.now);
+    core.paths.probe(path, now);
     return null;
   }
 
@@ -68,8 +69,9 @@ export class Migration {
   }
 
   /** From now on everything goes over `path`. */
-  switchTo(path: Path): MigrationRefusal | null {
+  switchTo(path: Path, now: number): MigrationRefusal | null {
     const core = this.#core;
+    core.now = now;
     if (path === core.paths.active) return null;
     // rfc9000#9.2 an endpoint that has not validated the path may find out too late that it does not work.
     if (path.validation.state !== "succeeded" && !path.known) return "unvalidated";
@@ -97,7 +99,7 @@ export class Migration {
     if (path === null) return;
     this.#preferred = path;
     // Without a connection ID for it the server stays where it is.
-    if (this.probe(path) !== null) core.paths.remove(path);
+    if (this.probe(path, core.now) !== null) core.paths.remove(path);
   }
 
   /** A probe was answered. */
@@ -106,7 +108,7 @@ export class Migration {
     // rfc9000#21.5.3 A client MUST NOT send non-probing frames to a preferred address prior to validating that address.
     // rfc9000#9.6.1 If path validation succeeds, the client SHOULD begin sending all future packets to the new server address
     // using the new connection ID and discontinue use of the old server address.
-    if (path === this.#preferred) this.switchTo(path);
+    if (path === this.#preferred) this.switchTo(path, this.#core.now);
   }
 
   /** A probe was not. */

@@ -286,7 +286,7 @@ export class Sender {
     const core = this.#core;
     core.recovery.usePacketNumber(APPLICATION);
     tx.slab.fill(0, packet.end, end);
-    this.#seal(tx.slab, packet, end, now);
+    this.#seal(tx.slab, packet, end, now, path !== core.paths.active);
     core.protection.maskPending();
     const size = end + TAG - packet.start;
     path.onSent(size);
@@ -549,8 +549,8 @@ export class Sender {
     return after;
   }
 
-  /** Patches the length, seals, and tells recovery. `end` is the end of the payload with padding. */
-  #seal(buf: Uint8Array, packet: OpenPacket, end: number, now: number): void {
+  /** Patches the length, seals, and tells recovery. `end` is that of the payload with padding; `elsewhere`: by another path. */
+  #seal(buf: Uint8Array, packet: OpenPacket, end: number, now: number, elsewhere = false): void {
     const core = this.#core;
     const { space, level, start, pnOffset, pnLength, number } = packet;
     if (level !== APPLICATION) patchLength(buf, pnOffset, end + TAG - pnOffset);
@@ -580,14 +580,8 @@ export class Sender {
     core.stats.packetsSent++;
     // rfc9002#2 packets are in flight when they are ack-eliciting or contain a PADDING frame.
     const size = end + TAG - start;
-    core.recovery.onPacketSent(
-      space,
-      now,
-      size,
-      packet.ackEliciting,
-      packet.ackEliciting || padded,
-      this.#ecn,
-    );
+    const inFlight = (packet.ackEliciting || padded) && !elsewhere;
+    core.recovery.onPacketSent(space, now, size, packet.ackEliciting, inFlight, this.#ecn);
     if (packet.ackEliciting) core.pacer.onSent(size);
     if (space === APPLICATION) this.#askForAck(packet.ackEliciting);
     // rfc9001#4.9.1 a client MUST discard Initial keys when it first sends a Handshake packet.

@@ -186,10 +186,9 @@ export class PathSet {
       if (answer === "none") continue;
       if (answer === "ping") return true;
       path.validate();
-      if (answer === "path") {
-        if (path === this.#active) this.#confirm(path);
-        else if (path.held) this.#host.pathUsable(path);
-      }
+      // An address is the peer's before it is known whether full datagrams pass: rfc9000#9.4 wants no more than that.
+      if (path === this.#active) this.#confirm(path);
+      else if (answer === "path" && path.held) this.#host.pathUsable(path);
       this.#host.pathsChanged();
       return true;
     }

@@ -2,6 +2,9 @@
 //
 //   testing ── ten packets, or three PTOs ──> unknown ── a marked packet acknowledged as it must be ──> capable
 //      └──────── counts that cannot be, or every marked packet lost ──> failed <───────────────────────────┘
+//
+// Where nothing is heard for three PTOs of a path that is capable, marks are in doubt: without them until something is
+// acknowledged, and then a new test.
 
 import { ECT_0, NOT_ECT } from "../protocol/batch.ts";
 import { ECN_TEST_PACKETS, ECN_TEST_TIMEOUTS } from "../protocol/limits.ts";
@@ -19,6 +22,8 @@ export class EcnValidation {
   /** Marked packets of the test: those that want an ACK, and of these the lost ones. */
   #sent = 0;
   #lost = 0;
+  #since = 0;
+  #inDoubt = false;
   /** Packets that the peer saw marked with congestion, over all spaces and paths. */
   congested = 0;
 
@@ -41,6 +46,8 @@ export class EcnValidation {
    */
   start(now: number): void {
     this.#sent = this.#lost = 0;
+    this.#inDoubt = false;
+    this.#since = now;
     this.#become("testing", now);
   }
 
@@ -52,13 +59,21 @@ export class EcnValidation {
   }
 
   onTimeout(count: number, now: number): void {
+    if (count < ECN_TEST_TIMEOUTS) return;
     // A path that drops what is marked must not hold up the handshake.
-    if (this.#state === "testing" && count >= ECN_TEST_TIMEOUTS) this.#become("unknown", now);
+    if (this.#state === "testing") this.#become("unknown", now);
+    // rfc9000#13.4.2.2 Network routing and path elements can change mid-connection: one that begins to drop it must not end the
+    // connection either.
+    else if (this.#state === "capable") {
+      this.#inDoubt = true;
+      this.#sent = Infinity;
+      this.#become("unknown", now);
+    }
   }
 
-  /** A marked ack-eliciting packet is lost. */
-  onLost(now: number): void {
-    if (this.#state !== "testing" && this.#state !== "unknown") return;
+  /** A marked ack-eliciting packet is lost. Those of before the test tell nothing. */
+  onLost(sentTime: number, now: number): void {
+    if ((this.#state !== "testing" && this.#state !== "unknown") || sentTime < this.#since) return;
     this.#lost++;
     // rfc9000#13.4.2 monitors whether all packets sent with an ECT codepoint are eventually deemed lost.
     if (this.#state === "unknown" && this.#lost === this.#sent) this.#become("failed", now);
@@ -87,6 +102,7 @@ export class EcnValidation {
       return 0;
     }
     if (newLargest && acked0 + acked1 > 0) this.#become("capable", now);
+    else if (newLargest && this.#inDoubt) this.start(now);
     if (verdict !== ECN_CONGESTED) return 0;
     const more = counters.ce - before;
     this.congested += more;
@@ -96,6 +112,7 @@ export class EcnValidation {
   #become(state: EcnState, now: number): void {
     if (state === this.#state) return;
     this.#state = state;
+    if (state === "capable") this.#inDoubt = false;
     if (state !== "off") this.#tracer?.record({ name: "ecn_state_updated", time: now, state });
   }
 }

@@ -142,6 +142,8 @@ export class Recovery {
     sent.finish(now, bytes, eliciting, inFlight, ecn);
     state.ecn.onSent(ecn);
     if (sent.isOverfull) this.#evictOldest(space, now);
+    // rfc9000#9.4 a sender can make exceptions for probe packets: on a path that is not in use they count for nothing.
+    if (!inFlight && eliciting) sent.setFlag(sent.next - 1, OLD_PATH);
     if (!inFlight) return;
     this.bytesInFlight += bytes;
     this.#controller.onPacketSent(now, bytes, this.bytesInFlight);
@@ -158,10 +160,7 @@ export class Recovery {
     this.#setTimer(now);
   }
 
-  /**
-   * The packet that has just left is a probe for the path's MTU. rfc9000#14.4 its loss SHOULD NOT trigger a congestion control
-   * reaction.
-   */
+  /** What has just left probes the path's MTU. rfc9000#14.4 its loss SHOULD NOT trigger a congestion control reaction. */
   onMtuProbeSent(): void {
     const { sent } = this.#spaces[APPLICATION];
     sent.setFlag(sent.next - 1, MTU_PROBE);
@@ -248,7 +247,7 @@ export class Recovery {
         newlyAcked++;
         largestNewly = pn;
         largestTime = time;
-        if ((flags & ACK_ELICITING) !== 0) elicitingAcked = true;
+        if ((flags & (ACK_ELICITING | OLD_PATH)) === ACK_ELICITING) elicitingAcked = true;
         if (space === APPLICATION) this.big.onAcked(pn, sent.bytes(pn));
         // rfc9000#9.4 packets sent on the old path MUST NOT contribute to congestion control for the new path.
         if ((flags & (IN_FLIGHT | OLD_PATH)) === IN_FLIGHT) {
@@ -264,7 +263,7 @@ export class Recovery {
         else if (ecn === ECT_1) acked1++;
         if (numbers !== null) numbers.push(pn);
         sent.records(pn, this.#acked);
-        // … nor to its RTT estimation.
+        // … nor to its RTT estimation: neither as the newest nor as what the peer answered.
         if ((flags & OLD_PATH) !== 0) largestNewly = -1;
         sent.acknowledge(pn);
       }
@@ -414,8 +413,9 @@ export class Recovery {
     if ((flags & (IN_FLIGHT | ACK_ELICITING)) !== 0) {
       this.losses.add(sent.bytes(pn), (flags & OLD_PATH) !== 0);
       if (space === APPLICATION && (flags & NOT_CONGESTION) === 0) this.big.onLost(pn, sent.bytes(pn));
-      if (sent.ecn(pn) !== NOT_ECT) this.ecn.onLost(now);
-      if ((flags & OLD_PATH) === 0) state.lost.add(pn, now, sent.time(pn), trigger === "time_threshold");
+      const time = sent.time(pn);
+      if ((flags & OLD_PATH) === 0 && sent.ecn(pn) !== NOT_ECT) this.ecn.onLost(time, now);
+      if ((flags & OLD_PATH) === 0) state.lost.add(pn, now, time, trigger === "time_threshold");
       if (this.#trace !== null) this.#trace.lost(now, space, pn, trigger);
     }
     // What a probe was to carry again is in the writers' hands already: it must not be sent twice more.

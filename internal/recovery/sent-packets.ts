@@ -53,7 +53,7 @@ export const IN_FLIGHT = 4;
 export const PROBED = 8;
 /** Acknowledged. Only within the window, and not outstanding any more. */
 export const ACKED = 16;
-/** Sent on a path that was left: counts for nothing on the new one. */
+/** Sent on a path that was left, or is not in use yet: counts for nothing on the one that is. */
 export const OLD_PATH = 32;
 /** A probe for the path's MTU: its loss is no sign of congestion, rfc9000#14.4. */
 export const MTU_PROBE = 64;

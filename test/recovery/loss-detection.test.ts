@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { ECT_0 } from "../../internal/protocol/batch.ts";
+import { ECT_0, NOT_ECT } from "../../internal/protocol/batch.ts";
 import { APPLICATION, HANDSHAKE, INITIAL } from "../../internal/protocol/constants.ts";
 import { MAX_SENT_PACKETS } from "../../internal/protocol/limits.ts";
 import { seededInt } from "../path/seeded.ts";
@@ -251,6 +251,45 @@ describe("ECN", () => {
     // rfc9000#13.4.2.1 MUST NOT fail ECN validation for an ACK that does not increase the largest acknowledged.
     h.recovery.onAck(APPLICATION, withCounts(ackOf(1), 1, 0, 0), 0, 11);
     assert.notEqual(h.recovery.ecn.state, "failed");
+  });
+
+  test("what is lost of an old path does not fail the test of a new one", () => {
+    const h = new Harness();
+    h.recovery.onAck(APPLICATION, withCounts(ackOf(h.send(0, APPLICATION, { ecn: ECT_0 })), 1, 0, 0), 0, 100);
+    const old = Array.from({ length: 11 }, () => h.send(101, APPLICATION, { ecn: ECT_0 }));
+    h.recovery.onNewPath(110);
+    // The last one of the old path's comes: the others are lost when the time has come.
+    h.recovery.onAck(APPLICATION, withCounts(ackOf(old.at(-1)!), 2, 0, 0), 0, 111);
+    h.recovery.ecn.start(111);
+    for (let i = 0; i < 10; i++) h.send(112, APPLICATION, { ecn: ECT_0 });
+    assert.equal(h.recovery.ecn.state, "unknown");
+    h.recovery.onTimeout(h.recovery.timeout());
+    assert.ok(h.take().lost.length >= 10);
+    assert.equal(h.recovery.ecn.state, "unknown");
+  });
+
+  // rfc9000#13.4.2.2 Network routing and path elements can change mid-connection; an endpoint MUST disable ECN if validation later
+  // fails.
+  test("a path that begins to drop what is marked: sent without marks after three PTOs, tested anew, failed", () => {
+    const h = new Harness();
+    h.recovery.onAck(APPLICATION, withCounts(ackOf(h.send(0, APPLICATION, { ecn: ECT_0 })), 1, 0, 0), 0, 100);
+    assert.equal(h.recovery.ecn.state, "capable");
+    h.send(200, APPLICATION, { ecn: h.recovery.ecn.mark });
+    let now = 200;
+    for (let i = 0; i < 3; i++) {
+      now = h.recovery.timeout();
+      h.recovery.onTimeout(now);
+      if (h.recovery.ecn.mark !== NOT_ECT) h.send(now, APPLICATION, { ecn: ECT_0 });
+    }
+    assert.deepEqual([h.recovery.ecn.state, h.recovery.ecn.mark], ["unknown", NOT_ECT]);
+    const heard = h.send(now, APPLICATION, { ecn: NOT_ECT });
+    h.recovery.onAck(APPLICATION, withCounts(ackOf(heard), 1, 0, 0), 0, now + 100);
+    assert.equal(h.recovery.ecn.state, "testing");
+    for (let i = 0; i < 10; i++) h.send(now + 101, APPLICATION, { ecn: ECT_0 });
+    const after = [0, 1, 2].map(() => h.send(now + 102, APPLICATION, { ecn: h.recovery.ecn.mark }));
+    h.recovery.onAck(APPLICATION, withCounts(ackOf([after[0]!, after[2]!]), 1, 0, 0), 0, now + 200);
+    h.recovery.onTimeout(h.recovery.timeout());
+    assert.equal(h.recovery.ecn.state, "failed");
   });
 
   test("counts about packets that were not marked mean nothing", () => {

@@ -1,6 +1,7 @@
 // Every handshake and transfer of the simulator with many seeds. `npm run campaign [-- --short] [--seed N] [--only TEXT]`
 // prints a table and each failure with its seed; the exit code tells whether there were any. `npm run campaign --
-// congestion` compares congestion controllers instead: congestion/campaign.ts.
+// congestion` compares congestion controllers instead: congestion/campaign.ts; `-- paths` changes the network under
+// connections: paths/campaign.ts.
 import { parseArgs } from "node:util";
 import {
   HANDSHAKE_KINDS,
@@ -14,6 +15,7 @@ import {
   type HandshakeLoss,
 } from "./cases.ts";
 import { congestionCampaign } from "./congestion/campaign.ts";
+import { pathsCampaign } from "./paths/campaign.ts";
 import { replayed, type Scenario } from "./scenario.ts";
 
 const { values, positionals } = parseArgs({
@@ -23,7 +25,7 @@ const { values, positionals } = parseArgs({
     /** The only seed to run. */
     seed: { type: "string" },
     only: { type: "string" },
-    /** Of the congestion campaign: writes its table and plots to test/bench/results. */
+    /** Of the campaigns about congestion and paths: writes the table and plots to test/bench/results. */
     results: { type: "boolean", default: false },
   },
 });
@@ -129,4 +131,7 @@ function connections(): void {
 if (positionals[0] === "congestion") {
   const { short, only, results } = values;
   congestionCampaign({ short, only: only ?? null, results });
+} else if (positionals[0] === "paths") {
+  const { short, only, results, seed } = values;
+  pathsCampaign({ short, only: only ?? null, results, seed: seed === undefined ? null : Number(seed) });
 } else connections();

@@ -56,8 +56,8 @@ describe("client migration in the simulator", () => {
         const seen = pathEvents(s);
         const other = path(client, socket(s.client, "192.0.2.200", 1234));
         const before = toHex(client.remoteCids.current);
-        assert.equal(client.migration.switchTo(other), "unvalidated");
-        assert.equal(client.migration.probe(other), null);
+        assert.equal(client.migration.switchTo(other, s.net.now), "unvalidated");
+        assert.equal(client.migration.probe(other, s.net.now), null);
         client.wake();
         s.run(200);
         assert.deepEqual(seen, ["path_validated"]);
@@ -68,7 +68,7 @@ describe("client migration in the simulator", () => {
         s.run(100);
         const { cwnd } = client.controller;
         assert.ok(cwnd > 20_000);
-        assert.equal(client.migration.switchTo(other), null);
+        assert.equal(client.migration.switchTo(other, s.net.now), null);
         // rfc9000#9.5 another connection ID for another path
         assert.notEqual(toHex(client.remoteCids.current), before);
         // rfc9000#9.4 congestion control and round trips begin anew
@@ -77,7 +77,7 @@ describe("client migration in the simulator", () => {
         assert.equal(server.remote.key, other.local!.key);
         assert.equal(client.paths.active, other);
         const home = client.paths.all.find((each) => each !== other)!;
-        assert.equal(client.migration.switchTo(home), null);
+        assert.equal(client.migration.switchTo(home, s.net.now), null);
         const again = s.open(client, 300_000, false)!;
         s.until("the way back", () => finished(s, server, again.stream.id), 60_000);
         assert.equal(server.remote.key, s.client.address.key);
@@ -104,10 +104,10 @@ describe("client migration in the simulator", () => {
     };
     s.up.filter = watch;
     s.down.filter = watch;
-    assert.equal(client.migration.probe(other), null);
+    assert.equal(client.migration.probe(other, s.net.now), null);
     client.wake();
     s.run(200);
-    client.migration.switchTo(other);
+    client.migration.switchTo(other, s.net.now);
     const opened = s.open(client, 200_000, false)!;
     s.until("the transfer", () => finished(s, server, opened.stream.id), 60_000);
     const all = [...used.values()].flatMap((cids) => [...cids]);
@@ -130,18 +130,85 @@ describe("client migration in the simulator", () => {
     s.client.others.push(local);
     s.up.filter = ({ from }) => from.key !== local.key;
     const dead = path(client, local);
-    assert.equal(client.migration.probe(dead), null);
+    assert.equal(client.migration.probe(dead, s.net.now), null);
     client.wake();
     s.run(10_000);
     assert.deepEqual(seen, ["path_failed"]);
-    assert.equal(client.migration.switchTo(dead), "unvalidated");
+    assert.equal(client.migration.switchTo(dead, s.net.now), "unvalidated");
     const opened = s.open(client, 100_000, false)!;
     s.until("a transfer", () => finished(s, server, opened.stream.id), 60_000);
     // It may be tried again, and closed; its connection ID is retired and another comes.
-    assert.equal(client.migration.probe(dead), null);
+    assert.equal(client.migration.probe(dead, s.net.now), null);
     assert.ok(client.paths.remove(dead));
     s.run(500);
     assert.equal(client.remoteCids.activeCount, 4);
+  });
+
+  // rfc9000#9.4 A sender can make exceptions for probe packets so that their loss detection is independent and does not unduly
+  // cause the congestion controller to reduce its sending rate.
+  it("probes that are lost, or slow, tell nothing of the path in use", () => {
+    const s = scenario();
+    const { client, server } = s.connect();
+    s.run(200);
+    const local = socket(s.client, "192.0.2.250", 9);
+    const dead = path(client, local);
+    s.up.filter = ({ from }) => from.key !== local.key;
+    const opened = s.open(client, 3_000_000, false)!;
+    assert.equal(client.migration.probe(dead, s.net.now), null);
+    client.wake();
+    const { rtt } = client;
+    s.until("the transfer", () => finished(s, server, opened.stream.id), 60_000);
+    s.run(10_000);
+    assert.equal(dead.validation.state, "failed");
+    assert.ok(dead.datagramsSent > 1);
+    assert.equal(client.controller.recoveryStart, -Infinity, "no loss on the path in use");
+    assert.equal(client.recovery.bytesInFlight, 0);
+    // One that takes a second.
+    const far = socket(s.client, "192.0.2.251", 9);
+    s.client.routes.set(far.key, {
+      outbound: [s.net.link({ delay: 500 })],
+      inbound: [s.net.link({ delay: 500 })],
+    });
+    client.paths.remove(dead);
+    s.run(200);
+    const slow = path(client, far);
+    assert.equal(client.migration.probe(slow, s.net.now), null);
+    client.wake();
+    s.run(2000);
+    assert.equal(slow.validation.state, "succeeded");
+    assert.ok(rtt.latest < 100 && rtt.smoothed < 100, `${rtt.latest}, ${rtt.smoothed}`);
+  });
+
+  // rfc9000#9.4 On confirming a peer's ownership of its new address, an endpoint MUST immediately reset the congestion controller
+  // and round-trip time estimator for the new path.
+  it("a client that only receives: its new address has a window of its own as soon as it has proved itself", () => {
+    const link = { delay: 20, rate: 1250, queue: 40 };
+    replayed(
+      () => scenario({ up: link, down: link }),
+      (s) => {
+        const { client, server } = s.connect();
+        s.run(200);
+        const opened = s.open(server, 8_000_000, false)!;
+        s.run(3000);
+        const received = (): number => s.state(client).streams.get(opened.stream.id)?.received ?? 0;
+        const { cwnd } = server.controller;
+        assert.ok(cwnd > 50_000);
+        s.client.address = makeAddress("198.51.100.7", 50_000);
+        s.until("the address proves itself", () => {
+          const { active } = server.paths;
+          return active.remote.key === s.client.address.key && active.validated;
+        });
+        assert.ok(server.controller.cwnd < cwnd / 2 && !server.rtt.hasSample, `${server.controller.cwnd}`);
+        // It goes back: the challenges that went to where nobody is cost the old path nothing.
+        s.run(200);
+        s.client.address = makeAddress("192.0.2.1", 50_000);
+        client.ping();
+        s.run(500);
+        const before = received();
+        s.run(1000);
+        assert.ok(received() - before > 0.85 * 1_250_000, `${received() - before} bytes in a second`);
+      },
+    );
   });
 
   it("is refused where it cannot be", () => {
@@ -168,12 +235,12 @@ describe("client migration in the simulator", () => {
     s.run(200);
     const first = path(client, socket(s.client, "192.0.2.200", 1));
     const second = path(client, socket(s.client, "192.0.2.201", 1));
-    assert.equal(client.migration.probe(first), null);
-    assert.equal(client.migration.probe(second), "no_spare_id");
+    assert.equal(client.migration.probe(first, s.net.now), null);
+    assert.equal(client.migration.probe(second, s.net.now), "no_spare_id");
     client.paths.remove(first);
     client.wake();
     s.run(500);
-    assert.equal(client.migration.probe(second), null);
+    assert.equal(client.migration.probe(second, s.net.now), null);
   });
 
   it("a storm of rebindings costs no more than the bounds, and all arrives", () => {

@@ -159,6 +159,11 @@ export class Host {
   /** What leaves passes these, then the receiver's `inbound`. */
   readonly outbound: Link[] = [];
   readonly inbound: Link[] = [];
+  /** Links of an address of its own that is on another network, by the address's key: instead of those two. */
+  readonly routes = new Map<
+    string,
+    { readonly outbound: readonly Link[]; readonly inbound: readonly Link[] }
+  >();
   /** What the application does with an event. */
   onEvent: (event: EndpointEvent<Connection>) => void = () => {};
   /** Until then the host's event loop does nothing; datagrams wait in the socket. */
@@ -265,10 +270,11 @@ export class Network {
       this.#hop(datagram, [], 0, null);
       return;
     }
-    this.#hop(datagram, from.outbound, 0, () => {
+    const route = from.routes.get(datagram.from.key) ?? from;
+    this.#hop(datagram, route.outbound, 0, () => {
       const to = this.#hostOf(datagram.to);
       if (to === undefined) this.onUnrouted(datagram);
-      return to?.inbound ?? null;
+      return to === undefined ? null : (to.routes.get(datagram.to.key) ?? to).inbound;
     });
   }
 

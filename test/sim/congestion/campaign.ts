@@ -1,8 +1,6 @@
 // Congestion controllers on many paths, against what theory says of them:
 // `npm run campaign -- congestion [--short] [--only PART,PART] [--results]`. The last writes tables and plots to
 // test/bench/results; parts are grid-RATE-RTT (Mbit/s and ms), sharing, trouble, plots.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { CONTROLLER_NAMES, type CongestionControllerName } from "../../../internal/congestion/controllers.ts";
 import {
   bdp,
@@ -14,6 +12,7 @@ import {
   type RunResult,
   type Sample,
 } from "./path.ts";
+import { CampaignReport } from "../report.ts";
 import { bars, lines, type Series } from "./plot.ts";
 
 export interface CampaignOptions {
@@ -22,7 +21,6 @@ export interface CampaignOptions {
   readonly results: boolean;
 }
 
-const FOLDER = join(import.meta.dirname, "../../bench/results");
 /** What headers leave of the link to the application. */
 const PAYLOAD = 0.965;
 const SEED = 7;
@@ -33,14 +31,11 @@ const RTTS = [10, 100, 300];
 const SHORT = ["grid-10-10", "grid-10-100", "sharing", "trouble"];
 
 const failures: string[] = [];
-const report: string[] = [];
+let report: CampaignReport;
 let checks = 0;
 let datagrams = 0;
 
-function say(line: string): void {
-  console.log(line);
-  report.push(line);
-}
+const say = (line: string): void => report.say(line);
 
 function check(holds: boolean, what: string): void {
   checks++;
@@ -92,7 +87,7 @@ function grid(rate: number, rtt: number, short: boolean): void {
       judge(on, bdps, results, ms);
     }
   }
-  save(`congestion-grid-${rate}-${rtt}.svg`, () =>
+  report.plot(`congestion-grid-${rate}-${rtt}.svg`, () =>
     bars(
       `Goodput of one flow over ${rate} Mbit/s and ${rtt} ms, second half of the run`,
       CONTROLLER_NAMES,
@@ -258,7 +253,7 @@ function plots(): void {
       }));
     const goodput = (now: Sample, before: Sample | undefined): number =>
       before === undefined ? 0 : (now.received - before.received) / 125 / (now.time - before.time);
-    save(file, () =>
+    report.plot(file, () =>
       lines(describe(on), [
         { label: "congestion window, datagrams", series: series((s) => s.cwnd / DATAGRAM) },
         { label: "delay in the queue, ms", series: series((s) => s.queueDelay) },
@@ -270,7 +265,7 @@ function plots(): void {
   const on = path(10, 40, 0, 1);
   const pair = [{ controller: "bbr" }, { controller: "newreno", after: 5000 }] as const;
   runFlows(on, pair, 30_000, SEED, { every: 200, to: (i, s) => flows[i]!.push(s) });
-  save("congestion-cross.svg", () =>
+  report.plot("congestion-cross.svg", () =>
     lines(`bbr, and newreno from 5 s on: ${describe(on)}`, [
       {
         label: "goodput, Mbit/s, over 200 ms",
@@ -291,30 +286,12 @@ function plots(): void {
   );
 }
 
-let saving = false;
-function save(file: string, make: () => string): void {
-  if (saving) writeFileSync(join(FOLDER, file), make());
-}
-
 const TITLE = "# Congestion controllers in the simulator\n\n`npm run campaign -- congestion --results`\n";
-
-/** Puts a part's tables in the place of what it wrote before. */
-function writePart(name: string, text: string): void {
-  const file = join(FOLDER, "congestion.md");
-  const [begin, end] = [`<!-- ${name} -->`, `<!-- end of ${name} -->`];
-  const old = existsSync(file) ? readFileSync(file, "utf8") : TITLE;
-  const part = `${begin}\n${text}\n${end}`;
-  const from = old.indexOf(begin);
-  const to = old.indexOf(end);
-  const after = from < 0 ? `${old}\n${part}\n` : old.slice(0, from) + part + old.slice(to + end.length);
-  writeFileSync(file, after);
-}
 
 /** Runs it; the exit code tells whether all held. */
 export function congestionCampaign({ short, only, results }: CampaignOptions): void {
   const begun = performance.now();
-  saving = results;
-  if (results) mkdirSync(FOLDER, { recursive: true });
+  report = new CampaignReport("congestion.md", TITLE, results);
   const parts: [string, () => void][] = [
     ...RATES.flatMap((rate) =>
       RTTS.map((rtt): [string, () => void] => [`grid-${rate}-${rtt}`, () => grid(rate, rtt, short)]),
@@ -324,9 +301,7 @@ export function congestionCampaign({ short, only, results }: CampaignOptions): v
   ];
   for (const [name, part] of parts) {
     if (only === null ? short && !SHORT.includes(name) : !only.split(",").includes(name)) continue;
-    report.length = 0;
-    part();
-    if (results) writePart(name, report.join("\n"));
+    report.part(name, part);
   }
   if (results && (only === null || only === "plots")) plots();
   const seconds = ((performance.now() - begun) / 1000).toFixed(0);
