@@ -85,16 +85,20 @@ async function silenceable(): Promise<{ socket: PacketConn; silence: () => void 
 
 // rfc9000#10.3 a stateless reset is provided as an option of last resort for an endpoint that does not have access to the
 // state of a connection
-for (const statelessResetKey of [new Uint8Array(32).fill(3), undefined]) {
-  test(`a server that lost its memory, and ${statelessResetKey ? "has" : "never had"} a reset key`, async () => {
-    const key = statelessResetKey === undefined ? {} : { statelessResetKey };
+const statelessResetKey = new Uint8Array(32).fill(3);
+for (const [what, key, resets] of [
+  ["has its reset key", { statelessResetKey }, "heard"],
+  ["draws another reset key each time", {}, "sent"],
+  ["does not use its reset key", { statelessResetKey, disableStatelessReset: true }, "none"],
+] as const) {
+  test(`a server that lost its memory, and ${what}`, async () => {
     const { socket, silence } = await silenceable();
     const before = new Transport({ socket, ...key });
     const listener = await before.listen(serverTls);
     const { port } = listener.address();
     await using dialer = new Transport({ address: "127.0.0.1" });
     const client = await dialer.dial(`127.0.0.1:${port}`, clientTls, {
-      maxIdleTimeout: statelessResetKey ? 20_000 : 1000,
+      maxIdleTimeout: resets === "heard" ? 20_000 : 1000,
     });
     // The client hears of the handshake's confirmation: what it sends from then on has short headers alone.
     const hello = await (await listener.accept()).openUniStream();
@@ -109,7 +113,8 @@ for (const statelessResetKey of [new Uint8Array(32).fill(3), undefined]) {
     const stream = await client.openUniStream();
     await stream.write(new Uint8Array(100));
     const { error } = await client.closed;
-    assert.ok(error instanceof (statelessResetKey ? StatelessResetError : IdleTimeoutError), String(error));
+    assert.ok(error instanceof (resets === "heard" ? StatelessResetError : IdleTimeoutError), String(error));
+    assert.equal(after.stats().statelessSent.stateless_reset > 0, resets !== "none");
     await dialer.close();
     await after.close();
   });

@@ -48,6 +48,10 @@ test("the default ceiling, and a connection without a search", async () => {
   const { dontFragment } = both.client.connectionState().socket;
   assert.equal(both.client.stats().mtu, dontFragment ? 1452 : 1252);
   assert.equal(both.server.stats().mtu, 1252);
+  const serverConfig = { disablePathMTUDiscovery: true, initialPacketSize: 1300 };
+  await using larger = await pair({ serverConfig });
+  await send(larger, 20, 1400);
+  assert.equal(larger.server.stats().mtu, 1300);
 });
 
 test("sizes that cannot be are refused", async () => {

@@ -11,6 +11,7 @@ import {
   type PacketSink,
   RxBatch,
   type SocketDescription,
+  SocketError,
   Transport,
   TxBatch,
 } from "../../src/index.ts";
@@ -185,4 +186,39 @@ test("ECN is in use where the socket can mark, off elsewhere and where it is not
   assert.equal(both.client.stats().ecn, socket.ecn ? "capable" : "off");
   await using other = await pair({ clientConfig: { ecn: false } });
   assert.equal(other.client.stats().ecn, "off");
+});
+
+test("ipv6Only leaves the port to an IPv4 socket; without it one socket serves both", async (t) => {
+  const six = new Transport({ address: "::", ipv6Only: true });
+  try {
+    await six.open();
+  } catch (error) {
+    assert.ok(error instanceof SocketError);
+    t.skip("no IPv6 here");
+    return;
+  }
+  const { port } = six.address();
+  await using four = new Transport({ address: "0.0.0.0", port });
+  await four.open();
+  await using dialer = new Transport();
+  const [a, b] = [await six.listen(serverTls), await four.listen(serverTls)];
+  for (const [listener, target] of [
+    [a, `[::1]:${port}`],
+    [b, `127.0.0.1:${port}`],
+  ] as const) {
+    const conn = await dialer.dial(target, { ...clientTls, servername: "localhost" });
+    await listener.accept();
+    await conn.close();
+  }
+  await six.close();
+  await using both = new Transport({ address: "::" });
+  const listener = await both.listen(serverTls);
+  for (const host of ["[::1]", "127.0.0.1"]) {
+    const conn = await dialer.dial(`${host}:${both.address().port}`, {
+      ...clientTls,
+      servername: "localhost",
+    });
+    await listener.accept();
+    await conn.close();
+  }
 });

@@ -508,3 +508,18 @@ test("what waits to be sent, and whose limit it waits for", async () => {
   await stream.drained();
   assert.equal(stream.sendQueue().bufferedBytes, 0);
 });
+
+test("a connection's window is all its streams'", async () => {
+  const serverConfig = { initialConnectionReceiveWindow: 3000, maxConnectionReceiveWindow: 3000 };
+  await using it = await pair({ serverConfig });
+  const streams = [await it.client.openUniStream(), await it.client.openUniStream()];
+  for (const stream of streams) stream.tryWrite(pattern(2000));
+  const unsent = () => streams.reduce((sum, stream) => sum + stream.sendQueue().unsentBytes, 0);
+  await until(() => streams.some((stream) => stream.sendQueue().blockedBy === "connection"), "the limit");
+  assert.equal(unsent(), 1000);
+  for (const stream of streams) stream.close();
+  for (let i = 0; i < 2; i++) {
+    assert.equal((await collect(await it.server.acceptUniStream())).length, 2000);
+  }
+  assert.equal(unsent(), 0);
+});
