@@ -107,12 +107,12 @@ export async function resolveHost(
  */
 export async function race<T>(
   addresses: readonly string[],
-  attempt: (address: string, signal: AbortSignal) => Promise<T>,
+  attempt: (address: string, signal: AbortSignal | undefined) => Promise<T>,
   discard: (late: T) => void,
   signal?: AbortSignal,
 ): Promise<T> {
   signal?.throwIfAborted();
-  if (addresses.length === 1) return attempt(addresses[0]!, signal ?? new AbortController().signal);
+  if (addresses.length === 1) return attempt(addresses[0]!, signal);
   return new Promise<T>((resolve, reject) => {
     const attempts: AbortController[] = [];
     let next = 0;

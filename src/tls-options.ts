@@ -153,6 +153,7 @@ const REFUSED: { readonly [option: string]: string } = {
   privateKeyIdentifier: UNSUPPORTED,
   clientCertEngine: UNSUPPORTED,
 };
+const REFUSALS = Object.entries(REFUSED);
 const FUNCTIONS = [
   "checkServerIdentity",
   "verifyPeer",
@@ -177,7 +178,7 @@ export function providerOf(tls: TlsOptions): CryptoProvider {
 export function checkTlsOptions(tls: TlsOptions, role: "client" | "server"): void {
   if (typeof tls !== "object" || tls === null)
     throw new InvalidOptionError("tls", "an object with TLS options is needed");
-  for (const [name, hint] of Object.entries(REFUSED)) {
+  for (const [name, hint] of REFUSALS) {
     if ((tls as { [option: string]: unknown })[name] !== undefined) throw new InvalidOptionError(name, hint);
   }
   for (const name of FUNCTIONS) wantType(name, tls[name], "function");
@@ -211,7 +212,7 @@ export function checkTlsOptions(tls: TlsOptions, role: "client" | "server"): voi
     if (tls.cert === undefined)
       throw new InvalidOptionError("cert", "a server needs a certificate chain (PEM or DER)");
   }
-  algorithmsOf(tls);
+  checkAlgorithms(tls);
   if ((tls.key === undefined) !== (tls.cert === undefined)) {
     throw new InvalidOptionError(tls.key === undefined ? "key" : "cert", "key and cert go together");
   }
@@ -238,18 +239,22 @@ export function identityOf(tls: TlsOptions | SniIdentity, provider: CryptoProvid
 }
 
 /** Suites, groups and schemes, where they were chosen. @throws {InvalidOptionError} for names nobody knows. */
+const CIPHERS = SUITES.map((suite) => suite.aead);
+const GROUPS = Object.keys(GROUP);
+const SIGNATURES = Object.keys(SIGNATURE);
+
+function checkAlgorithms(tls: TlsOptions): void {
+  known("ciphers", tls.ciphers, CIPHERS);
+  known("groups", tls.groups, GROUPS);
+  known("sigalgs", tls.sigalgs, SIGNATURES);
+}
+
 export function algorithmsOf(tls: TlsOptions): {
   suites?: CipherSuite[];
   groups?: readonly GroupName[];
   signatures?: readonly SignatureName[];
 } {
-  known(
-    "ciphers",
-    tls.ciphers,
-    SUITES.map((suite) => suite.aead),
-  );
-  known("groups", tls.groups, Object.keys(GROUP));
-  known("sigalgs", tls.sigalgs, Object.keys(SIGNATURE));
+  checkAlgorithms(tls);
   return {
     ...(tls.ciphers === undefined ? {} : { suites: tls.ciphers.map(suiteByAead) }),
     ...(tls.groups === undefined ? {} : { groups: tls.groups }),

@@ -11,6 +11,7 @@ import { Endpoint } from "../internal/endpoint/endpoint.ts";
 import { connections } from "../internal/endpoint/factory.ts";
 import type { EndpointStats } from "../internal/endpoint/endpoint.ts";
 import type { ClientInitial } from "../internal/endpoint/types.ts";
+import { suiteByAead } from "../internal/crypto/suites.ts";
 import { type Address, makeAddress } from "../internal/protocol/address.ts";
 import { Bag } from "../internal/protocol/bag.ts";
 import { CONNECTION_REFUSED } from "../internal/protocol/constants.ts";
@@ -39,7 +40,6 @@ import { type Lookup, parseTarget, race, resolveHost, type Target } from "./reso
 import { random } from "./random.ts";
 import { debug, environmentQlog, safeEndpointTracer } from "./tracing.ts";
 import {
-  algorithmsOf,
   type Authorization,
   checkTlsOptions,
   identityOf,
@@ -423,7 +423,7 @@ export class Transport implements AsyncDisposable {
         // Each attempt of a race its own: rfc9000#8.1.3 a client SHOULD NOT reuse a token.
         const token = await tokens.take();
         if (this.#closed !== null) throw new TransportClosedError(this.#failure);
-        signal.throwIfAborted();
+        signal?.throwIfAborted();
         const authorization: Authorization = { authorized: false, error: null };
         let attempt: ClientConnectionOptions = {
           remote: makeAddress(ip, port),
@@ -434,10 +434,12 @@ export class Transport implements AsyncDisposable {
             identity,
             verify: verifier(authorization),
             psk: pskOf(tls),
-            ...(tls.pskModes === undefined ? {} : { pskModes: tls.pskModes }),
+            pskModes: tls.pskModes,
             tickets: tls.sessionCache !== null || tls.onSessionTicket !== undefined,
             statusRequest: tls.requestOCSP === true,
-            ...algorithmsOf(tls),
+            suites: tls.ciphers?.map(suiteByAead),
+            groups: tls.groups,
+            signatures: tls.sigalgs,
           },
           session,
           earlyData,
@@ -452,12 +454,12 @@ export class Transport implements AsyncDisposable {
           this.#driver!.flushSoon();
           if (core.canOpenStreams) return connection;
           const onAbort = () => connection.closeWithError(0, "");
-          signal.addEventListener("abort", onAbort, { once: true });
+          signal?.addEventListener("abort", onAbort, { once: true });
           try {
             await connection.handshakeComplete;
             return connection;
           } catch (error) {
-            if (signal.aborted) throw signal.reason;
+            if (signal?.aborted === true) throw signal.reason;
             if (this.#closed !== null) throw new TransportClosedError(this.#failure);
             // rfc9368#2.1 the client SHALL select a mutually supported version and send a new first flight with that.
             const next = afterVersionNegotiation(attempt, error);
@@ -469,7 +471,7 @@ export class Transport implements AsyncDisposable {
               ? Object.assign(error, { cause: error.cause ?? authorization.error })
               : error;
           } finally {
-            signal.removeEventListener("abort", onAbort);
+            signal?.removeEventListener("abort", onAbort);
           }
         }
       },

@@ -294,7 +294,16 @@ export class HandshakeDriver implements TlsSink {
     core.events.push({
       type: "session_ticket",
       session: {
-        ...session,
+        suite: session.suite,
+        alpn: session.alpn,
+        serverName: session.serverName,
+        secret: session.secret,
+        ticket: session.ticket,
+        ageAdd: session.ageAdd,
+        lifetime: session.lifetime,
+        received: session.received,
+        earlyData: session.earlyData,
+        chain: session.chain,
         quicVersion: core.version,
         // rfc9000#7.4.1 endpoints store the values of the server transport parameters with any session tickets.
         transportParameters: encodeRemembered(core.peerParameters!),

@@ -57,7 +57,7 @@ export function acceptServer(
   now: number,
 ): Connection {
   const { config } = options;
-  const { options: tlsOptions, tickets = null, userData } = options.tls();
+  const { options: asked, tickets = null, userData } = options.tls();
   const connection = new Connection(
     {
       role: "server",
@@ -102,10 +102,21 @@ export function acceptServer(
   connection.handshake.attach(
     new TlsServer(
       {
-        ...tlsOptions,
         provider: config.provider,
         random: config.random,
         keyLog: config.keyLog,
+        suites: asked.suites,
+        groups: asked.groups,
+        signatures: asked.signatures,
+        alpn: asked.alpn,
+        verify: asked.verify,
+        clientHello: asked.clientHello,
+        identity: asked.identity,
+        clientAuth: asked.clientAuth,
+        ocsp: asked.ocsp,
+        honorCipherOrder: asked.honorCipherOrder,
+        psk: asked.psk,
+        pskModes: asked.pskModes,
         // TLS asks when it has given us the client's: only then is the Negotiated Version known.
         transportParameters: () => {
           parameters.versionInformation = connection.versions.local(config.random);

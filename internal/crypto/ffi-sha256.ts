@@ -3,6 +3,7 @@
 // used.
 
 import type { LibCrypto } from "../ffi/libcrypto.ts";
+import { smallBytes } from "../protocol/small-bytes.ts";
 import type { RunningHash } from "./provider.ts";
 
 const BLOCK = 64;
@@ -28,8 +29,8 @@ export class FfiSha256 {
   static readonly DATA = DATA;
   static readonly MOST = MOST;
 
-  /** HMAC over the `length` bytes at DATA, rfc2104#2, of a key of at most a block. */
-  hmac(key: Uint8Array, length: number): Uint8Array {
+  /** The first `outLength` bytes of HMAC over the `length` bytes at DATA, rfc2104#2, of a key of at most a block. */
+  hmac(key: Uint8Array, length: number, outLength = DIGEST): Uint8Array {
     const { scratch, scratchAddress: base, sha256 } = this.#lib;
     const { init, update, final } = sha256!;
     for (let i = 0; i < BLOCK; i++) scratch[PAD + i] = (i < key.length ? key[i]! : 0) ^ 0x36;
@@ -38,7 +39,8 @@ export class FfiSha256 {
     for (let i = 0; i < BLOCK; i++) scratch[PAD + i]! ^= 0x36 ^ 0x5c;
     ok &= init(base + CONTEXT) & update(base + CONTEXT, base + PAD, BLOCK);
     ok &= update(base + CONTEXT, base + OUT, DIGEST) & final(base + OUT, base + CONTEXT);
-    const out = scratch.slice(OUT, OUT + DIGEST);
+    const out = smallBytes(outLength);
+    for (let i = 0; i < outLength; i++) out[i] = scratch[OUT + i]!;
     scratch.fill(0, CONTEXT, OUT + DIGEST);
     if (ok !== 1) throw new Error("libcrypto: SHA-256 failed");
     return out;

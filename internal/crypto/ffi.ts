@@ -128,11 +128,7 @@ export class FfiProvider extends NodeProvider {
     if (this.#isShort(name, prk)) {
       scratch.set(info, FfiSha256.DATA);
       scratch[FfiSha256.DATA + info.length] = 1;
-      const block = this.#sha256!.hmac(prk, info.length + 1);
-      if (length === block.length) return block;
-      const okm = block.slice(0, length);
-      block.fill(0);
-      return okm;
+      return this.#sha256!.hmac(prk, info.length + 1, length);
     }
     scratch.set(info, DATA);
     scratch[DATA + info.length] = 1;

@@ -334,6 +334,9 @@ export const MAX_CIPHER_CONTEXTS = 256;
 /** Bytes of a slab that little arrays are pieces of. Stops: memory held by one array that outlives the others around it. */
 export const SMALL_BYTES_SLAB = 2048;
 
+/** Sets of algorithms and protocols that are kept worked out, in the whole process. Stops: memory by options that change. */
+export const MAX_KNOWN_CHOICES = 8;
+
 /** Public keys of servers kept ready for the next signature, in the whole process. Stops: memory by many servers. */
 export const MAX_VERIFY_KEYS = 16;
 

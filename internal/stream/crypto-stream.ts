@@ -10,6 +10,9 @@ import { RangeSet } from "./range-set.ts";
 import { Reassembly } from "./reassembly.ts";
 import { SendBuffer } from "./send-buffer.ts";
 
+/** TLS copies what it reads at once. */
+const SCRATCH = new Uint8Array(8192);
+
 class CryptoLevel {
   readonly out = new SendBuffer();
   readonly lost = new RangeSet();
@@ -81,11 +84,11 @@ export class CryptoStreams {
     return known;
   }
 
-  /** What is contiguous and unread, null where nothing is. */
+  /** Of what is contiguous and unread, some; null where nothing is. It is good until the next call, for any connection. */
   read(level: Space): Uint8Array | null {
     const data = this.#levels[level]?.in;
     if (data === undefined || data.available === 0) return null;
-    const out = new Uint8Array(data.available);
+    const out = SCRATCH.subarray(0, Math.min(data.available, SCRATCH.length));
     data.readInto(out);
     return out;
   }

@@ -19,12 +19,14 @@ import {
   handshakeTypeName,
 } from "./messages.ts";
 import { exportFrom, TlsOutcome, type TlsResult } from "./outcome.ts";
+import { MAX_KNOWN_CHOICES } from "../protocol/limits.ts";
 import { Transcript } from "./transcript.ts";
 import type {
   Identity,
   PendingAnswer,
   PendingRequest,
   TlsClientOptions,
+  TlsOptions,
   TlsServerOptions,
   TlsSink,
   VerifyResult,
@@ -40,22 +42,44 @@ export interface Capabilities {
   readonly alpn: readonly { readonly name: string; readonly bytes: Uint8Array }[];
 }
 
-const known = new WeakMap<
-  readonly string[],
-  { readonly of: readonly unknown[]; readonly is: Capabilities }
->();
+type Choices = Pick<TlsOptions, "provider" | "suites" | "groups" | "signatures" | "alpn">;
 
-/** Those of a listener's connections are worked out once: they have one list of protocols, the same object. */
-export function capabilities(options: TlsClientOptions | TlsServerOptions): Capabilities {
-  const of = [options.provider, options.suites, options.groups, options.signatures];
-  const before = known.get(options.alpn);
-  if (before !== undefined && before.of.every((each, i) => each === of[i])) return before.is;
+/** What was worked out lately: endpoints ask for the same all their lives. */
+const known: { readonly of: Choices; readonly is: Capabilities }[] = [];
+
+export function capabilities(options: Choices): Capabilities {
+  for (const each of known) if (sameChoices(each.of, options)) return each.is;
   const is = workOut(options);
-  known.set(options.alpn, { of, is });
+  const { provider, suites, groups, signatures, alpn } = options;
+  // Copies: the lists may be the application's, to change as it likes.
+  const of = {
+    provider,
+    suites: suites?.slice(),
+    groups: groups?.slice(),
+    signatures: signatures?.slice(),
+    alpn: alpn.slice(),
+  };
+  if (known.length === MAX_KNOWN_CHOICES) known.shift();
+  known.push({ of, is });
   return is;
 }
 
-function workOut(options: TlsClientOptions | TlsServerOptions): Capabilities {
+function sameChoices(a: Choices, b: Choices): boolean {
+  return (
+    a.provider === b.provider &&
+    sameList(a.alpn, b.alpn) &&
+    sameList(a.suites, b.suites) &&
+    sameList(a.groups, b.groups) &&
+    sameList(a.signatures, b.signatures)
+  );
+}
+
+function sameList(a: readonly unknown[] | undefined, b: readonly unknown[] | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.length === b.length && a.every((each, i) => each === b[i]);
+}
+
+function workOut(options: Choices): Capabilities {
   const { provider } = options;
   const suites = (options.suites ?? SUITES).filter((suite) => provider.aeads.includes(suite.aead));
   const groups = (options.groups ?? provider.groups).filter((group) => provider.groups.includes(group));

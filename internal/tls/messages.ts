@@ -143,13 +143,12 @@ export function decodeServerHello(body: Uint8Array, offered: ReadonlySet<number>
   if (sessionId.length > 0) throw alert("illegal_parameter", `${what} echoes a session ID we did not send`);
   // rfc8446#4.1.3 legacy_compression_method: a single byte which MUST have the value 0.
   if (compression !== 0) throw alert("illegal_parameter", `${what} selects compression`);
-  const base = { retry, suite, extensions };
   if (retry) {
     const selectedGroup = readExtension(extensions, EXTENSION.key_share, `${what} key_share`, (data) =>
       data.u16(),
     );
     const cookie = readExtension(extensions, EXTENSION.cookie, `${what} cookie`, (data) => data.opaque(2, 1));
-    return { ...base, keyShare: null, selectedGroup, cookie, selectedPsk: null };
+    return { retry, suite, keyShare: null, selectedGroup, cookie, selectedPsk: null, extensions };
   }
   const keyShare = readExtension(extensions, EXTENSION.key_share, `${what} key_share`, (data) => ({
     group: data.u16(),
@@ -158,7 +157,7 @@ export function decodeServerHello(body: Uint8Array, offered: ReadonlySet<number>
   const selectedPsk = readExtension(extensions, EXTENSION.pre_shared_key, `${what} pre_shared_key`, (data) =>
     data.u16(),
   );
-  return { ...base, keyShare, selectedGroup: null, cookie: null, selectedPsk };
+  return { retry, suite, keyShare, selectedGroup: null, cookie: null, selectedPsk, extensions };
 }
 
 /** Looks through the block (which is then read properly) for the extension that says it is TLS 1.3. */

@@ -131,7 +131,8 @@ export interface TlsSink {
   earlyData(accepted: boolean): void;
 }
 
-interface TlsOptions {
+/** Of both roles. */
+export interface TlsOptions {
   readonly provider: CryptoProvider;
   readonly random: RandomSource;
   /** The preferred one first. Default: what the provider can do. */

@@ -142,6 +142,8 @@ const NUMBERS = [
   ["maxDatagramFrameSize", 0, Infinity],
 ] as const;
 
+const NUMBER_OF = new Map<number, (typeof NUMBERS)[number]>(NUMBERS.map((number) => [ID[number[0]], number]));
+
 const SERVER_ONLY: readonly number[] = [
   ID.originalDestinationConnectionId,
   ID.preferredAddress,
@@ -153,11 +155,14 @@ function bad(reason: string): TransportError {
   return new TransportError(TRANSPORT_PARAMETER_ERROR, reason, { frameType: 0x06 });
 }
 
+const SCRATCH = new Uint8Array(2048);
+
 /** Encodes what differs from the defaults. `role` is ours. */
 export function encodeTransportParameters(p: TransportParameters, role: Role): Uint8Array {
   const extra = p.extra ?? [];
   // More than all that are known take, and what is extra.
-  let out = new Uint8Array(extra.reduce((size, { value }) => size + 16 + value.length, 512));
+  const size = extra.reduce((sum, { value }) => sum + 16 + value.length, 512);
+  let out = size > SCRATCH.length ? new Uint8Array(size) : SCRATCH;
   let pos = 0;
   const varint = (value: number) => {
     pos = writeVarint(out, pos, value);
@@ -257,8 +262,9 @@ export function decodeTransportParameters(bytes: Uint8Array, peerRole: Role): Tr
 }
 
 function decodeOne(out: TransportParameters, id: number, length: number, r: Reader): void {
-  for (const [name, min, max] of NUMBERS) {
-    if (ID[name] !== id) continue;
+  const number = NUMBER_OF.get(id);
+  if (number !== undefined) {
+    const [name, min, max] = number;
     const at = r.pos;
     const value = r.varint();
     if (r.failed || r.remaining > 0) throw bad(`${name} is not one integer`);
