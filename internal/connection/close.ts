@@ -1,5 +1,6 @@
 // How a connection ends: rfc9000#10.
 
+import type { Address } from "../protocol/address.ts";
 import { APPLICATION_ERROR, NO_ERROR } from "../protocol/constants.ts";
 import { ApplicationError, TransportError, type QuicError } from "../protocol/errors.ts";
 import { MAX_REASON_PHRASE } from "../protocol/limits.ts";
@@ -15,6 +16,16 @@ export interface CloseFrame {
   readonly reason: Uint8Array;
 }
 
+/** What a connection leaves behind when it need not listen any more. */
+export interface Farewell {
+  /** Monotonic ms at which it may be forgotten. */
+  readonly until: number;
+  /** The datagram with its CONNECTION_CLOSE; null where the peer ended it: rfc9000#10.2.2 nothing is sent any more. */
+  readonly packet: Uint8Array | null;
+  readonly remote: Address;
+  readonly local: Address | null;
+}
+
 /** The state of the end. The connection's other parts ask `isOpen` before they do anything. */
 export class CloseMachine {
   state: CloseState = "open";
@@ -27,6 +38,8 @@ export class CloseMachine {
   sendDue = false;
   /** Before this, ms, what comes may have been sent before the close was heard. */
   #quietUntil = 0;
+  /** The last datagram with it. */
+  packet: Uint8Array | null = null;
   #packetsSinceClose = 0;
   #answerAt = 1;
   #frame: CloseFrame | null = null;
@@ -80,6 +93,12 @@ export class CloseMachine {
   onSent(now: number, roundTrip: number): void {
     this.sendDue = false;
     this.#quietUntil = now + roundTrip;
+  }
+
+  /** Whether nothing is to be said or heard any more, but for the close to be repeated. */
+  isDone(now: number): boolean {
+    if (this.state === "draining") return true;
+    return this.state === "closing" && !this.sendDue && this.packet !== null && now >= this.#quietUntil;
   }
 
   /**

@@ -30,7 +30,7 @@ import type { Stream } from "../stream/stream.ts";
 import { StreamMap, type StreamHost } from "../stream/streams.ts";
 import type { PendingAnswer } from "../tls/types.ts";
 import type { TransportParameters } from "../wire/transport-parameters.ts";
-import { CloseMachine } from "./close.ts";
+import { CloseMachine, type Farewell } from "./close.ts";
 import type { ConnectionConfig } from "./config.ts";
 import { ControlFrames } from "./control.ts";
 import type { ConnectionHost, Core } from "./core.ts";
@@ -446,6 +446,14 @@ export class Connection implements Core, StreamHost {
 
   get isClosed(): boolean {
     return this.#ended;
+  }
+
+  farewell(now: number): Farewell | null {
+    const { remote, local, validated } = this.paths.active;
+    // rfc9000#10.2.1 An endpoint that has not validated its peer's address counts what it answers: the path does.
+    if (!this.close.isDone(now) || (!validated && this.close.state === "closing")) return null;
+    const packet = this.close.state === "closing" ? this.close.packet : null;
+    return { until: this.timers.get(TIMER_CLOSE), packet, remote, local };
   }
 
   onStatelessReset(now: number): void {

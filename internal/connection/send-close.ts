@@ -12,6 +12,7 @@ import {
 } from "../protocol/constants.ts";
 import { toHex } from "../protocol/bytes.ts";
 import { MIN_DATAGRAM_SIZE } from "../protocol/limits.ts";
+import { smallCopy } from "../protocol/small-bytes.ts";
 import { describeFrames } from "../wire/frame-objects.ts";
 import { writeConnectionClose } from "../wire/frame-writers.ts";
 import { patchLength, writeLongHeader, writeShortHeader } from "../wire/header.ts";
@@ -103,6 +104,7 @@ export function transmitClose(core: Core, tx: TxBatch, token: Uint8Array, now: n
   }
   protection.maskPending();
   if (pos === start) return false;
+  close.packet = smallCopy(tx.slab.subarray(start, pos));
   path.onSent(pos - start);
   core.stats.datagramsSent++;
   core.stats.bytesSent += pos - start;

@@ -39,9 +39,10 @@ import { Drops } from "./drops.ts";
 import { EarlyPackets } from "./early-packets.ts";
 import { Fifo } from "./fifo.ts";
 import { Hosts } from "./hosts.ts";
+import { Ended, Lingering } from "./lingering.ts";
 import { batchOf, Parking } from "./parking.ts";
 import { Routes } from "./routing.ts";
-import { NO_CID, Slot, slotOwner, type SlotOwner } from "./slot.ts";
+import { NO_CID, removeRoutes, Slot, slotOwner, type SlotOwner } from "./slot.ts";
 import { StatelessAnswers } from "./stateless.ts";
 import { TimerHeap } from "./timer-heap.ts";
 import { Unrouted } from "./unrouted.ts";
@@ -86,6 +87,7 @@ export class Endpoint<
   readonly #transmits = new Fifo<Slot<C>>();
   readonly #eventful = new Fifo<Slot<C>>();
   readonly #dirtyTimers: Slot<C>[] = [];
+  readonly #ended = new Ended<C>();
   readonly #header = new LongHeader();
   readonly #owner: SlotOwner<C>;
   readonly #parking: Parking;
@@ -231,7 +233,7 @@ export class Endpoint<
     try {
       connection = this.#factory.connect(options, this.#context, slot, now, wallNow);
     } catch (error) {
-      this.#removeRoutes(slot);
+      removeRoutes(this.#routes, slot);
       throw error;
     }
     this.#add(slot, connection);
@@ -314,6 +316,7 @@ export class Endpoint<
       this.#reap(slot);
     }
     this.#eventful.clear();
+    this.#ended.clear();
     this.#transmits.clear();
     this.#dirtyTimers.length = 0;
   }
@@ -403,13 +406,16 @@ export class Endpoint<
       if (slot === undefined) return null;
       const { connection } = slot;
       const event = slot.held ?? connection.pollEvent();
-      if (event === null) {
+      if (event === null || connection instanceof Lingering) {
         this.#eventful.shift();
         slot.eventful = false;
         continue;
       }
       // What is over is no handshake in flight, however long it lingers to answer.
-      if (event.type === "closed") this.#admission.onHandshakeEnd(slot);
+      if (event.type === "closed") {
+        this.#admission.onHandshakeEnd(slot);
+        this.#ended.add(slot);
+      }
       if (slot.held !== null) slot.held = null;
       else {
         if (event.type === "handshake_complete") {
@@ -529,7 +535,7 @@ export class Endpoint<
       this.#add(slot, this.#factory.accept(options, initial, this.#context, slot, this.#now, this.#wallNow));
     } catch {
       // What a client can cause here is a defect of ours; it must not stop the others.
-      this.#removeRoutes(slot);
+      removeRoutes(this.#routes, slot);
       this.#drops.add("connection_error", PACKET_INITIAL, length, this.#now);
       return null;
     }
@@ -584,22 +590,15 @@ export class Endpoint<
   #reap(slot: Slot<C>): void {
     if (slot.reaped) return;
     if (slot.role === "server") this.#admission.onClosed(slot);
-    this.#removeRoutes(slot);
+    removeRoutes(this.#routes, slot);
     slot.reaped = true;
     this.#timers.remove(slot);
     this.#slots.delete(slot);
   }
 
-  #removeRoutes(slot: Slot<C>): void {
-    for (const cid of slot.cids) this.#routes.delete(cid);
-    slot.cids.length = 0;
-    for (const { token, remote } of slot.resets) this.#routes.deleteReset(token, remote, slot);
-    slot.resets.length = 0;
-    this.#routes.deleteAddress(slot.remote, slot);
-  }
-
   /** Reads the timers that may have changed: once per verb and connection, however often they changed. */
   #settle(): void {
+    this.#ended.release(this.#now);
     if (this.#dirtyTimers.length === 0) return;
     for (const slot of this.#dirtyTimers) {
       slot.timerDirty = false;

@@ -9,6 +9,7 @@ import { bytesEqual, constantTimeEqual } from "../protocol/bytes.ts";
 import type { Role } from "../protocol/constants.ts";
 import { NO_BYTES } from "../protocol/small-bytes.ts";
 import type { Fifo } from "./fifo.ts";
+import type { Lingering } from "./lingering.ts";
 import type { Routes } from "./routing.ts";
 import type { HeapItem } from "./timer-heap.ts";
 import type { EndpointConnection } from "./types.ts";
@@ -54,13 +55,15 @@ export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, He
   early = false;
   /** Routes are gone; it stays only until its events are polled. */
   reaped = false;
+  /** Its connection has been let go. */
+  lingering = false;
   /** An event that had to wait behind "accepted". */
   held: ConnectionEvent | null = null;
   /** What routes here, so that nothing is left behind whatever the connection forgets. */
   readonly cids: Uint8Array[] = [];
   readonly resets: { token: Uint8Array; remote: Address }[] = [];
   readonly #owner: SlotOwner<C>;
-  #connection: C | null = null;
+  #connection: C | Lingering | null = null;
 
   constructor(owner: SlotOwner<C>, role: Role, remote: Address, local: Address | null, unvalidated: boolean) {
     this.#owner = owner;
@@ -76,8 +79,15 @@ export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, He
     this.#connection = connection;
   }
 
-  get connection(): C {
+  get connection(): C | Lingering {
     return this.#connection!;
+  }
+
+  /** The connection is let go; what routes here goes on doing so. */
+  replace(lingering: Lingering): void {
+    this.#connection = lingering;
+    this.lingering = true;
+    this.timerChanged();
   }
 
   // ConnectionHost
@@ -87,7 +97,7 @@ export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, He
   }
 
   removeCid(cid: Uint8Array): void {
-    if (!this.reaped) this.#owner.unroute(cid, this);
+    if (!this.reaped && !this.lingering) this.#owner.unroute(cid, this);
   }
 
   hasCid(cid: Uint8Array): boolean {
@@ -99,7 +109,7 @@ export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, He
   }
 
   removeResetToken(token: Uint8Array, remote: Address): void {
-    if (!this.reaped) this.#owner.unrouteReset(token, remote, this);
+    if (!this.reaped && !this.lingering) this.#owner.unrouteReset(token, remote, this);
   }
 
   wantTransmit(): void {
@@ -163,4 +173,13 @@ export function slotOwner<C extends EndpointConnection>(
       eventful.push(slot);
     },
   };
+}
+
+/** Nothing routes to it any more, whatever the connection has forgotten to take back. */
+export function removeRoutes<C extends EndpointConnection>(routes: Routes<Slot<C>>, slot: Slot<C>): void {
+  for (const cid of slot.cids) routes.delete(cid);
+  slot.cids.length = 0;
+  for (const { token, remote } of slot.resets) routes.deleteReset(token, remote, slot);
+  slot.resets.length = 0;
+  routes.deleteAddress(slot.remote, slot);
 }

@@ -1,6 +1,7 @@
 // What an endpoint expects of its connections and of its owner. The endpoint knows connections by this interface alone,
 // so that its own tests need no handshake.
 
+import type { Farewell } from "../connection/close.ts";
 import type { ConnectionHost } from "../connection/core.ts";
 import type { ConnectionEvent } from "../connection/events.ts";
 import type { CryptoProvider } from "../crypto/provider.ts";
@@ -28,6 +29,8 @@ export interface EndpointConnection {
   onStatelessReset(now: number): void;
   /** Ends it with an error of ours, as if the application had asked for it. */
   closeWith(error: QuicError, now: number): void;
+  /** What is to be kept in its place once it has ended, and need not listen any more; null before. */
+  farewell(now: number): Farewell | null;
   /** Frees keys and forgets everything, sending nothing. Idempotent. */
   dispose(): void;
   /** Nothing is left of it but events to poll. */

@@ -1,4 +1,5 @@
 // Connections that keep a diary and do as they are told: the endpoint's own logic without handshakes.
+import type { Farewell } from "../../internal/connection/close.ts";
 import type { ConnectionHost } from "../../internal/connection/core.ts";
 import type { ConnectionEvent } from "../../internal/connection/events.ts";
 import { nodeProvider } from "../../internal/crypto/node.ts";
@@ -36,6 +37,8 @@ export class FakeConnection implements EndpointConnection {
   perTurn = 4;
   size = 1200;
   remote: Address;
+  /** What it leaves behind, once it has. */
+  leaves: Farewell | null = null;
 
   constructor(
     host: ConnectionHost<FakeConnection>,
@@ -77,6 +80,10 @@ export class FakeConnection implements EndpointConnection {
 
   pollEvent(): ConnectionEvent | null {
     return this.events.shift() ?? null;
+  }
+
+  farewell(): Farewell | null {
+    return this.leaves;
   }
 
   onStatelessReset(): void {
