@@ -47,6 +47,11 @@ export interface Config {
    * fragmentation (`connectionState().socket.dontFragment`): there `initialPacketSize` stays.
    */
   maxPacketSize?: number;
+  /**
+   * The largest UDP payload to take, which the peer is told (max_udp_payload_size, rfc9000#18.2), 1,200 to 65,527. Default
+   * 65,527: as large as the path carries.
+   */
+  maxPayloadSize?: number;
   /** Keep `initialPacketSize` (or less, where the peer takes less) instead of looking for the largest size. Default false. */
   disablePathMTUDiscovery?: boolean;
   /** Take datagrams (rfc9221), and tell the peer so. Default false. */
@@ -169,6 +174,7 @@ export function resolveConfig(
   number("initialPacketSize", config.initialPacketSize, limits.MIN_DATAGRAM_SIZE, limits.MAX_DATAGRAM_SIZE);
   number("ackElicitingThreshold", config.ackElicitingThreshold, 1, 100);
   number("maxPacketSize", config.maxPacketSize, limits.MIN_DATAGRAM_SIZE, limits.MAX_DATAGRAM_SIZE);
+  number("maxPayloadSize", config.maxPayloadSize, limits.MIN_DATAGRAM_SIZE, limits.MAX_DATAGRAM_SIZE);
   number("activeConnectionIdLimit", config.activeConnectionIdLimit, 2, 8);
   if (config.getConfigForClient !== undefined && typeof config.getConfigForClient !== "function") {
     throw new InvalidOptionError("getConfigForClient", "a function");
@@ -202,6 +208,7 @@ export function resolveConfig(
     maxIncomingUniStreams: config.maxIncomingUniStreams ?? limits.MAX_INCOMING_UNI_STREAMS,
     datagramSize: config.initialPacketSize ?? limits.INITIAL_DATAGRAM_SIZE,
     maxDatagramSize: config.maxPacketSize ?? limits.DEFAULT_DATAGRAM_SIZE,
+    ...(config.maxPayloadSize === undefined ? {} : { maxUdpPayloadSize: config.maxPayloadSize }),
     mtuDiscovery: config.disablePathMTUDiscovery !== true,
     ...(config.versions === undefined ? {} : { versions: [...config.versions], honorVersionOrder: true }),
     ...(config.originalVersion === undefined ? {} : { originalVersion: config.originalVersion }),

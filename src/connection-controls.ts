@@ -5,6 +5,7 @@ import type { CongestionControllerName } from "../internal/congestion/controller
 import { retireCid, watchCids } from "../internal/connection/cid-control.ts";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import { toHex } from "../internal/protocol/bytes.ts";
+import { configure } from "../internal/connection/live.ts";
 import type { BlockedBy } from "../internal/stream/send.ts";
 import { requireController } from "./config.ts";
 import {
@@ -17,6 +18,7 @@ import {
 } from "./connection-ids.ts";
 import type { ConnectionOwner, ConnectionStatistics } from "./connection-state.ts";
 import { monotonicNow } from "./driver.ts";
+import { liveChanges, type LiveOptions } from "./live-options.ts";
 import { type PathInfo, pingPath } from "./path.ts";
 import { type ConnectionSendQueue, sendQueueOf } from "./send-queue.ts";
 
@@ -105,6 +107,20 @@ export abstract class ConnectionControls {
   ping(path?: PathInfo): void {
     if (path === undefined) this.core.ping();
     else pingPath(this.core, path);
+    this.#owner.flushSoon();
+  }
+
+  /**
+   * Changes options of this connection while it lives; those that are not named stay. What the peer was promised it keeps:
+   * fewer streams, or smaller windows, come about as streams end and data is read.
+   * @throws {InvalidOptionError} for values that cannot be, and for options that are settled when a connection is made.
+   *
+   * @example
+   * const conn = await dialAddr("localhost:4433", { ca, ALPNProtocols: ["echo"] });
+   * conn.configure({ keepAlivePeriod: 5_000, maxIncomingUniStreams: 500 });
+   */
+  configure(options: LiveOptions): void {
+    configure(this.core, liveChanges(options, this.core.config.provider), monotonicNow());
     this.#owner.flushSoon();
   }
 

@@ -146,13 +146,11 @@ export class Connection extends ConnectionControls implements AsyncDisposable {
   async #open(bidi: boolean, signal?: AbortSignal): Promise<Sides> {
     signal?.throwIfAborted();
     this.#throwIfClosed();
-    const openers = (this.#openers ??= new Openers((direction) => this.#openNow(direction)));
-    if (!openers.waits(bidi)) {
-      const opened = this.#openNow(bidi);
-      if (opened !== null) return opened;
-    }
+    const before = this.#openers?.waits(bidi) === true;
+    const opened = before ? null : this.#openNow(bidi);
+    if (opened !== null) return opened;
     this.#owner.flushSoon();
-    return openers.wait(bidi, signal);
+    return (this.#openers ??= new Openers((direction) => this.#openNow(direction))).wait(bidi, signal);
   }
 
   #openNow(bidi: boolean): Sides | null {

@@ -160,7 +160,17 @@ export class DatagramQueue {
     return this.#core.datagrams.receivedBytes;
   }
 
-  /** What was sent, received, acknowledged, lost and dropped. */
+  /** Whether the next datagram to come would be dropped, or drop another. */
+  get receiveFull(): boolean {
+    return this.#core.datagrams.receiveFull;
+  }
+
+  /** Bytes of the next datagram to be received, null where none waits. */
+  get frontLength(): number | null {
+    return this.peek()?.length ?? null;
+  }
+
+  /** What was sent, received, acknowledged (delivered to the peer's transport), lost and dropped. */
   stats(): DatagramStatistics {
     const { counters } = this.#core.datagrams;
     return { ...counters, dropped: { ...counters.dropped } };

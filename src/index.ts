@@ -47,6 +47,7 @@ export {
   type EphemeralKeyInfo,
   StreamLimitReachedError,
 } from "./connection-state.ts";
+export type { LiveOptions } from "./live-options.ts";
 export { Listener, ListenerBusyError, ListenerClosedError } from "./listener.ts";
 export { refuse, type Refusal } from "./refuse.ts";
 export { ReceiveStream, StreamLockedError } from "./receive-stream.ts";
@@ -107,4 +108,5 @@ export type { BlockedBy } from "../internal/stream/send.ts";
 export { type Address, makeAddress } from "../internal/protocol/address.ts";
 export { RxBatch, TxBatch } from "../internal/protocol/batch.ts";
 export type { PacketConn, PacketSink, SocketDescription } from "../internal/udp/packet-conn.ts";
+export type { SocketControls } from "../internal/udp/socket-controls.ts";
 export type { EndpointStats } from "../internal/endpoint/types.ts";

@@ -19,6 +19,7 @@ import { InvalidOptionError, QuicError, TransportError } from "../internal/proto
 import type { Tracer, TracerSource } from "../internal/protocol/tracer.ts";
 import { openSocket, type UdpKind } from "../internal/udp/open.ts";
 import type { PacketConn } from "../internal/udp/packet-conn.ts";
+import type { SocketControls } from "../internal/udp/socket-controls.ts";
 import { type Accepting, acceptor } from "./accepting.ts";
 import { type AdmissionOptions, resolveAdmission } from "./admission.ts";
 import {
@@ -273,6 +274,23 @@ export class Transport implements AsyncDisposable {
     if (this.#socket === null) throw new TransportClosedError(this.#failure);
     const { ip, port, family } = this.#socket.address();
     return { address: ip, port, family: family === 6 ? "IPv6" : "IPv4" };
+  }
+
+  /**
+   * Multicast, broadcast, hop limits and flow labels of the open socket.
+   * @throws {TransportClosedError} before the socket is open, and after; {InvalidOptionError} where `socket` is your own and
+   * has none.
+   *
+   * @example
+   * const transport = new Transport({ port: 4433 });
+   * await transport.open();
+   * transport.socketControls().setTTL(32);
+   */
+  socketControls(): SocketControls {
+    if (this.#socket === null || this.#closed !== null) throw new TransportClosedError(this.#failure);
+    const controls = this.#socket.controls?.();
+    if (controls === undefined) throw new InvalidOptionError("socket", "one that has `controls`");
+    return controls;
   }
 
   /**

@@ -8,7 +8,7 @@ import { initialWindow } from "./window.ts";
 export class Pacer {
   readonly #controller: CongestionController;
   readonly #rtt: { readonly smoothed: number };
-  readonly #enabled: boolean;
+  enabled: boolean;
   #maxDatagramSize: number;
   #tokens: number;
   #updatedAt = 0;
@@ -21,7 +21,7 @@ export class Pacer {
   ) {
     this.#controller = controller;
     this.#rtt = rtt;
-    this.#enabled = enabled;
+    this.enabled = enabled;
     this.#maxDatagramSize = maxDatagramSize;
     this.#tokens = initialWindow(maxDatagramSize);
   }
@@ -43,7 +43,7 @@ export class Pacer {
   /** Bytes that may leave now. */
   budget(now: number): number {
     // rfc9002#7.7 Senders MUST either use pacing or limit such bursts.
-    if (!this.#enabled) return Infinity;
+    if (!this.enabled) return Infinity;
     if (now > this.#updatedAt) {
       this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#updatedAt) * this.rate);
       this.#updatedAt = now;
@@ -53,7 +53,7 @@ export class Pacer {
 
   /** When `bytes` may leave; with a batch's worth, so that a timer is worth its wake-up. */
   nextSendTime(now: number, bytes: number): number {
-    if (!this.#enabled) return now;
+    if (!this.enabled) return now;
     const missing = bytes - this.budget(now);
     return missing <= 0 ? now : now + Math.max(missing / this.rate, PACING_TIMER_GRANULARITY);
   }

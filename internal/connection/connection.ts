@@ -81,7 +81,8 @@ export interface ConnectionSetup {
 /** A connection without I/O: feed it datagrams and time, take datagrams, deadlines and events from it. */
 export class Connection implements Core, StreamHost {
   readonly role: Role;
-  readonly config: ConnectionConfig;
+  /** Another one where the application has changed it: see live.ts. */
+  config: ConnectionConfig;
   readonly tracer: Tracer | null;
   readonly versions: VersionNegotiator;
   readonly #host: ConnectionHost<Connection>;

@@ -287,6 +287,12 @@ export class Datagrams {
     return this.#receivedBytes;
   }
 
+  /** Whether what comes next finds no room. */
+  get receiveFull(): boolean {
+    const { count, bytes } = this.#core.config.datagramReceiveQueue;
+    return this.receivedCount >= count || this.#receivedBytes >= bytes;
+  }
+
   /** A DATAGRAM frame's data. */
   onDatagram(buf: Uint8Array, start: number, length: number): void {
     const { count, bytes, drop } = this.#core.config.datagramReceiveQueue;

@@ -7,7 +7,7 @@ import { TIMER_IDLE, TIMER_KEEP_ALIVE } from "./timers.ts";
 /** When a quiet connection ends, and what keeps it from ending. */
 export class IdleTimer {
   readonly #timers: Timers;
-  readonly #keepAlivePeriod: number;
+  #keepAlivePeriod: number;
   /** Effective timeout, ms; Infinity for none. */
   timeout: number;
   #elicitingSentSince = false;
@@ -41,6 +41,15 @@ export class IdleTimer {
     // rfc9000#10.1 endpoints MUST increase the idle timeout period to be at least three times the current PTO.
     if (this.timeout !== Infinity) this.#timers.set(TIMER_IDLE, now + Math.max(this.timeout, 3 * pto));
     if (this.#keepAliveArmed) this.armKeepAlive(now);
+  }
+
+  /** Another period from now on, 0 for none. @param armed the handshake is complete. */
+  setKeepAlive(period: number, armed: boolean, now: number): void {
+    this.#keepAlivePeriod = period;
+    if (period === 0) {
+      this.#keepAliveArmed = false;
+      this.#timers.clear(TIMER_KEEP_ALIVE);
+    } else if (armed) this.armKeepAlive(now);
   }
 
   /** From the handshake on. rfc9000#10.1.2: a PING well before the timeout, once per quiet period. */

@@ -1,4 +1,4 @@
-import type { CongestionController } from "../congestion/controller.ts";
+import type { CongestionControl } from "../congestion/control.ts";
 import type { Recovery } from "../recovery/loss-recovery.ts";
 import type { EcnState } from "../recovery/ecn-validation.ts";
 import type { RttEstimator } from "../recovery/rtt.ts";
@@ -48,6 +48,9 @@ export interface StatisticsSnapshot {
   readonly ptoCount: number;
   readonly congestionWindow: number;
   readonly bytesInFlight: number;
+  /** Bytes that may leave in one burst, and bytes per ms at which more follow: rfc9002#7.7. */
+  readonly sendQuantum: number;
+  readonly pacingRate: number;
   /** Bytes of the largest UDP payload that we send on the path in use. */
   readonly mtu: number;
   /** Whether what we send is marked for ECN on this path: rfc9000#13.4.2. */
@@ -59,7 +62,7 @@ export interface StatisticsSnapshot {
 export function snapshot(
   stats: ConnectionStats,
   rtt: RttEstimator,
-  controller: CongestionController,
+  controller: CongestionControl,
   recovery: Recovery,
   mtu: number,
 ): StatisticsSnapshot {
@@ -84,6 +87,8 @@ export function snapshot(
     ptoCount: recovery.ptoCount,
     congestionWindow: controller.cwnd,
     bytesInFlight: recovery.bytesInFlight,
+    sendQuantum: controller.sendQuantum,
+    pacingRate: controller.pacingRate(Math.max(rtt.smoothed, 0.01)),
     mtu,
     ecn: recovery.ecn.state,
     ecnCongested: recovery.ecn.congested,

@@ -8,7 +8,8 @@ export class ReceiveWindow {
   limit: number;
   /** Bytes between what was consumed and the next limit. */
   size: number;
-  readonly #max: number;
+  /** What it grows to. */
+  max: number;
   /** Highest offset received (stream) or sum of those (connection). */
   received = 0;
   /** Consumed by the application, or given up for it. */
@@ -19,7 +20,7 @@ export class ReceiveWindow {
   constructor(initial: number, max: number) {
     this.limit = initial;
     this.size = initial;
-    this.#max = max;
+    this.max = max;
   }
 
   /** Data arrives for the first time: what the growth is measured from. */
@@ -52,8 +53,8 @@ export class ReceiveWindow {
     let grew = false;
     const inEpoch = this.consumed - this.#epochOffset;
     if (inEpoch >= this.size / 2) {
-      if (rtt > 0 && this.size < this.#max && now - this.#epochStart < 4 * (inEpoch / this.size) * rtt) {
-        this.size = Math.min(2 * this.size, this.#max);
+      if (rtt > 0 && this.size < this.max && now - this.#epochStart < 4 * (inEpoch / this.size) * rtt) {
+        this.size = Math.min(2 * this.size, this.max);
         grew = true;
       }
       this.#epochStart = now;
@@ -65,6 +66,6 @@ export class ReceiveWindow {
 
   /** The connection's window is kept larger than any stream's. */
   ensure(size: number): void {
-    if (size > this.size) this.size = Math.min(size, this.#max);
+    if (size > this.size) this.size = Math.min(size, this.max);
   }
 }

@@ -84,6 +84,12 @@ export class PathSet {
     return this.#paths;
   }
 
+  /** What the spin bit is for, on all paths. */
+  setSpin(spin: PathSettings["spin"]): void {
+    this.#settings = { ...this.#settings, spin };
+    for (const path of this.#paths) path.spin.setMode(spin);
+  }
+
   /** rfc9000#18.2 the peer's max_udp_payload_size: no datagram on any path is larger. */
   limitMtu(bytes: number): void {
     const { mtu } = this.#settings;

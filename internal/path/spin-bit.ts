@@ -10,7 +10,7 @@ export type SpinMode = "on" | "off" | "greased";
 /** The bit of one path. */
 export class SpinBit {
   readonly #role: Role;
-  readonly #mode: SpinMode;
+  #mode: SpinMode;
   readonly #random: RandomSource;
   #enabled = false;
   value = false;
@@ -22,12 +22,20 @@ export class SpinBit {
     this.reset();
   }
 
+  setMode(mode: SpinMode): void {
+    this.#mode = mode;
+    this.reset();
+  }
+
   /** rfc9000#17.4 An endpoint resets the spin value for a network path to 0 when changing the connection ID being used on it. */
   reset(): void {
     // rfc9000#17.4 Implementations MUST allow administrators of clients and servers to disable the spin bit either globally or on
     // a per-connection basis.
     // rfc9000#17.4 An endpoint that does not support this feature MUST disable it; administrators can, for all connections or one.
-    if (this.#mode === "off") return;
+    if (this.#mode === "off") {
+      this.#enabled = this.value = false;
+      return;
+    }
     // rfc9000#17.4 Even when the spin bit is not disabled by the administrator, endpoints MUST disable their use of the spin bit
     // for a random selection of at least one in every 16 network paths, or for one in every 16 connection IDs.
     this.#enabled = this.#mode === "on" && drawInt(this.#random, SPIN_DISABLED_OF) !== 0;

@@ -51,6 +51,11 @@ export class ReceivedPackets {
     this.#threshold = threshold - 1;
   }
 
+  /** Ack-eliciting packets after which an ACK leaves at once, where the peer has not said when it wants them. */
+  setThreshold(packets: number): void {
+    if (this.#frequencySequence < 0) this.#threshold = packets - 1;
+  }
+
   /**
    * The peer says when it wants ACKs. ack-frequency#4 A receiving endpoint MUST ignore a received ACK_FREQUENCY frame unless
    * the Sequence Number value in the frame is greater than the largest processed value.

@@ -81,7 +81,7 @@ class OwnStreams {
 /** The streams of one connection. */
 export class StreamMap implements RecvHost, SendHost {
   readonly #host: StreamHost;
-  readonly #limits: StreamLimits;
+  #limits: StreamLimits;
   readonly #streams = new StreamTable();
   readonly #ownBidi = new OwnStreams();
   readonly #ownUni = new OwnStreams();
@@ -113,6 +113,16 @@ export class StreamMap implements RecvHost, SendHost {
       now: () => host.now,
       rtt: () => host.smoothedRtt,
     });
+  }
+
+  /** Other limits from now on: how many streams the peer may have at a time, and what windows grow to. */
+  configure(limits: StreamLimits): void {
+    this.#limits = limits;
+    this.connectionWindow.max = limits.maxConnectionWindow;
+    for (const { recv } of this.#streams.values())
+      if (recv !== null) recv.window.max = limits.maxStreamWindow;
+    if (this.#peerBidi.setConcurrent(limits.maxIncomingStreams)) this.#control.streamsUpdate(true);
+    if (this.#peerUni.setConcurrent(limits.maxIncomingUniStreams)) this.#control.streamsUpdate(false);
   }
 
   /** Monotonic ms of the verb in progress. */

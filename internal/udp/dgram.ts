@@ -6,6 +6,7 @@ import { makeAddress, type Address } from "../protocol/address.ts";
 import { RxBatch, TxBatch } from "../protocol/batch.ts";
 import { MAX_REMEMBERED_ADDRESSES, MAX_SEND_BATCHES, SOCKET_BUFFER } from "../protocol/limits.ts";
 import type { PacketConn, PacketSink, SocketDescription } from "./packet-conn.ts";
+import { dgramControls, type SocketControls } from "./socket-controls.ts";
 
 /** Options of a dgram socket. */
 export interface DgramOptions {
@@ -206,6 +207,10 @@ export class DgramConn implements PacketConn {
 
   unref(): void {
     this.#socket.unref();
+  }
+
+  controls(): SocketControls {
+    return dgramControls(this.#socket);
   }
 
   describe(): SocketDescription {

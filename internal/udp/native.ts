@@ -20,6 +20,7 @@ import { ControlReader, ControlWriter } from "./control-messages.ts";
 import type { DgramOptions } from "./dgram.ts";
 import type { PacketConn, PacketSink, SocketDescription } from "./packet-conn.ts";
 import { AddressTable, writeSockaddr } from "./sockaddr.ts";
+import { NativeControls, type SocketControls } from "./socket-controls.ts";
 import * as L from "./socket-layout.ts";
 
 /** Bytes the largest receive may take: GRO hands out up to 64 KB at once. */
@@ -384,6 +385,12 @@ export class NativeConn implements PacketConn {
 
   unref(): void {
     if (this.#closed === null) this.#poll.unref();
+  }
+
+  controls(): SocketControls {
+    return new NativeControls(this.#libc, this.#fd, this.#family, (errno) =>
+      systemError("setsockopt", errno),
+    );
   }
 
   describe(): SocketDescription {

@@ -2,6 +2,7 @@
 
 import type { Address } from "../protocol/address.ts";
 import type { RxBatch, TxBatch } from "../protocol/batch.ts";
+import type { SocketControls } from "./socket-controls.ts";
 
 /** Where a PacketConn delivers to. All calls come from the event loop, never from within `send`. */
 export interface PacketSink {
@@ -30,6 +31,8 @@ export interface PacketConn {
   /** Whether the socket keeps the process alive. */
   ref(): void;
   unref(): void;
+  /** Multicast, broadcast and hop limits, where the socket has them. */
+  controls?(): SocketControls;
   /** What is in use, for `connectionState()`: kernel offloads, buffer sizes. */
   describe(): SocketDescription;
 }

@@ -121,3 +121,25 @@ describe("datagrams over sockets", () => {
     await other.catch(() => {});
   });
 });
+
+test("what waits to be received: how many, how large, and whether more would fit", async () => {
+  const datagramQueues = { receive: { count: 2, drop: "newest" } } as const;
+  await using both = await pair({
+    serverConfig: { enableDatagrams: true, datagramQueues },
+    clientConfig: { enableDatagrams: true },
+  });
+  const { client, server } = both;
+  const queue = server.datagramQueue;
+  assert.deepEqual([queue.frontLength, queue.receiveFull, queue.peek()], [null, false, null]);
+  client.sendDatagram(bytes("one"));
+  await until(() => queue.receiveLength === 1, "one");
+  assert.deepEqual([queue.frontLength, queue.receiveFull], [3, false]);
+  client.sendDatagram(bytes("three"));
+  await until(() => queue.receiveLength === 2, "another");
+  assert.deepEqual([queue.frontLength, queue.receiveFull, queue.receiveBytes], [3, true, 8]);
+  client.sendDatagram(bytes("lost"));
+  await until(() => queue.stats().dropped.receive_queue_full === 1, "the third");
+  assert.equal(queue.tryReceive()!.length, 3);
+  assert.deepEqual([queue.frontLength, queue.receiveFull], [5, false]);
+  await until(() => client.datagramQueue.stats().acked === 3, "delivery, whatever became of them");
+});
