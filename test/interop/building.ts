@@ -44,8 +44,9 @@ export class Unpacked {
   readonly #root: string;
   readonly #program: readonly string[];
 
-  constructor(name: string, program: readonly string[]) {
-    this.#folder = join(PEERS, name);
+  /** @param folder - where its unpack.sh is */
+  constructor(name: string, program: readonly string[], folder = join(PEERS, name)) {
+    this.#folder = folder;
     this.#root = keyed(name, this.#folder, ["unpack.sh"]);
     this.#program = program;
   }

@@ -54,13 +54,16 @@ function check(chunk: Uint8Array, offset: number): void {
 
 let transport: Transport | null = null;
 let connection: Connection | null = null;
+/** A client is through with the handshake before its server is. */
+let arrived: Promise<void> | null = null;
 /** What went wrong beside an order; the next one tells. */
 let failure: unknown = null;
 const fail = (error: unknown): void => void (failure ??= error);
 
-async function serve(listener: Listener): Promise<void> {
+async function serve(listener: Listener, onArrival: () => void): Promise<void> {
   for await (const each of listener) {
     connection = each;
+    onArrival();
     void (async () => {
       for await (const stream of each.incomingStreams()) {
         void (async () => {
@@ -114,7 +117,7 @@ const orders: Orders = {
   async listen({ address, cert, key, config, udp }) {
     transport = new Transport({ address, ...(udp && { udp }) });
     const listener = await transport.listen({ cert, key, ALPNProtocols: [ALPN] }, config);
-    serve(listener).catch(fail);
+    arrived = new Promise((resolve) => serve(listener, resolve).catch(fail));
     return { port: transport.address().port };
   },
   async dial({ address, port, ca, config, udp }) {
@@ -141,13 +144,14 @@ const orders: Orders = {
     return flowing!;
   },
   async stats() {
+    await arrived;
     const { dontFragment } = connection!.connectionState().socket;
     return { ...connection!.stats(), dontFragment };
   },
   async end() {
     stopping = true;
     await transport?.close();
-    transport = connection = flowing = null;
+    transport = connection = flowing = arrived = null;
     // What an end makes of streams is no failure.
     await new Promise((resolve) => setImmediate(resolve));
     failure = null;

@@ -1,6 +1,7 @@
-// `npm run test:network`: path MTU discovery over real links. Hosts are network namespaces that the test makes itself (see
+// `npm run test:network`: path MTU discovery and ECN over real links. Hosts are network namespaces that the test makes itself (see
 // hosts.ts); where it may not, those tests are skipped by name. The last test needs loopback alone.
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { openSocket } from "../../internal/udp/open.ts";
 import {
@@ -9,7 +10,8 @@ import {
   selfSigned,
   type TransportOptions,
 } from "../../src/index.ts";
-import { Hosts } from "./hosts.ts";
+import { Unpacked } from "../interop/building.ts";
+import { type CommandLine, Hosts } from "./hosts.ts";
 import { Remote } from "./remote.ts";
 
 /** rfc5737, rfc3849: addresses for documentation. They exist within the test's own hosts alone. */
@@ -173,6 +175,71 @@ describe(
         const { mtu, dontFragment } = await both.client.do("stats", {});
         assert.deepEqual({ mtu, dontFragment }, { mtu: 1252, dontFragment: false });
       });
+    });
+
+    /** The program that has the router change what passes; the system's, or one unpacked from its package. */
+    let nft: CommandLine = { program: "nft", args: [] };
+    async function prepareNft(): Promise<string | null> {
+      if (await net.run("router", "nft", ["--version"]).catch(() => "")) return null;
+      const unpacked = new Unpacked("nft", ["usr", "sbin", "nft"], join(import.meta.dirname, "nft"));
+      const missing = await unpacked.prepare("--version", () => null);
+      if (missing === null) nft = unpacked.command();
+      return missing;
+    }
+
+    // rfc9000#13.4.2, rfc9002#7.1
+    describe("a router that changes ECN marks", async () => {
+      const missing = await prepareNft();
+      const options = { skip: missing !== null && `no nft here: ${missing}` };
+      const rules = (rule: string) =>
+        net.run("router", nft.program, [
+          ...nft.args,
+          `flush ruleset; add table ip t; add chain ip t c { type filter hook forward priority 0 ; }; ${rule}`,
+        ]);
+      after(async () => {
+        if (missing === null) await net.run("router", nft.program, [...nft.args, "flush ruleset"]);
+      });
+      /** Sends through it; what the client knows in the end, and what the server's kernel has counted. */
+      async function through(rule: string) {
+        await carry(1500);
+        await rules(rule);
+        const before = await net.ecnReceived("server");
+        let stats: ConnectionStatistics | null = null;
+        await both.connected(SERVER4, { config: {} }, async () => {
+          await both.client.do("send", { bytes: 8 * MB });
+          stats = await both.client.do("stats", {});
+        });
+        const counted = await net.ecnReceived("server");
+        return { ...stats!, ect0: counted.ect0 - before.ect0, ce: counted.ce - before.ce };
+      }
+
+      test("marks some of it: counted, and heeded as losses would be", options, async (t) => {
+        const free = await through("");
+        const found = await through("add rule ip t c ip ecn ect0 numgen inc mod 20 0 ip ecn set ce");
+        const window = (of: ConnectionStatistics): string => `${(of.congestionWindow / 1000).toFixed(0)} KB`;
+        t.diagnostic(
+          `${found.ce} of ${found.packetsSent} packets marked, ${found.packetsLost} lost: ` +
+            `a window of ${window(found)}, and of ${window(free)} without marks`,
+        );
+        assert.equal(found.ecn, "capable");
+        assert.ok(found.ect0 > 0 && found.ce > 0);
+        assert.ok(found.congestionWindow < free.congestionWindow / 2, "nothing came of it");
+        assert.ok(
+          found.ecnCongested > 0 && found.ecnCongested <= found.ce,
+          `${found.ecnCongested} of ${found.ce}`,
+        );
+      });
+
+      for (const [what, mark] of [
+        ["bleaches", "not-ect"],
+        ["changes to ECT(1)", "ect1"],
+      ]) {
+        test(`${what} all of it: found out, and all arrives`, options, async () => {
+          const found = await through(`add rule ip t c ip ecn ect0 ip ecn set ${mark}`);
+          assert.equal(found.ecn, "failed");
+          assert.equal(found.ect0, 0);
+        });
+      }
     });
   },
 );
