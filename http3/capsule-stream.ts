@@ -72,6 +72,8 @@ export class CapsuleStream implements AsyncIterable<Capsule> {
       (type) => type === CAPSULE.DATAGRAM || this.#types.has(type),
       options.maxSize,
     );
+    const { trace, id } = stream;
+    if (trace !== null) this.#reader.onHeader = (type, length) => trace.capsule("parsed", id, type, length);
     try {
       checkHead(stream);
     } catch (error) {
@@ -82,6 +84,8 @@ export class CapsuleStream implements AsyncIterable<Capsule> {
 
   /** Sends a capsule of the parts of its value. Resolves and rejects as `stream.write`. */
   write(type: number, ...value: readonly Uint8Array[]): Promise<void> {
+    const length = value.reduce((sum, part) => sum + part.length, 0);
+    this.stream.trace?.capsule("created", this.stream.id, type, length);
     return this.stream.write(encodeCapsule(type, ...value));
   }
 

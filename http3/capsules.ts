@@ -35,6 +35,8 @@ export class CapsuleReader {
   #state: "header" | "value" | "skip" = "header";
   #left = 0;
   #idle = 0;
+  /** Told of the header of each capsule, of those that are skipped as well. */
+  onHeader: ((type: number, length: number) => void) | null = null;
   /** The type of the capsule that came. */
   type = 0;
   /** Its value; valid until the next call. */
@@ -85,6 +87,7 @@ export class CapsuleReader {
     if (at < 0) return false;
     this.type = this.#header.type;
     this.#left = this.#header.length;
+    this.onHeader?.(this.type, this.#left);
     const wanted = this.#wanted(this.type);
     if (!wanted && ++this.#idle > IDLE_FRAMES) {
       throw new Http3StreamError("H3_EXCESSIVE_LOAD", `${IDLE_FRAMES} unknown capsules in a row`);

@@ -159,7 +159,11 @@ export class Http3Connection implements AsyncDisposable {
         options.bidiStreams!.get(type)!(stream.stream, rest, this);
       },
     };
-    if (this.#remembered.settings !== null) this.#qpack.setPeerSettings(this.#remembered.settings);
+    const { settings } = this.#remembered;
+    if (settings !== null) {
+      this.#qpack.setPeerSettings(settings);
+      this.#trace?.restored(settings);
+    }
     const say = this.#out.say.bind(this.#out);
     const isClient = this.role === "client";
     this.#pushed = isClient ? new PushReceiver(this.#host, say, options.onPush, options.maxPushes) : null;

@@ -1,6 +1,7 @@
 // HTTP/3's events for the connection's tracer, in the names and shapes of draft-ietf-quic-qlog-h3-events.
 
 import type { Connection } from "../src/index.ts";
+import { CAPSULE } from "./capsules.ts";
 import { isReserved } from "./errors.ts";
 import { FRAME } from "./frames.ts";
 import { type Priority, serializePriority } from "./priority.ts";
@@ -96,15 +97,12 @@ export class Trace {
   }
 
   settings(initiator: "local" | "remote", settings: Settings): void {
-    const { maxFieldSectionSize } = settings;
-    this.#quic.trace("http3:parameters_set", {
-      initiator,
-      ...(maxFieldSectionSize === Infinity ? {} : { max_field_section_size: maxFieldSectionSize }),
-      max_table_capacity: uint(settings.qpackMaxTableCapacity),
-      blocked_streams_count: uint(settings.qpackBlockedStreams),
-      extended_connect: settings.enableConnectProtocol ? 1 : 0,
-      h3_datagram: settings.h3Datagram ? 1 : 0,
-    });
+    this.#quic.trace("http3:parameters_set", { initiator, ...parametersOf(settings) });
+  }
+
+  /** The server's of last time, which hold for 0-RTT. */
+  restored(settings: Settings): void {
+    this.#quic.trace("http3:parameters_restored", parametersOf(settings));
   }
 
   priority(id: { stream_id: number } | { push_id: number }, priority: Priority): void {
@@ -118,9 +116,31 @@ export class Trace {
     });
   }
 
+  capsule(direction: Direction, streamId: number, type: number, length: number): void {
+    const raw = { payload_length: uint(length) };
+    this.#quic.trace(`http:capsule_${direction}`, {
+      stream_id: streamId,
+      capsule:
+        type === CAPSULE.DATAGRAM
+          ? { capsule_type: "datagram", raw }
+          : { capsule_type: "unknown", capsule_type_value: uint(type), raw },
+    });
+  }
+
   pushResolved(pushId: number, decision: "claimed" | "abandoned"): void {
     this.#quic.trace("http3:push_resolved", { push_id: uint(pushId), decision });
   }
+}
+
+function parametersOf(settings: Settings): object {
+  const { maxFieldSectionSize } = settings;
+  return {
+    ...(maxFieldSectionSize === Infinity ? {} : { max_field_section_size: maxFieldSectionSize }),
+    max_table_capacity: uint(settings.qpackMaxTableCapacity),
+    blocked_streams_count: uint(settings.qpackBlockedStreams),
+    extended_connect: settings.enableConnectProtocol ? 1 : 0,
+    h3_datagram: settings.h3Datagram ? 1 : 0,
+  };
 }
 
 function describe(type: number, payload: Uint8Array): object {

@@ -37,6 +37,7 @@ export const EVENT_LEVELS: Readonly<Record<string, QlogLevel>> = {
   "quic:ecn_state_updated": "extra",
   // qlog-h3-events, table 1.
   "http3:parameters_set": "base",
+  "http3:parameters_restored": "base",
   "http3:stream_type_set": "base",
   "http3:priority_updated": "base",
   "http3:frame_created": "core",
@@ -44,6 +45,9 @@ export const EVENT_LEVELS: Readonly<Record<string, QlogLevel>> = {
   "http3:datagram_created": "base",
   "http3:datagram_parsed": "base",
   "http3:push_resolved": "extra",
+  // qlog-h3-events, table 2.
+  "http:capsule_created": "core",
+  "http:capsule_parsed": "core",
   "loglevel:warning": "base",
   "loglevel:info": "extra",
 };

@@ -178,6 +178,7 @@ export function header(info: TracerInfo, options: QlogOptions, wallNow: number):
       event_schemas: [
         "urn:ietf:params:qlog:events:quic",
         "urn:ietf:params:qlog:events:http3",
+        "urn:ietf:params:qlog:events:http",
         "urn:ietf:params:qlog:events:loglevel",
       ],
     },

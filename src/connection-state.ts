@@ -98,7 +98,10 @@ export interface ConnectionState {
   readonly handshakeConfirmed: boolean;
   /** A session of an earlier connection goes on: its certificates, or PSK, vouch for the peer. */
   readonly didResume: boolean;
-  /** What was remembered with that session: `sessionData` at a server, `setSessionData` at a client. */
+  /**
+   * What was remembered with that session: `sessionData` at a server, `setSessionData` at a client; there as soon as 0-RTT is
+   * offered with it.
+   */
   readonly sessionData: Uint8Array | null;
   /** The server took 0-RTT on this connection. */
   readonly used0RTT: boolean;

@@ -334,11 +334,11 @@ export class HandshakeDriver implements TlsSink {
     tracer?.record({ name: "key_discarded", time: now, level: ZERO_RTT });
   }
 
-  /** What the application had remembered with the session that is resumed, null without one. */
+  /** What the application had remembered with the session that is resumed, or that 0-RTT is tried with; null without one. */
   get applicationData(): Uint8Array | null {
     const { tls } = this;
     if (this.#core.role === "server") return tls.applicationData;
-    return tls.resumed ? this.session!.applicationData : null;
+    return tls.resumed || tls.earlyData === "offered" ? this.session!.applicationData : null;
   }
 
   /** Keys, CRYPTO data and recovery state of a level go together. */

@@ -16,6 +16,7 @@ import {
 import { CAPSULE, encodeCapsule, encodeDatagram } from "../../http3/capsules.ts";
 import { encodeFrame, FRAME } from "../../http3/frames.ts";
 import { EARLY_DATAGRAMS, REQUEST_DATAGRAMS } from "../../http3/limits.ts";
+import type { TraceEvent } from "../../src/index.ts";
 import { until } from "../integration/pair.ts";
 import { bytes, text } from "./helpers.ts";
 import { field, http3Pair, type Http3Pair, rawPair, type RawPeer, streamEnded, utf8 } from "./peers.ts";
@@ -206,6 +207,31 @@ test("capsules go both ways; datagrams among them, unknown ones are skipped", { 
   assert.equal(text((await far.datagrams.receive())!), "d");
   await near.end();
   assert.equal(await there.read(), null);
+});
+
+test("capsules are in the trace, with what was skipped and without what they hold", { timeout }, async () => {
+  const traced: Record<"client" | "server", unknown[]> = { client: [], server: [] };
+  const tracer = (role: "client" | "server") => ({
+    record(event: TraceEvent) {
+      if (event.name !== "application_event" || !event.event.startsWith("http:")) return;
+      traced[role].push([event.event, event.data]);
+    },
+  });
+  const quic = { serverConfig: { tracer: tracer("server") }, clientConfig: { tracer: tracer("client") } };
+  await using pair = await http3Pair({ server: OURS, quic });
+  const { near, far } = await tunnel(pair);
+  const [here, there] = [new CapsuleStream(near), new CapsuleStream(far)];
+  await here.write(0x1234, utf8("ab"), utf8("c"));
+  await here.sendDatagram(utf8("d"));
+  await near.end();
+  assert.equal(await there.read(), null);
+  const capsules = [
+    { capsule_type: "unknown", capsule_type_value: 0x1234, raw: { payload_length: 3 } },
+    { capsule_type: "datagram", raw: { payload_length: 1 } },
+  ];
+  const as = (name: string) => capsules.map((capsule) => [name, { stream_id: near.id, capsule }]);
+  assert.deepEqual(traced.client, as("http:capsule_created"));
+  assert.deepEqual(traced.server, as("http:capsule_parsed"));
 });
 
 test("rfc9297#3.3 a stream that ends within a capsule is malformed", { timeout }, async () => {

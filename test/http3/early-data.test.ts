@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RoundTripper, type RoundTripperOptions, Server, type ServerOptions } from "../../http3/index.ts";
-import { memorySessionCache } from "../../src/index.ts";
+import { H3_ERROR } from "../../http3/errors.ts";
+import { ApplicationError, memorySessionCache, type TraceEvent, Transport } from "../../src/index.ts";
 import { noUnhandledRejections, until } from "../integration/pair.ts";
+import { RawPeer } from "./peers.ts";
 import { CLIENT, IDENTITY } from "./serving.ts";
 
 noUnhandledRejections();
@@ -17,10 +19,10 @@ async function server(options: ServerOptions): Promise<Server> {
 }
 
 /** Clients that share their sessions. */
-function clients(options: RoundTripperOptions = {}): () => RoundTripper {
+function clients(options: RoundTripperOptions = {}): (more?: RoundTripperOptions) => RoundTripper {
   const sessionCache = memorySessionCache();
-  return () =>
-    new RoundTripper({ ...CLIENT, earlyData: true, ...options, tls: { ...CLIENT.tls, sessionCache } });
+  const tls = { ...CLIENT.tls, sessionCache };
+  return (more) => new RoundTripper({ ...CLIENT, earlyData: true, ...options, ...more, tls });
 }
 
 /** Makes a session: one connection, to its end. */
@@ -48,7 +50,15 @@ test("safe requests go early; others wait for the handshake", { timeout }, async
   const make = clients();
   await visit(make, url);
   seen.length = 0;
-  await using client = make();
+  const settings: Record<string, unknown>[] = [];
+  const tracer = {
+    record(event: TraceEvent) {
+      if (event.name === "application_event" && event.event.startsWith("http3:parameters_")) {
+        settings.push({ event: event.event, ...event.data });
+      }
+    },
+  };
+  await using client = make({ config: { tracer } });
   const responses = await Promise.all([
     client.roundTrip(new Request(url)),
     client.roundTrip(new Request(url, { method: "POST", body: "x" })),
@@ -58,6 +68,12 @@ test("safe requests go early; others wait for the handshake", { timeout }, async
   assert.deepEqual(seen.sort(), ["DELETE false false", "GET true true", "POST false false"]);
   const [connection] = client.connections;
   assert.equal(connection!.quic.connectionState().used0RTT, true);
+  await connection!.settings;
+  const restored = settings.find(({ event }) => event === "http3:parameters_restored");
+  const told = settings.find(({ initiator }) => initiator === "remote");
+  const expected = { ...told, event: "http3:parameters_restored" };
+  delete (expected as { initiator?: unknown }).initiator;
+  assert.deepEqual(restored, expected, "the server says the same as last time");
   assert.equal(client.connections.size, 1);
 });
 
@@ -133,3 +149,36 @@ test("sessions of a server with other settings do not come back", { timeout }, a
   assert.equal(connection!.quic.connectionState().used0RTT, false);
   assert.equal((await connection!.settings).maxFieldSectionSize, 1000);
 });
+
+test(
+  "rfc9114#7.2.4.2 A client MUST comply with stored settings when attempting 0-RTT; a server that takes 0-RTT and allows less is left with H3_SETTINGS_ERROR",
+  { timeout },
+  async () => {
+    const transport = new Transport({ address: "127.0.0.1" });
+    const tls = { ...IDENTITY, ticketKeys, ALPNProtocols: ["h3"] };
+    const listener = await transport.listenEarly(tls, EARLY);
+    const url = `https://localhost:${listener.address().port}/`;
+    const sessionCache = memorySessionCache();
+    let tickets = 0;
+    const own = { ...CLIENT.tls, sessionCache, onSessionTicket: () => void tickets++ };
+    try {
+      for (const qpackBlockedStreams of [20, 10]) {
+        await using client = new RoundTripper({ ...CLIENT, earlyData: true, tls: own });
+        const connecting = client.connect(url);
+        const peer = new RawPeer(await listener.accept());
+        await peer.settings({ qpackBlockedStreams });
+        const connection = await connecting;
+        if (qpackBlockedStreams === 20) {
+          await connection.settings;
+          await until(() => tickets > 0, "a ticket");
+        } else {
+          const { error } = await peer.quic.closed;
+          assert.ok(error instanceof ApplicationError);
+          assert.equal(error.errorCode, H3_ERROR.H3_SETTINGS_ERROR);
+        }
+      }
+    } finally {
+      await transport.close();
+    }
+  },
+);

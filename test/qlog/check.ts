@@ -24,6 +24,7 @@ const seed = Number(process.env["SEED"] ?? 1);
 function ruleOf(name: string): string {
   if (name.startsWith("loglevel:")) return "LogLevelWarning";
   if (name.startsWith("http3:")) return `HTTP3${camelCase(name.slice("http3:".length))}`;
+  if (name.startsWith("http:")) return `HTTP${camelCase(name.slice("http:".length))}`;
   const short = name.slice("quic:".length);
   const exact: Record<string, string> = {
     mtu_updated: "QUICMTUUpdated",
