@@ -75,6 +75,12 @@ export async function send(
           answer.stream.cancel();
           continue;
         }
+        const misdirected = answer.head.status === 421 && !pool.isOwn(origin, connection);
+        if (misdirected && attempt === 0 && source.replayable) {
+          // rfc9110#15.5.20: once more, over a connection of the origin's own.
+          answer.stream.cancel();
+          continue;
+        }
         // Until the body was read, or given up, somebody waits for it.
         pool.use();
         answer.stream.whenOver(() => pool.release());

@@ -1,4 +1,4 @@
-// A client's connections: one for each origin, made when it is needed.
+// A client's connections: one for each origin, made when it is needed, or shared where the server says so.
 
 import {
   type Config,
@@ -10,6 +10,7 @@ import {
 } from "../../src/index.ts";
 import { Http3Connection } from "../connection.ts";
 import { Http3StateError, Http3TimeoutError } from "../errors.ts";
+import { Coalescing } from "./coalescing.ts";
 import { checkConfig, H3_ALPN, type Http3Options } from "../options.ts";
 
 /** Settings of a client's connections. */
@@ -25,6 +26,12 @@ export interface PoolOptions extends Http3Options {
    * copied on their way, and answered twice (rfc8470). Default false.
    */
   readonly earlyData?: boolean;
+  /**
+   * Uses a connection for the other origins that its server names in an ORIGIN frame (rfc9412), where its certificate holds for
+   * them and their names resolve to its address. Never with certificates that are judged by options of yours
+   * (`checkServerIdentity`, `verifyPeer`, `rejectUnauthorized: false`, `servername`). Default true.
+   */
+  readonly coalesce?: boolean;
   /** How long a connection may take to be made, ms. Default: `config.handshakeTimeout`, for each address of the host. */
   readonly connectTimeout?: number;
 }
@@ -59,6 +66,7 @@ export class ConnectionPool {
   readonly #entries = new Map<string, Entry>();
   /** All that are open, also those that only finish what they have. */
   readonly #open = new Set<Http3Connection>();
+  readonly #coalescing: Coalescing;
   #transport: Transport | null = null;
   #users = 0;
   #closed: Promise<void> | null = null;
@@ -67,6 +75,12 @@ export class ConnectionPool {
   constructor(options: PoolOptions) {
     checkConfig(options.config);
     this.#options = options;
+    this.#coalescing = new Coalescing(options);
+  }
+
+  /** Whether a connection was made for that origin, rather than for another one that it is shared with. */
+  isOwn(origin: string, connection: Http3Connection): boolean {
+    return this.#entries.get(origin)?.connection === connection;
   }
 
   /** The connections there are. */
@@ -94,7 +108,7 @@ export class ConnectionPool {
    * the server authoritative for that origin: the handshake fails then.
    * rfc9114#3.3 To use an existing connection for a new origin, clients MUST validate the certificate presented by the server
    * for the new origin server. If the certificate is not acceptable with regard to the new origin for any reason, the connection
-   * MUST NOT be reused: a connection is used for the origin that it was made for, and for no other.
+   * MUST NOT be reused: `Coalescing` sees to that.
    *
    * @param early - may have one whose handshake is not complete: what is sent there can be copied
    * @throws what dialing throws; the signal's reason; {Http3StateError} after `close`
@@ -105,6 +119,15 @@ export class ConnectionPool {
     const usable = this.cached(origin, early);
     if (usable !== null) return usable;
     let entry = this.#entries.get(origin);
+    const shared = entry === undefined ? this.#coalescing.find(origin, place, this.#open) : null;
+    if (shared !== null) {
+      const found = await shared;
+      signal?.throwIfAborted();
+      if (this.#stopped) throw new Http3StateError("the client was closed; make another one");
+      if (found !== null) return found;
+      // Others may have waited for the same.
+      entry = this.#entries.get(origin);
+    }
     if (entry === undefined || (entry.connection !== null && entry.confirmed === null)) {
       entry = this.#start(origin, place);
     }
