@@ -1,7 +1,6 @@
 // Content as Web streams: what comes becomes a ReadableStream, and one is sent.
 
 import { ReadableStream } from "node:stream/web";
-import type { MessageStream } from "./message-stream.ts";
 
 /** Options of {@link bodyOf}. */
 export interface BodyOptions {
@@ -48,37 +47,44 @@ export function bodyOf(
 /** What can be sent as content. */
 export type Content = ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | string>;
 
+/** Where content goes: a request's stream, or a push. */
+export interface ContentSink {
+  write(bytes: Uint8Array): Promise<void>;
+  /** Calls back once where the peer gives up, or the connection ends. */
+  whenGone(callback: (error: unknown) => void): void;
+}
+
 /**
  * Sends all of `content`, no faster than the peer takes it. The message is not ended.
  *
  * @throws what `content` fails with; what writing fails with, and then `content` is cancelled
  */
-export async function sendContent(
-  content: Content,
-  stream: Pick<MessageStream, "signal" | "write">,
-): Promise<void> {
+export async function sendContent(content: Content, sink: ContentSink): Promise<void> {
   const iterator = iterate(content);
-  const { signal } = stream;
   // While the source has nothing to give, the peer may give up.
+  let gone: { readonly error: unknown } | null = null;
   let stop: (reason: Error) => void = () => {};
-  const onAbort = () => stop(signal.reason as Error);
-  signal.addEventListener("abort", onAbort, { once: true });
+  sink.whenGone((error) => {
+    gone = { error };
+    stop(error as Error);
+  });
+  const mustBeThere = () => {
+    if (gone !== null) throw gone.error;
+  };
   try {
     for (;;) {
-      signal.throwIfAborted();
+      mustBeThere();
       const { done, value } = await new Promise<IteratorResult<unknown, unknown>>((resolve, reject) => {
         stop = reject;
         iterator.next().then(resolve, reject);
       });
       if (done === true) return;
-      await stream.write(toBytes(value));
+      await sink.write(toBytes(value));
     }
   } catch (error) {
     // Not waited for: it may wait for its source.
     void Promise.resolve(iterator.return?.(error)).catch(() => {});
     throw error;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -4,9 +4,10 @@ import type { ConnectionState } from "../src/index.ts";
 import { bodyOf, sendContent } from "./body.ts";
 import type { Http3Connection } from "./connection.ts";
 import { H3_ERROR, Http3Error, Http3StateError } from "./errors.ts";
-import { fieldsOf, headersOf, httpDate, valueOf, wantBody } from "./headers.ts";
+import { fieldsOf, headersOf, httpDate, pairsOf, valueOf, wantBody } from "./headers.ts";
 import type { Priority } from "./priority.ts";
 import type { ServerPush } from "./push-server.ts";
+import type { Field } from "./qpack/field.ts";
 import type { ServerStream } from "./request-stream.ts";
 
 /** Thrown to be answered with 425, see {@link RequestContext.mustNotBeEarly}. */
@@ -20,23 +21,46 @@ export class TooEarlyError extends Http3StateError {
 export class RequestContext {
   /** The request stream beneath; who takes it over answers it all by itself, and returns nothing. */
   readonly stream: ServerStream;
-  /** Trailers of the response: what is there when its body has ended is sent. */
-  readonly responseTrailers = new Headers();
-  /** Resolves with the request's trailers when its body was read to the end; rejects where it broke off. */
-  readonly trailers: Promise<Headers>;
-  readonly #resolveTrailers: (trailers: Headers) => void;
-  readonly #rejectTrailers: (error: unknown) => void;
+  #responseTrailers: Headers | null = null;
+  #trailers: Promise<Headers> | null = null;
+  #resolveTrailers: () => void = () => {};
+  #rejectTrailers: (error: unknown) => void = () => {};
+  /** How the request's body ended, once it has. */
+  #ended: { readonly error?: unknown } | null = null;
 
   /** @internal */
   constructor(stream: ServerStream) {
     this.stream = stream;
-    let resolve: (trailers: Headers) => void = () => {};
-    let reject: (error: unknown) => void = () => {};
-    this.trailers = new Promise((one, other) => ([resolve, reject] = [one, other]));
-    // Nobody has to look at it.
-    this.trailers.catch(() => {});
-    this.#resolveTrailers = resolve;
-    this.#rejectTrailers = reject;
+  }
+
+  /** Trailers of the response: what is there when its body has ended is sent. */
+  get responseTrailers(): Headers {
+    return (this.#responseTrailers ??= new Headers());
+  }
+
+  /** @internal */
+  get trailersToSend(): readonly Field[] {
+    return this.#responseTrailers === null ? [] : fieldsOf(this.#responseTrailers);
+  }
+
+  /** Resolves with the request's trailers when its body was read to the end; rejects where it broke off. */
+  get trailers(): Promise<Headers> {
+    if (this.#trailers === null) {
+      this.#trailers = new Promise((resolve, reject) => {
+        this.#resolveTrailers = () => resolve(headersOf(this.stream.trailers ?? []));
+        this.#rejectTrailers = reject;
+      });
+      // Nobody has to look at it.
+      this.#trailers.catch(() => {});
+      if (this.#ended !== null) this.#bodyEnded(this.#ended);
+    }
+    return this.#trailers;
+  }
+
+  #bodyEnded(how: { readonly error?: unknown }): void {
+    this.#ended = how;
+    if ("error" in how) this.#rejectTrailers(how.error);
+    else this.#resolveTrailers();
   }
 
   get connection(): Http3Connection {
@@ -118,12 +142,12 @@ export class RequestContext {
 
   /** @internal */
   bodyRead(): void {
-    this.#resolveTrailers(headersOf(this.stream.trailers ?? []));
+    this.#bodyEnded({});
   }
 
   /** @internal */
   bodyFailed(error: unknown): void {
-    this.#rejectTrailers(error);
+    this.#bodyEnded({ error });
   }
 }
 
@@ -141,7 +165,7 @@ export function requestOf(stream: ServerStream, context: RequestContext): Reques
   const { request } = stream;
   const init: RequestInit & { duplex: "half" } = {
     method: request.method,
-    headers: headersOf(request.fields),
+    headers: pairsOf(request.fields),
     signal: stream.signal,
     duplex: "half",
   };
@@ -234,7 +258,7 @@ async function sendResponse(
       void body.cancel().catch(() => {});
     else await sendContent(body, stream);
   }
-  await stream.end(fieldsOf(context.responseTrailers));
+  await stream.end(context.trailersToSend);
   // What the handler has not read by now, nobody will; who has its body reads on.
   stream.finishReading();
 }

@@ -47,6 +47,13 @@ export function headersOf(fields: readonly Field[]): Headers {
   return headers;
 }
 
+/** Fields as `Request` and `Response` take them, without a `Headers` in between. */
+export function pairsOf(fields: readonly Field[]): [string, string][] {
+  const pairs: [string, string][] = [];
+  for (const { name, value } of fields) pairs.push([name, value]);
+  return pairs;
+}
+
 /** The value of the only or first field of that name. */
 export function valueOf(fields: readonly Field[], name: string): string | undefined {
   for (const field of fields) if (field.name === name) return field.value;

@@ -31,6 +31,7 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
   #wroteAt: number | null = null;
   #whenOver: (() => void)[] | null = null;
   #whenGone: ((error: unknown) => void)[] | null = null;
+  #gone: { readonly error: unknown } | null = null;
   #datagrams: RequestDatagrams | null = null;
   /** Whether the application knows what datagrams of this request are for. */
   #knowsDatagrams = false;
@@ -220,6 +221,10 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
 
   /** @internal Calls back once when `signal` would be aborted, without one. */
   whenGone(callback: (error: unknown) => void): void {
+    if (this.#gone !== null) {
+      callback(this.#gone.error);
+      return;
+    }
     if (this.#whenGone !== null) {
       this.#whenGone.push(callback);
       return;
@@ -227,6 +232,7 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
     this.#whenGone = [callback];
     this.stream.sending.onStopped = (reason) => {
       const told = this.writer.error ?? this.onWriteError(reason);
+      this.#gone = { error: told };
       this.peerStopped(told);
       for (const call of this.#whenGone!) call(told);
     };

@@ -121,6 +121,13 @@ export class ServerPush implements WriterOwner {
     return this.stream.context;
   }
 
+  /** @internal Calls back once when `signal` is aborted. */
+  whenGone(callback: (error: unknown) => void): void {
+    const { signal } = this;
+    if (signal.aborted) callback(signal.reason);
+    else signal.addEventListener("abort", () => callback(signal.reason), { once: true });
+  }
+
   /**
    * Gives the promise up. rfc9114#7.2.3 Regardless of whether a push stream has been opened, a server SHOULD send a
    * CANCEL_PUSH frame when it determines that promise will not be fulfilled.

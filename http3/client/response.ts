@@ -2,7 +2,7 @@
 
 import { bodyOf } from "../body.ts";
 import { H3_ERROR, Http3StreamError, Http3TimeoutError } from "../errors.ts";
-import { headersOf } from "../headers.ts";
+import { headersOf, pairsOf } from "../headers.ts";
 import type { ClientStream } from "../request-stream.ts";
 import type { Answer } from "./exchange.ts";
 
@@ -64,7 +64,7 @@ export function responseOf(
     // One that was read to its end has nothing left to cancel.
     abandoned.register(body, stream);
   }
-  const response = new Response(body as BodyInit | null, { status, headers: headersOf(head.fields) });
+  const response = new Response(body as BodyInit | null, { status, headers: pairsOf(head.fields) });
   return Object.defineProperties(response, {
     url: { value: url },
     trailers: { value: trailers },

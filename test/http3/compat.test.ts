@@ -149,6 +149,55 @@ test("a client that leaves closes the response; destroy resets it", { timeout },
   assert.deepEqual(pair.failures, []);
 });
 
+test("state and methods stay under a framework's prototypes", { timeout }, async () => {
+  let late: AbortSignal | null = null;
+  await using pair = await serving({
+    handler(req, res) {
+      // As express does.
+      Object.setPrototypeOf(req, Object.create(IncomingMessage.prototype) as object);
+      Object.setPrototypeOf(res, Object.create(ServerResponse.prototype) as object);
+      assert.deepEqual([req.headersDistinct["x-one"], req.trailersDistinct], [["1", "2"], {}]);
+      assert.equal(req.headers["__proto__" as "host"], "mine");
+      assert.deepEqual(
+        [res.headersSent, res.writableEnded, res.destroyed, res.writable],
+        [false, false, false, true],
+      );
+      if (req.url === "/leaves") {
+        // A signal that is asked for when all is over is aborted as well.
+        res.on("close", () => (late = (res as unknown as { stream: { signal: AbortSignal } }).stream.signal));
+        return res.write("part");
+      }
+      res.setHeader("x-answer", "yes");
+      res.end("whole");
+      assert.deepEqual(
+        [res.headersSent, res.writableEnded, res.finished, res.writable],
+        [true, true, true, false],
+      );
+      return;
+    },
+  });
+  const headers: [string, string][] = [
+    ["x-one", "1"],
+    ["x-one", "2"],
+    ["__proto__", "mine"],
+  ];
+  const fields = headers.map(([name, value]) => ({ name, value }));
+  const connection = await pair.client.connect(pair.origin);
+  const { host } = new URL(pair.origin);
+  const common = { method: "GET", scheme: "https", authority: host, fields };
+  const stream = await connection.request({ ...common, path: "/" });
+  await stream.end();
+  const head = await stream.response();
+  assert.deepEqual([head.status, head.fields.find(({ name }) => name === "x-answer")?.value], [200, "yes"]);
+  const leaving = await connection.request({ ...common, path: "/leaves" });
+  await leaving.response();
+  leaving.cancel();
+  await until(() => late !== null, "the handler to be told");
+  const { aborted, reason } = late as unknown as AbortSignal;
+  assert.ok(aborted && reason instanceof Http3StreamError);
+  assert.deepEqual(pair.failures, []);
+});
+
 test("createServer listens as node:http2's does, with a callback and events", { timeout }, async () => {
   const handler: NodeHandler = (req, res) => {
     res.writeHead(200, { "x-url": req.url! });
