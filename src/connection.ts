@@ -58,9 +58,9 @@ export class Connection extends ConnectionControls implements AsyncDisposable {
   #streamOwner: ConnectionStreams;
   /** 0-RTT was refused, and `nextConnection` was not called since. */
   #rejected: Error0RTTRejected | null = null;
-  /** The queues of datagrams: what waits, what was dropped, and more than `sendDatagram` and `receiveDatagram`. */
-  readonly datagramQueue: DatagramQueue;
-  readonly #paths: Paths;
+  // Both made when they are first needed: most connections never do, and a server may have very many.
+  #datagrams: DatagramQueue | null = null;
+  #paths: Paths | null = null;
   /** Called when data goes another way (the peer moved, or `switch`), and when a probe was answered or not. */
   onPathEvent: ((event: PathEvent) => void) | null = null;
   #failure: QuicError | null = null;
@@ -107,13 +107,24 @@ export class Connection extends ConnectionControls implements AsyncDisposable {
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    this.datagramQueue = new DatagramQueue(core, owner);
-    this.#paths = new Paths(
-      core,
-      () => owner.flushSoon(),
-      () => this.#failure,
-    );
     this.#streamOwner = new ConnectionStreams(owner, core);
+  }
+
+  /** The queues of datagrams: what waits, what was dropped, and more than `sendDatagram` and `receiveDatagram`. */
+  get datagramQueue(): DatagramQueue {
+    if (this.#datagrams === null) {
+      this.#datagrams = new DatagramQueue(this.#core, this.#owner);
+      if (this.#failure !== null) this.#datagrams.end(this.#failure);
+    }
+    return this.#datagrams;
+  }
+
+  get #pathList(): Paths {
+    return (this.#paths ??= new Paths(
+      this.#core,
+      () => this.#owner.flushSoon(),
+      () => this.#failure,
+    ));
   }
 
   /** Opens a bidirectional stream; waits where the peer's limit is reached (rfc9000#4.6). */
@@ -362,14 +373,14 @@ export class Connection extends ConnectionControls implements AsyncDisposable {
   async addPath(transport: Transport): Promise<Path> {
     this.#throwIfClosed();
     const local = await this.#owner.attach(transport);
-    if (this.role === "client") await this.#paths.confirmed();
+    if (this.role === "client") await this.#pathList.confirmed();
     this.#throwIfClosed();
-    return this.#paths.add(local);
+    return this.#pathList.add(local);
   }
 
   /** The paths that are known, the one in use among them. */
   paths(): PathInfo[] {
-    return this.#paths.list();
+    return this.#pathList.list();
   }
 
   /** @internal */
@@ -424,15 +435,15 @@ export class Connection extends ConnectionControls implements AsyncDisposable {
       case "datagrams_readable":
       case "datagrams_writable":
       case "datagram_settled":
-        this.datagramQueue.handle(event);
+        this.#datagrams?.handle(event);
         break;
       case "path_changed":
       case "path_validated":
       case "path_failed":
-        this.#paths.handle(event, this.onPathEvent);
+        if (this.#paths !== null || this.onPathEvent !== null) this.#pathList.handle(event, this.onPathEvent);
         break;
       case "handshake_confirmed":
-        this.#paths.onConfirmed();
+        this.#paths?.onConfirmed();
         break;
       case "cid_retired":
         this.onConnectionIdRetired?.({
@@ -491,8 +502,8 @@ export class Connection extends ConnectionControls implements AsyncDisposable {
     this.#incomingUni.end(error);
     this.#openers?.fail(error);
     wakeStreams(this.#core.streams.values());
-    this.datagramQueue.end(error);
-    this.#paths.end();
+    this.#datagrams?.end(error);
+    this.#paths?.end();
     this.#context?.abort(error);
     this.#resolveClosed({
       error,

@@ -223,7 +223,7 @@ export class LocalCids {
    */
   retireOriginal(now: number): void {
     if (this.#original === null) return;
-    this.#retired.push({ cid: this.#original, until: now + RETIRED_CONNECTION_ID_TIME });
+    this.#retired = this.#retired.concat({ cid: this.#original, until: now + RETIRED_CONNECTION_ID_TIME });
     this.#original = null;
   }
 
@@ -274,7 +274,8 @@ export class LocalCids {
     const { cid, token } = packed(drawn, givenToken ?? this.#resetToken(drawn));
     const entry: LocalCid = { sequence: this.#nextSequence++, cid, token, due };
     if (entry.sequence === 0) this.#resetTokenOfHandshake = entry.token;
-    this.#active.push(entry);
+    // Not pushed: an array that grows has room for 17, and connections are many.
+    this.#active = this.#active.concat(entry);
     if (due) this.#due++;
     this.#host.addCid(cid);
     return entry;
@@ -415,7 +416,7 @@ export class RemoteCids {
       return;
     }
     if (this.#ownRetired.includes(sequence)) return;
-    this.#active.push({ sequence, ...packed(cid, token), used: false });
+    this.#active = this.#active.concat({ sequence, ...packed(cid, token), used: false });
   }
 
   /** rfc9000#5.1.2 the endpoint MUST stop using the corresponding connection IDs and retire them. */
