@@ -172,7 +172,7 @@ test("one that never answers is bounded by the handshake timeout, and holds nobo
   let calls = 0;
   let release = () => {};
   await using s = await server({
-    handshakeTimeout: 200,
+    handshakeTimeout: 1000,
     getConfigForClient: () => {
       if (calls++ === 0) return new Promise<void>((resolve) => (release = resolve));
     },
