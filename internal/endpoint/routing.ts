@@ -130,8 +130,8 @@ interface ResetRoute<T> {
 }
 
 /**
- * Stateless reset tokens, found in the same time however many there are: a proxy may have thousands of connections to one
- * server, and any stranger can have them looked through. The hash picks the few that are compared. Its seeds are secret and
+ * Stateless reset tokens, as many as the connections have connection IDs of their peers, found in the same time however
+ * many there are: a proxy may have thousands of connections to one server, and any stranger can have them looked through. The hash picks the few that are compared. Its seeds are secret and
  * it has 32 bits, so that what its time tells of a token (128 bits) is next to nothing.
  */
 class ResetTable<T> {
@@ -146,7 +146,8 @@ class ResetTable<T> {
   #hash(buf: Uint8Array, at: number): number {
     let h = 0;
     for (let i = 0; i < 4; i++) h = mix(h ^ readU32(buf, at + 4 * i) ^ this.#seeds[i]!);
-    return h;
+    // A small integer for V8, whatever it is: others are objects, and take longer.
+    return h | 0;
   }
 
   add(token: Uint8Array, remote: Address, owner: T): void {
