@@ -406,8 +406,9 @@ export class Recovery {
     if ((flags & (IN_FLIGHT | OLD_PATH)) === IN_FLIGHT) {
       const bytes = sent.bytes(pn);
       this.bytesInFlight -= bytes;
-      this.#measured()?.onLost(sent.snapshots!, sent.slot(pn), pn, sent.time(pn), bytes);
-      if (this.#rate !== null) this.#controller.onPacketLost?.(now);
+      const rate = (flags & MTU_PROBE) === 0 ? this.#measured() : null;
+      rate?.onLost(sent.snapshots!, sent.slot(pn), pn, sent.time(pn), bytes);
+      if (rate !== null) this.#controller.onPacketLost?.(now);
     }
     // rfc9002#6.1 a packet is declared lost if it is unacknowledged, in flight, …: ACKs alone are just forgotten.
     if ((flags & (IN_FLIGHT | ACK_ELICITING)) !== 0) {

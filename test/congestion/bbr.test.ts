@@ -187,6 +187,20 @@ describe("losses", () => {
   });
 });
 
+// rfc9000#14.4 loss of a QUIC packet that is carried in a PMTU probe is therefore not a reliable indication of congestion and SHOULD
+// NOT trigger a congestion control reaction.
+test("probes for the path's MTU that are lost are no losses", () => {
+  const client = { congestionControl: bbrFactory, mtuDiscovery: true, maxDatagramSize: 1452 };
+  const up = { delay: 20, rate: 1250, queue: 1000, mtu: 1300 };
+  const s = new Scenario({ seed: 6, nullAead: true, up, down: { delay: 20 }, client });
+  const { client: from, server } = s.connect();
+  let losses = 0;
+  from.controller.onPacketLost = () => void losses++;
+  s.transfer(from, server, 3_000_000);
+  assert.ok(from.recovery.lostPackets > 3 && from.paths.active.mtu > 1280, `${from.paths.active.mtu}`);
+  assert.equal(losses, 0);
+});
+
 describe("an application that has not always data", () => {
   function scenario(): Scenario {
     const link = { delay: 20, rate: 1250, queue: 120 };

@@ -1,7 +1,7 @@
 // Every handshake and transfer of the simulator with many seeds. `npm run campaign [-- --short] [--seed N] [--only TEXT]`
 // prints a table and each failure with its seed; the exit code tells whether there were any. `npm run campaign --
 // congestion` compares congestion controllers instead: congestion/campaign.ts; `-- paths` changes the network under
-// connections: paths/campaign.ts.
+// connections: paths/campaign.ts; `-- soak` runs many of them for minutes: soak/soak.ts.
 import { parseArgs } from "node:util";
 import {
   HANDSHAKE_KINDS,
@@ -16,6 +16,7 @@ import {
 } from "./cases.ts";
 import { congestionCampaign } from "./congestion/campaign.ts";
 import { pathsCampaign } from "./paths/campaign.ts";
+import { soakCampaign } from "./soak/soak.ts";
 import { replayed, type Scenario } from "./scenario.ts";
 
 const { values, positionals } = parseArgs({
@@ -134,4 +135,6 @@ if (positionals[0] === "congestion") {
 } else if (positionals[0] === "paths") {
   const { short, only, results, seed } = values;
   pathsCampaign({ short, only: only ?? null, results, seed: seed === undefined ? null : Number(seed) });
+} else if (positionals[0] === "soak") {
+  soakCampaign({ short: values.short, seed: values.seed === undefined ? null : Number(values.seed) });
 } else connections();

