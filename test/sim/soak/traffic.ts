@@ -136,7 +136,7 @@ export class Pair {
       // A stream whose reset overtook everything else is one that the receiver may never have read from.
       if (!send.isTerminal || (recv !== null && !recv.isTerminal)) continue;
       const code = send.resetCode;
-      if (code === null && recv?.stopCode == null) {
+      if (code === null && (recv?.stopCode ?? null) === null) {
         if (flow.read !== flow.toSend || flow.written !== flow.toSend)
           this.#fail(`stream ${flow.stream.id} is over with ${flow.read} of ${flow.toSend} bytes`);
       } else {
