@@ -67,7 +67,7 @@ const REBINDINGS: readonly Rebinding[] = [
   {
     name: "a storm: 200 addresses and ports in 2 s",
     lasts: 2000,
-    least: 0.8,
+    least: 0.7,
     begin: (ride) =>
       addresses(ride, 200, 10, (i) => [`198.51.100.${1 + Math.floor(ride.random() * 50)}`, 50_000 + i]),
     plotted: true,
