@@ -321,7 +321,9 @@ export const CASES: readonly Case[] = [
       needs(flows[1]!.bytesFromServer > MB, "most of the data did not go to the second socket"),
   },
   { name: "goodput", testcase: "transfer", files: () => [10 * MB], goodput: true },
+  { name: "http3goodput", testcase: "http3", files: () => [10 * MB], inPlaceOfHq: true, goodput: true },
   { name: "ecn", testcase: "ecn", files: () => [3 * MB], apart: ecnTookPlace },
+  { name: "http3ecn", testcase: "http3", files: () => [3 * MB], inPlaceOfHq: true, apart: ecnTookPlace },
   {
     name: "ipv6",
     testcase: "transfer",

@@ -58,7 +58,10 @@ const split = (text: string | undefined): string[] | undefined => text?.split(",
 /** Peers of the short form, and which cases they are for. */
 const SHORT = new Map<string, (test: Case) => boolean>([
   ["quic-go", () => true],
-  ["ngtcp2", ({ name, inPlaceOfHq }) => name === "http3" || inPlaceOfHq === true],
+  [
+    "ngtcp2",
+    ({ name, inPlaceOfHq, goodput }) => name === "http3" || (inPlaceOfHq === true && goodput !== true),
+  ],
 ]);
 const short = !values.full && values.peers === undefined;
 const all = [...known.keys()].filter((name) => name !== "ours");
@@ -128,6 +131,8 @@ for (const [i, peer] of peers.entries()) {
  */
 const RUNS = values.full ? 5 : 3;
 const GOOD = { client: 0.8, server: 0.9 };
+/** Where the relay sends packets that much later than the path would, on average, the machine is measured and not the transfer. */
+const BUSY_MS = 1;
 
 // The longest first, so that none of them is left for the end. Most of a run is waiting for the path: more than one per core.
 const LONG = [
@@ -173,8 +178,12 @@ async function run(cell: Cell, folder: string): Promise<Result> {
       const goodput = values.full ? mean : Math.max(...shares);
       const good = goodput >= GOOD[role];
       if (shares.length < RUNS && (values.full || !good)) continue;
-      const detail = `${percent(goodput)} of the link (${shares.map(percent).join(", ")})`;
-      return { ...outcome, goodput, verdict: good ? "ok" : "failed", detail };
+      const late = outcome.stats!.latenessMs;
+      const detail = `${percent(goodput)} of the link (${shares.map(percent).join(", ")}; ${late.toFixed(1)} ms late)`;
+      const result = { ...outcome, goodput, detail };
+      if (good) return result;
+      if (late < BUSY_MS) return { ...result, verdict: "failed" };
+      return { ...result, verdict: "skipped", detail: `too busy a machine to measure that: ${detail}` };
     }
   }
 }

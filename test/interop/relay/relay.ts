@@ -84,6 +84,8 @@ export interface RelayStats {
   /** Errors of sockets, such as a refused port. */
   errors: number;
   durationMs: number;
+  /** By how much packets left later than the path says, on average: what the machine adds. */
+  latenessMs: number;
 }
 
 export interface Relay {
@@ -170,6 +172,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     stale: 0,
     errors: 0,
   };
+  const lateness = { packets: 0, sum: 0 };
   let started = -1;
   let last = 0;
   let closed = false;
@@ -209,7 +212,9 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
       // Timers count whole milliseconds: what is due within half of one goes now.
       const now = performance.now() + 0.5;
       while (head < queue.length && queue[head]!.at <= now) {
-        const { packet, flow } = queue[head++]!;
+        const { at, packet, flow } = queue[head++]!;
+        lateness.packets++;
+        lateness.sum += Math.max(0, now - at);
         sendNow(toServer, packet, flow);
       }
       if (head > 1024 && head * 2 > queue.length) {
@@ -405,6 +410,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
       handshakes: serverIds.size,
       ...counts,
       durationMs: started < 0 ? 0 : last - started,
+      latenessMs: lateness.sum / Math.max(1, lateness.packets),
     }),
     captured: () => captured,
     shortHeaders: () => shorts,
