@@ -54,8 +54,8 @@ class Program {
     this.#child.stdin!.on("error", () => {});
     this.#child.on("error", this.#fail);
     this.#closed = new Promise((resolve) => {
-      this.#child.on("close", (code) => {
-        this.#fail(new Error(`${this.#name} ended with ${code}: ${this.#errors.trim()}`));
+      this.#child.on("close", (code, signal) => {
+        this.#fail(new Error(`${this.#name} ended with ${code ?? signal}: ${this.#errors.trim()}`));
         resolve();
       });
     });
