@@ -2,14 +2,23 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { ConnectionConfig } from "../../internal/connection/config.ts";
+import type { Connection } from "../../internal/connection/connection.ts";
+import { configure } from "../../internal/connection/live.ts";
 import type { LinkOptions } from "./network.ts";
 import { replayed, Scenario } from "./scenario.ts";
 
-function transfer(client: Partial<ConnectionConfig>, path: LinkOptions, seed = 5) {
+function transfer(
+  client: Partial<ConnectionConfig>,
+  path: LinkOptions,
+  seed = 5,
+  server: Partial<ConnectionConfig> = {},
+  begun: (server: Connection, now: number) => void = () => {},
+) {
   return replayed(
-    () => new Scenario({ seed, nullAead: true, traced: true, up: path, down: path, client }),
+    () => new Scenario({ seed, nullAead: true, traced: true, up: path, down: path, client, server }),
     (s) => {
       const { client: from, server } = s.connect();
+      begun(server, s.net.now);
       const opened = s.open(from, 3_000_000, false)!;
       s.until("the transfer", () => s.state(server).streams.get(opened.stream.id)?.finished === true, 60_000);
       s.run(500);
@@ -43,6 +52,21 @@ describe("ack frequency in the simulator", () => {
     );
     assert.ok(acks(fewer) < acks(plain) / 3, `${acks(fewer)} instead of ${acks(plain)}`);
     assert.ok(fewer.net.now < 1.1 * plain.net.now, `${fewer.net.now} and ${plain.net.now}`);
+  });
+
+  // rfc9000#13.2.2 a receiver SHOULD send an ACK frame after receiving at least two ack-eliciting packets.
+  it("where nobody asks, the receiver's own threshold counts, also one that changes on the way", () => {
+    const path = { delay: 25, rate: 5000 };
+    const plain = acks(transfer({}, path));
+    const rare = acks(transfer({}, path, 5, { ackElicitingThreshold: 10 }));
+    assert.ok(rare < plain / 3 && rare > plain / 10, `${rare} instead of ${plain}`);
+    const later = transfer({}, path, 5, {}, (server, now) =>
+      configure(server, { ackElicitingThreshold: 10 }, now),
+    );
+    assert.ok(acks(later) < plain / 3, `${acks(later)} instead of ${plain}`);
+    // What the peer asks for comes before that.
+    const asking = transfer({ ackFrequency: true }, path, 5, { ackElicitingThreshold: 1 });
+    assert.ok(acks(asking) < plain / 2, `${acks(asking)}`);
   });
 
   it("losses and reordering are found all the same", () => {

@@ -132,6 +132,27 @@ describe("one ack-eliciting packet on a chosen path", () => {
   });
 });
 
+describe("a preferred address where nobody is", () => {
+  // rfc9000#21.5.3 a hostile server names somebody else's address: that gets probes, and few.
+  it("gets a handful of probes, and nothing else", () => {
+    const victim = { ip: "203.0.113.200", port: 53 };
+    const s = scenario({ server: { preferredAddress: { ipv4: victim, ipv6: null } } });
+    const there: number[] = [];
+    s.net.onUnrouted = ({ to, bytes }) => {
+      if (to.ip === victim.ip) there.push(bytes.length);
+    };
+    const { client, server } = s.connect();
+    s.transfer(client, server, 300_000);
+    s.run(20_000);
+    assert.ok(there.length >= 1 && there.length <= 5, `${there.length} datagrams`);
+    // rfc9000#8.2.1 an endpoint MUST expand datagrams that contain a PATH_CHALLENGE frame: no more than that.
+    assert.ok(there.every((bytes) => bytes === 1200));
+    assert.equal(client.remote.key, s.server.address.key);
+    assert.equal(client.paths.all.length, 1);
+    assert.equal(s.state(client).error, null);
+  });
+});
+
 describe("packets that somebody off the path forwards", () => {
   /** Copies of everything the client sends arrive from elsewhere, before the originals. */
   function forwarding(s: Scenario, from: Address, until: number): { count: number } {
