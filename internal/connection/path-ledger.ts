@@ -67,7 +67,7 @@ export class PathLedger {
     if (path === paths.measured) return { ...live(this.#core), ...this.#lossesInUse(path) };
     const known = this.#left.get(path) ?? UNKNOWN;
     if (path !== this.#previous) return known;
-    // What had left for it when the connection moved may be found lost later.
+    // What had left for it when the connection moved may be found lost later; probes that are lost count here, too.
     return {
       ...known,
       packetsLost: known.packetsLost + recovery.losses.latePackets - this.#previousSince.packets,
@@ -101,8 +101,8 @@ function live({ rtt, recovery, controller }: Core): PathEstimates {
     rttVariance: rtt.hasSample ? rtt.variance : 0,
     congestionWindow: controller.cwnd,
     bytesInFlight: recovery.bytesInFlight,
-    packetsLost: recovery.losses.packets,
-    bytesLost: recovery.losses.bytes,
+    packetsLost: recovery.losses.packets - recovery.losses.latePackets,
+    bytesLost: recovery.losses.bytes - recovery.losses.lateBytes,
   };
 }
 

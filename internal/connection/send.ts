@@ -22,7 +22,7 @@ import {
 } from "../protocol/constants.ts";
 import { MAX_DATAGRAMS_PER_TRANSMIT, MIN_DATAGRAM_SIZE, PACKETS_BEFORE_PING } from "../protocol/limits.ts";
 import { toHex } from "../protocol/bytes.ts";
-import { REC_ACK, REC_MTU_PROBE, REC_PING } from "../recovery/sent-packets.ts";
+import { MTU_PROBE, REC_ACK, REC_MTU_PROBE, REC_PING } from "../recovery/sent-packets.ts";
 import { describeFrames } from "../wire/frame-objects.ts";
 import { writeAck } from "../wire/frame-writers.ts";
 import { patchLength, writeLongHeader, writeShortHeader } from "../wire/header.ts";
@@ -261,7 +261,8 @@ export class Sender {
     tx.slab[packet.end++] = FRAME_PING;
     recovery.sent(APPLICATION).addRecord(REC_MTU_PROBE, size, 0, 0);
     this.#finishOwn(tx, packet, packet.start + size - TAG, path, now);
-    recovery.onMtuProbeSent();
+    // rfc9000#14.4 the loss of a probe SHOULD NOT trigger a congestion control reaction.
+    recovery.sent(APPLICATION).markLast(MTU_PROBE);
     path.discovery.onProbeSent(size);
     return false;
   }

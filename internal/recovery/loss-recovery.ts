@@ -160,10 +160,10 @@ export class Recovery {
     this.#setTimer(now);
   }
 
-  /** What has just left probes the path's MTU. rfc9000#14.4 its loss SHOULD NOT trigger a congestion control reaction. */
-  onMtuProbeSent(): void {
-    const { sent } = this.#spaces[APPLICATION];
-    sent.setFlag(sent.next - 1, MTU_PROBE);
+  /** The packet that has just left went another way than the path in use, of which it tells nothing: rfc9000#9.4. */
+  onSentElsewhere(bytes: number): void {
+    this.bytesInFlight -= bytes;
+    this.#spaces[APPLICATION].sent.markLast(OLD_PATH);
   }
 
   /** A peer that acknowledges nothing while ACKs go on leaving: what is oldest counts as lost, so that memory is bounded. */

@@ -200,6 +200,11 @@ export class SentPackets implements RecordSink {
     this.#flags[pn & this.#mask]! |= flag;
   }
 
+  /** The packet that has just left is of a kind. */
+  markLast(flag: number): void {
+    this.setFlag(this.next - 1, flag);
+  }
+
   /** Calls `each` with every record of `pn`, in order. It must not add any. */
   records(pn: number, each: (kind: number, a: number, b: number, c: number) => void): void {
     const i = pn & this.#mask;

@@ -132,6 +132,30 @@ describe("one ack-eliciting packet on a chosen path", () => {
   });
 });
 
+// rfc9000#9.4 packets sent on another path MUST NOT contribute to congestion control and RTT estimation of this one.
+it("a probe of a slow path changes nothing of what is measured on the one in use", () => {
+  const s = scenario();
+  const { client, server } = s.connect();
+  s.run(200);
+  s.transfer(client, server, 100_000);
+  const other = add(s, client, "192.0.2.200");
+  const slow = other.local!;
+  s.up.filter = ({ bytes, from, to }) => {
+    if (from.key !== slow.key) return true;
+    s.net.at(s.net.now + 400, () => s.net.inject(bytes, slow, to));
+    return false;
+  };
+  const { smoothedRtt, congestionWindow, packetsLost } = client.pathKeeper.estimates(client.paths.active);
+  assert.equal(client.migration.ping(other), null);
+  s.run(50);
+  assert.equal(client.recovery.bytesInFlight, 0);
+  s.run(2000);
+  const after = client.pathKeeper.estimates(client.paths.active);
+  assert.ok(Math.abs(after.smoothedRtt - smoothedRtt) < 5, `${after.smoothedRtt}, was ${smoothedRtt}`);
+  assert.deepEqual([after.congestionWindow, after.packetsLost], [congestionWindow, packetsLost]);
+  assert.ok(client.pathKeeper.estimates(other).smoothedRtt > 400);
+});
+
 describe("a preferred address where nobody is", () => {
   // rfc9000#21.5.3 a hostile server names somebody else's address: that gets probes, and few.
   it("gets a handful of probes, and nothing else", () => {
