@@ -341,6 +341,14 @@ export class SendHalf {
       this.wakeBelow = 0;
       return true;
     }
+    return this.takeRoom();
+  }
+
+  /**
+   * Whether a writer that waits has room again: asked when bytes were acknowledged, and when some left, or a writer would
+   * have nothing on the way while it waits for the first acknowledgement.
+   */
+  takeRoom(): boolean {
     if (!this.wantsRoom || this.capacity < SEND_BUFFER_PER_STREAM / 4) return false;
     this.wantsRoom = false;
     return true;

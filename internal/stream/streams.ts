@@ -506,6 +506,7 @@ export class StreamMap implements RecvHost, SendHost {
       scheduler.take();
       this.#enqueue(half);
       if (half.resetDue) this.#control.queue(this.#streams.get(half.id)!);
+      if (half.wantsRoom && half.takeRoom()) this.#host.onStreamWritable(this.#streams.get(half.id)!);
       if (limit - pos < MIN_STREAM_FRAME) return pos;
     }
   }

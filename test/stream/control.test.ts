@@ -238,6 +238,25 @@ describe("send buffers", () => {
     assert.ok(freed >= SEND_BUFFER_PER_STREAM / 4 && freed <= SEND_BUFFER_PER_STREAM / 2, `${freed}`);
   });
 
+  test("a writer hears of room when its data has left, before any of it is acknowledged", () => {
+    const client = new Side("client", { ...LIMITS, initialStreamWindow: 4e6, initialConnectionWindow: 8e6 });
+    const stream = client.map.open(true)!;
+    const { send } = stream;
+    send!.write(new Uint8Array(SEND_BUFFER_PER_STREAM + 1), false);
+    let left = 0;
+    while (!client.writable.has(stream)) {
+      const packet = client.packet();
+      assert.ok(packet !== null, "all has left, and nobody was told");
+      left += packet.bytes.length;
+    }
+    assert.ok(left < SEND_BUFFER_PER_STREAM, `${left} bytes had to leave`);
+    assert.ok(send!.capacity >= SEND_BUFFER_PER_STREAM / 4);
+    // Told once.
+    client.writable.clear();
+    client.packets(1200, 10);
+    assert.ok(!client.writable.has(stream));
+  });
+
   test("a writer that others left no room hears when they leave some", () => {
     const client = new Side("client", { ...LIMITS, initialConnectionWindow: 1e8, initialStreamWindow: 2e6 });
     const full = SEND_BUFFER_PER_CONNECTION / SEND_BUFFER_PER_STREAM;
