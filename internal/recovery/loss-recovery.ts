@@ -160,12 +160,6 @@ export class Recovery {
     this.#setTimer(now);
   }
 
-  /** The packet that has just left went another way than the path in use, of which it tells nothing: rfc9000#9.4. */
-  onSentElsewhere(bytes: number): void {
-    this.bytesInFlight -= bytes;
-    this.#spaces[APPLICATION].sent.markLast(OLD_PATH);
-  }
-
   /** A peer that acknowledges nothing while ACKs go on leaving: what is oldest counts as lost, so that memory is bounded. */
   #evictOldest(space: Space, now: number): void {
     const { sent } = this.#spaces[space];
