@@ -3,7 +3,6 @@
 // used.
 
 import type { LibCrypto } from "../ffi/libcrypto.ts";
-import { smallBytes } from "../protocol/small-bytes.ts";
 import type { RunningHash } from "./provider.ts";
 
 const BLOCK = 64;
@@ -39,7 +38,8 @@ export class FfiSha256 {
     for (let i = 0; i < BLOCK; i++) scratch[PAD + i]! ^= 0x36 ^ 0x5c;
     ok &= init(base + CONTEXT) & update(base + CONTEXT, base + PAD, BLOCK);
     ok &= update(base + CONTEXT, base + OUT, DIGEST) & final(base + OUT, base + CONTEXT);
-    const out = smallBytes(outLength);
+    // Not a piece of a slab: most of them live for a moment, and would lie between those that stay.
+    const out = new Uint8Array(outLength);
     for (let i = 0; i < outLength; i++) out[i] = scratch[OUT + i]!;
     scratch.fill(0, CONTEXT, OUT + DIGEST);
     if (ok !== 1) throw new Error("libcrypto: SHA-256 failed");

@@ -14,7 +14,7 @@ import {
 } from "../protocol/constants.ts";
 import { MIN_DATAGRAM_SIZE, MIN_INITIAL_DCID_LENGTH } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
-import { NO_BYTES } from "../protocol/small-bytes.ts";
+import { NO_BYTES, smallCopy } from "../protocol/small-bytes.ts";
 import type { DropReason } from "../protocol/tracer.ts";
 import { FIXED_BIT, parseLongHeader, type LongHeader } from "../wire/header.ts";
 import type { Admission } from "./admission.ts";
@@ -183,7 +183,7 @@ function view(buf: Uint8Array, at: number, length: number): Uint8Array {
 }
 
 function copy(buf: Uint8Array, at: number, length: number): Uint8Array {
-  return buf.slice(at, at + length);
+  return smallCopy(buf.subarray(at, at + length));
 }
 
 /** What an answer, or a connection, needs of a first Initial: in memory of its own. */

@@ -5,6 +5,7 @@ import { utf8 } from "../protocol/bytes.ts";
 import { InvalidOptionError } from "../protocol/errors.ts";
 import type { CryptoProvider, HashName } from "../crypto/provider.ts";
 import type { CipherSuite } from "../crypto/suites.ts";
+import { smallCopy } from "../protocol/small-bytes.ts";
 
 /** One pair of traffic secrets. Zero them after use. */
 export interface TrafficSecrets {
@@ -154,7 +155,9 @@ export class Exporter {
   constructor(provider: CryptoProvider, hash: HashName, master: Uint8Array) {
     this.#provider = provider;
     this.#hash = hash;
-    this.#master = master;
+    // Kept as long as the connection: a piece of a slab takes half the memory.
+    this.#master = smallCopy(master);
+    master.fill(0);
   }
 
   /** For the key log alone. */

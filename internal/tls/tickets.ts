@@ -13,6 +13,7 @@ import {
 } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import { Decoder, encode } from "./codec.ts";
+import { smallCopy } from "../protocol/small-bytes.ts";
 
 /** What a ticket says. */
 export interface TicketState {
@@ -70,7 +71,7 @@ function decodeState(bytes: Uint8Array): TicketState | null {
     const lifetime = from.u32();
     const early = from.u8() === 1;
     const remembered = from.opaque(2, 0).slice();
-    const applicationData = from.opaque(2, 0).slice();
+    const applicationData = smallCopy(from.opaque(2, 0));
     const chain = from.certificates(MAX_CHAIN_LENGTH);
     from.end();
     return {

@@ -5,6 +5,7 @@ import { TransportError } from "../protocol/errors.ts";
 import { MAX_CONNECTION_ID_LENGTH, MAX_STREAM_COUNT, MAX_TRACED_PARAMETERS } from "../protocol/limits.ts";
 import { formatIpv4, formatIpv6, ipv4Bytes, ipv6Bytes } from "./ip.ts";
 import { Reader, TOO_BIG, varintBigAt, varintLength, writeVarint } from "./varint.ts";
+import { smallCopy } from "../protocol/small-bytes.ts";
 
 /** A server's other address, rfc9000#9.6. */
 export interface PreferredAddress {
@@ -332,7 +333,7 @@ function flag(length: number): true {
 
 function connectionId(r: Reader, length: number): Uint8Array {
   if (length > MAX_CONNECTION_ID_LENGTH) throw bad("connection ID longer than 20 bytes");
-  return r.bytes(length).slice();
+  return smallCopy(r.bytes(length));
 }
 
 function encodePreferredAddress(p: PreferredAddress): Uint8Array {

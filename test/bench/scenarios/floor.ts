@@ -13,6 +13,8 @@ import { NO_WORK } from "./peers.ts";
 
 const PROGRAM = join(import.meta.dirname, "..", "floor.ts");
 const SIZES = [1452, 8900];
+/** MB. The floor is compiled in no time, a connection takes most of a second to be: it has to be a small part. */
+const LONG = 4000;
 
 function message<T>(child: ChildProcess): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -45,7 +47,7 @@ async function floorOnce(bytes: number, size: number): Promise<number> {
 
 async function run(context: Context): Promise<Row[]> {
   const runs = context.runs ?? (context.quick ? 1 : 5);
-  const bytes = (context.megabytes ?? (context.quick ? 300 : 1000)) * 1e6;
+  const bytes = (context.megabytes ?? (context.quick ? 300 : LONG)) * 1e6;
   const certificates = writeCertificates();
   const ours = new Ours();
   const rows: Row[] = [];
