@@ -63,7 +63,7 @@ export class Ours implements Peer {
     return kind === "datagrams" && !("sendDatagram" in Connection.prototype) ? "no datagrams yet" : null;
   }
 
-  command(role: "client" | "server", workload: Workload): Command {
+  command(_role: "client" | "server", workload: Workload): Command {
     return {
       program: process.execPath,
       args: [...FLAGS, programFor("ours", workload)],
@@ -184,7 +184,7 @@ class Http2 implements Peer {
     return kind === "connections" ? NO_CONNECTIONS : null;
   }
 
-  command(role: "client" | "server", workload: Workload): Command {
+  command(_role: "client" | "server", workload: Workload): Command {
     return { program: process.execPath, args: [...FLAGS, programFor("http2", workload)] };
   }
 }
