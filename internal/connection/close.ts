@@ -22,6 +22,8 @@ export interface Farewell {
   readonly until: number;
   /** The datagram with its CONNECTION_CLOSE; null where the peer ended it: rfc9000#10.2.2 nothing is sent any more. */
   readonly packet: Uint8Array | null;
+  /** Bytes that may still go to `remote`, Infinity where it is validated: rfc9000#8.1. */
+  readonly budget: number;
   readonly remote: Address;
   readonly local: Address | null;
 }

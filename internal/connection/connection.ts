@@ -450,11 +450,11 @@ export class Connection implements Core, StreamHost {
   }
 
   farewell(now: number): Farewell | null {
-    const { remote, local, validated } = this.paths.active;
-    // rfc9000#10.2.1 An endpoint that has not validated its peer's address counts what it answers: the path does.
-    if (!this.close.isDone(now) || (!validated && this.close.state === "closing")) return null;
+    if (!this.close.isDone(now)) return null;
+    const { active } = this.paths;
     const packet = this.close.state === "closing" ? this.close.packet : null;
-    return { until: this.timers.get(TIMER_CLOSE), packet, remote, local };
+    const { remote, local } = active;
+    return { until: this.timers.get(TIMER_CLOSE), packet, budget: active.sendBudget(), remote, local };
   }
 
   onStatelessReset(now: number): void {

@@ -5,6 +5,7 @@
 import type { Farewell } from "../connection/close.ts";
 import type { ConnectionEvent } from "../connection/events.ts";
 import { NOT_ECT, type RxBatch, type TxBatch } from "../protocol/batch.ts";
+import { AMPLIFICATION_FACTOR } from "../protocol/limits.ts";
 import { Fifo } from "./fifo.ts";
 import type { Slot } from "./slot.ts";
 import type { EndpointConnection } from "./types.ts";
@@ -15,12 +16,14 @@ export class Lingering implements EndpointConnection {
   #packets = 0;
   #answerAt = 1;
   #due = false;
+  #budget: number;
   isClosed = false;
   readonly stats = { packetsReceived: 0 };
 
   /** @param wake asks for a turn of `transmit`. */
   constructor(farewell: Farewell, wake: () => void) {
     this.#farewell = farewell;
+    this.#budget = farewell.budget;
     this.#wake = wake;
   }
 
@@ -28,20 +31,25 @@ export class Lingering implements EndpointConnection {
    * rfc9000#10.2.1 an endpoint in the closing state SHOULD limit the rate at which it generates packets: the 1st, 2nd, 4th,
    * 8th … datagram is answered. … endpoints MAY send the exact same packet in response to any received packet.
    */
-  receive(_rx: RxBatch, from: number, to: number): void {
-    if (this.#farewell.packet === null) return;
+  receive(rx: RxBatch, from: number, to: number): void {
+    const { packet, remote } = this.#farewell;
+    if (packet === null) return;
+    // rfc9000#8.1 to an address that is not validated go three times the bytes that came from it.
+    for (let i = from; i < to; i++) {
+      if (rx.remote[i]?.key === remote.key) this.#budget += AMPLIFICATION_FACTOR * rx.length[i]!;
+    }
     this.#packets += to - from;
-    if (this.#packets < this.#answerAt) return;
+    if (this.#packets >= this.#answerAt) this.#due = true;
     while (this.#answerAt <= this.#packets) this.#answerAt *= 2;
-    this.#due = true;
-    this.#wake();
+    if (this.#due) this.#wake();
   }
 
   transmit(tx: TxBatch): boolean {
     const { packet, remote, local } = this.#farewell;
-    if (!this.#due || packet === null) return false;
+    if (!this.#due || packet === null || packet.length > this.#budget) return false;
     if (!tx.hasRoom(packet.length)) return true;
     this.#due = false;
+    this.#budget -= packet.length;
     tx.slab.set(packet, tx.used);
     tx.commit(packet.length, packet.length, remote, local, NOT_ECT);
     return false;

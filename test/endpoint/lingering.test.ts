@@ -7,11 +7,11 @@ import { Bench, CLIENT, OTHER, type FakeConnection, shortPacket } from "./fake.t
 const BYE = new Uint8Array(31).fill(0xbe);
 const error = new ApplicationError(0n, "", false);
 
-function ended(bench: Bench, packet: Uint8Array | null): FakeConnection {
+function ended(bench: Bench, packet: Uint8Array | null, budget = Infinity): FakeConnection {
   bench.endpoint.dial({ remote: CLIENT }, 0, 0);
   const connection = bench.made.at(-1)!;
   connection.emit({ type: "closed", error });
-  connection.leaves = { until: 1000, packet, remote: CLIENT, local: null };
+  connection.leaves = { until: 1000, packet, budget, remote: CLIENT, local: null };
   return connection;
 }
 
@@ -48,6 +48,20 @@ describe("connections that have ended", () => {
       assert.deepEqual(remotes, [CLIENT], "where the connection's path was, whoever asks");
     }
     assert.deepEqual(answered, [1, 2, 4, 8, 16]);
+  });
+
+  test("send an address that is not validated three times what came from it, and nothing for what came from others", () => {
+    // rfc9000#8.1 an endpoint MUST limit the amount of data it sends to the unvalidated address to three times …
+    const bench = new Bench();
+    const connection = ended(bench, new Uint8Array(200), 0);
+    while (bench.endpoint.pollEvent() !== null);
+    bench.receive([]);
+    bench.receive([[shortPacket(connection.cid, 60), OTHER]]);
+    assert.deepEqual(bench.transmit().datagrams, []);
+    bench.receive([[shortPacket(connection.cid, 60), CLIENT]]);
+    assert.deepEqual(bench.transmit().datagrams, [], "60 bytes allow 180");
+    bench.receive([[shortPacket(connection.cid, 60), CLIENT]]);
+    assert.equal(bench.transmit().datagrams.length, 1, "120 allow 360");
   });
 
   test("are silent where the peer ended them", () => {
