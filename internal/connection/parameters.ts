@@ -5,19 +5,12 @@ import {
   MIN_ACK_DELAY,
 } from "../protocol/limits.ts";
 import { drawBytes, drawInt, type RandomSource } from "../protocol/random.ts";
-import type { TransportParameters } from "../wire/transport-parameters.ts";
+import { keptParameters, type TransportParameters } from "../wire/transport-parameters.ts";
 import type { ConnectionConfig } from "./config.ts";
 
 /** What we announce, of both roles: rfc9000#18.2. The caller adds connection IDs and the reset token. */
 export function localParameters(config: ConnectionConfig): TransportParameters {
-  // All of them, also those that are the caller's: objects that grow have hidden classes of their own.
-  return {
-    originalDestinationConnectionId: undefined,
-    statelessResetToken: undefined,
-    preferredAddress: undefined,
-    initialSourceConnectionId: undefined,
-    retrySourceConnectionId: undefined,
-    versionInformation: undefined,
+  return keptParameters({
     maxIdleTimeout: Math.round(config.maxIdleTimeout),
     maxUdpPayloadSize: config.maxUdpPayloadSize,
     maxDatagramFrameSize: config.maxDatagramFrameSize,
@@ -35,7 +28,7 @@ export function localParameters(config: ConnectionConfig): TransportParameters {
     greaseQuicBit: config.greaseQuicBit,
     resetStreamAt: true,
     extra: [greasedParameter(config.random)],
-  };
+  });
 }
 
 /**
