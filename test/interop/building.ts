@@ -1,16 +1,15 @@
 // Peers that are built or unpacked here: where that happens, and how.
 
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { lastLine, run } from "../tools/npm.ts";
 import type { Command } from "./implementations.ts";
 
 const HERE = import.meta.dirname;
 /** Sources and scripts of each peer. */
 export const PEERS = join(HERE, "peers");
 const CACHE = process.env["QUIC_TS_INTEROP_CACHE"] ?? join(HERE, ".cache");
-const BUILD_TIMEOUT = 300_000;
 
 /** A folder or file name that changes when one of the files does. */
 export function keyed(name: string, folder: string, files: readonly string[]): string {
@@ -19,24 +18,6 @@ export function keyed(name: string, folder: string, files: readonly string[]): s
   mkdirSync(CACHE, { recursive: true });
   return join(CACHE, `${name}-${hash.digest("hex").slice(0, 12)}`);
 }
-
-/** Runs a build step. Returns its exit code (null: it could not be started) and its output. */
-export function run(
-  program: string,
-  args: string[],
-  cwd: string,
-): Promise<{ code: number | null; output: string }> {
-  return new Promise((resolve) => {
-    const child = spawn(program, args, { cwd, stdio: ["ignore", "pipe", "pipe"], timeout: BUILD_TIMEOUT });
-    let output = "";
-    const take = (data: Buffer): void => void (output += data.toString());
-    child.stdout.on("data", take);
-    child.stderr.on("data", take);
-    child.on("error", (error) => resolve({ code: null, output: error.message }));
-    child.on("close", (code) => resolve({ code: code ?? 1, output }));
-  });
-}
-export const lastLine = (output: string): string => output.trim().split("\n").at(-1) ?? "";
 
 /** A program of a Debian package, unpacked beside the system: its loader is called by name, so that it finds its libraries. */
 export class Unpacked {

@@ -3,7 +3,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { keyed, lastLine, PEERS, run, Unpacked } from "./building.ts";
+import { lastLine, run } from "../tools/npm.ts";
+import { keyed, PEERS, Unpacked } from "./building.ts";
 import { Caddy } from "./caddy.ts";
 import { Ngtcp2 } from "./ngtcp2.ts";
 
