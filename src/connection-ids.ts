@@ -1,8 +1,7 @@
 // Whose connection IDs a transport uses: random ones, or a generator's.
 
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
-import type { CidGenerator } from "../internal/path/connection-ids.ts";
-import { cidGenerator } from "../internal/path/connection-ids.ts";
+import { type CidGenerator, cidGenerator } from "../internal/path/cid-generator.ts";
 import { issueCid } from "../internal/connection/cid-control.ts";
 import { InvalidOptionError, QuicError } from "../internal/protocol/errors.ts";
 import {

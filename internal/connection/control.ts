@@ -4,7 +4,8 @@
 import { FRAME_HANDSHAKE_DONE, FRAME_PING } from "../protocol/constants.ts";
 import { newTokenLength, writeNewToken } from "../wire/frame-writers.ts";
 import { REC_HANDSHAKE_DONE, REC_NEW_TOKEN, REC_PING } from "../recovery/sent-packets.ts";
-import type { LocalCids, RemoteCids } from "../path/connection-ids.ts";
+import type { LocalCids } from "../path/local-connection-ids.ts";
+import type { RemoteCids } from "../path/remote-connection-ids.ts";
 import type { RecordSink } from "../stream/streams.ts";
 
 /** What is due, as flags: a lost frame is one that is due again. */

@@ -1,7 +1,7 @@
 // Accepting: the server's side of a new connection, made from a client's first Initial. rfc9000#7
 
 import type { Address } from "../protocol/address.ts";
-import type { CidGenerator } from "../path/connection-ids.ts";
+import type { CidGenerator } from "../path/cid-generator.ts";
 import type { ResetTokenSource } from "../path/reset-token.ts";
 import { bytesEqual } from "../protocol/bytes.ts";
 import { TlsServer } from "../tls/server.ts";

@@ -5,7 +5,7 @@ import type { Connection } from "../connection/connection.ts";
 import type { ServerConnectionOptions } from "../connection/server.ts";
 import { defaultProvider } from "../crypto/ffi.ts";
 import { AddressTokens } from "../path/address-tokens.ts";
-import { cidGenerator } from "../path/connection-ids.ts";
+import { cidGenerator } from "../path/cid-generator.ts";
 import { RESET_TOKEN_LENGTH, resetTokenSource } from "../path/reset-token.ts";
 import type { Address } from "../protocol/address.ts";
 import { Bag } from "../protocol/bag.ts";

@@ -1,6 +1,6 @@
 // From a destination connection ID to whom it belongs, and from a reset token to whom it ends.
 
-import type { CidGenerator } from "../path/connection-ids.ts";
+import type { CidGenerator } from "../path/cid-generator.ts";
 import { sameAddress, type Address } from "../protocol/address.ts";
 import { constantTimeEqual, toHex } from "../protocol/bytes.ts";
 import { QuicError } from "../protocol/errors.ts";

@@ -6,7 +6,7 @@ import type { ConnectionHost } from "../connection/core.ts";
 import type { ConnectionEvent } from "../connection/events.ts";
 import type { CryptoProvider } from "../crypto/provider.ts";
 import type { TokenLifetimes } from "../path/address-tokens.ts";
-import type { CidGenerator } from "../path/connection-ids.ts";
+import type { CidGenerator } from "../path/cid-generator.ts";
 import type { ResetTokenSource } from "../path/reset-token.ts";
 import type { Address } from "../protocol/address.ts";
 import type { RxBatch, TxBatch } from "../protocol/batch.ts";

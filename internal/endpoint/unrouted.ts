@@ -1,7 +1,7 @@
 // Datagrams that belong to no connection: the beginning of one, answered without state, or dropped. rfc9000#5.2.2
 
 import type { AddressTokens } from "../path/address-tokens.ts";
-import type { CidGenerator } from "../path/connection-ids.ts";
+import type { CidGenerator } from "../path/cid-generator.ts";
 import type { Address } from "../protocol/address.ts";
 import { bytesEqual } from "../protocol/bytes.ts";
 import {

@@ -10,7 +10,7 @@ import { VERSION_NEGOTIATION_PATIENCE } from "../../internal/protocol/limits.ts"
 import { FORGERY_PATIENCE } from "../../internal/protocol/limits.ts";
 import { makeAddress } from "../../internal/protocol/address.ts";
 import { CONNECTION_REFUSED, VERSION_1, VERSION_2 } from "../../internal/protocol/constants.ts";
-import { cidGenerator } from "../../internal/path/connection-ids.ts";
+import { cidGenerator } from "../../internal/path/cid-generator.ts";
 import type { Connection } from "../../internal/connection/connection.ts";
 import { KEY } from "./fake.ts";
 import { Node, Wire } from "./real.ts";

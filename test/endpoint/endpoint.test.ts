@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { TransportError } from "../../internal/protocol/errors.ts";
 import { CONNECTION_REFUSED } from "../../internal/protocol/constants.ts";
-import { cidGenerator } from "../../internal/path/connection-ids.ts";
+import { cidGenerator } from "../../internal/path/cid-generator.ts";
 import { makeAddress } from "../../internal/protocol/address.ts";
 import { Bench, CLIENT, longPacket, OTHER, shortPacket } from "./fake.ts";
 

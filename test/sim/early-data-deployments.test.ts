@@ -10,7 +10,7 @@ import {
   type PacketType,
 } from "../../internal/protocol/constants.ts";
 import { TransportError } from "../../internal/protocol/errors.ts";
-import { cidGenerator } from "../../internal/path/connection-ids.ts";
+import { cidGenerator } from "../../internal/path/cid-generator.ts";
 import { isLongHeader, LongHeader, parseLongHeader } from "../../internal/wire/header.ts";
 import { early, packets, scenario, serverSide, tickets, visit } from "./early-data.ts";
 import type { Scenario } from "./scenario.ts";

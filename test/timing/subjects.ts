@@ -1,7 +1,7 @@
 // What is compared in constant time, each with two inputs whose first difference from the secret is elsewhere.
 import { nodeProvider } from "../../internal/crypto/node.ts";
 import { Routes } from "../../internal/endpoint/routing.ts";
-import { RemoteCids } from "../../internal/path/connection-ids.ts";
+import { RemoteCids } from "../../internal/path/remote-connection-ids.ts";
 import { makeAddress } from "../../internal/protocol/address.ts";
 import { bytesEqual, concatBytes, constantTimeEqual } from "../../internal/protocol/bytes.ts";
 import { seeded } from "../path/seeded.ts";
