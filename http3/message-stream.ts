@@ -139,7 +139,12 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
     (this.#datagrams ??= new RequestDatagrams(this, this.host.datagrams)).deliver(payload);
   }
 
-  /** One reserved frame for each connection, so that peers learn to skip them: rfc9114#7.2.8. Tunnels have only DATA. */
+  /**
+   * One reserved frame for each connection, so that peers learn to skip them: rfc9114#7.2.8. Tunnels have only DATA.
+   *
+   * rfc9114#4.1 allows it anywhere among the frames of a message. It goes before the head, where it belongs to no content: nginx takes
+   * what follows a reserved frame within the content for a part of that frame now and then, see test/interop/quirks.md.
+   */
   protected grease(): void {
     if (!this.host.grease || this.isTunnel) return;
     this.host.grease = false;

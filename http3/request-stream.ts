@@ -36,9 +36,8 @@ export class ClientStream extends MessageStream {
     const section = requestSection(this.request);
     const head = splitCookies(section) as Field[];
     const tunnel = this.request.method === "CONNECT";
-    const sent = this.writer.head(head, true, tunnel ? null : contentLengthOf(section));
     this.grease();
-    return sent;
+    return this.writer.head(head, true, tunnel ? null : contentLengthOf(section));
   }
 
   override get isTunnel(): boolean {
@@ -281,9 +280,8 @@ export class ServerStream extends MessageStream {
       // rfc9110#6.4.1
       const content = method !== "HEAD" && status !== 204 && status !== 304;
       const length = tunnel ? null : contentLengthOf(section);
-      const sent = this.writer.head(section, status >= 200, length, content);
       if (status >= 200) this.grease();
-      return sent;
+      return this.writer.head(section, status >= 200, length, content);
     } catch (error) {
       return Promise.reject(error as Error);
     }

@@ -22,7 +22,7 @@ export interface StreamHost {
   readonly takeover: ReadonlySet<number> | null;
   readonly peerSettings: Settings;
   readonly datagrams: DatagramRouter;
-  /** A reserved frame is due after the next head. */
+  /** A reserved frame is due before the next head. */
   grease: boolean;
   /** Ends the connection for what the peer did. */
   fail(error: Http3ConnectionError): void;

@@ -11,7 +11,7 @@ import { TypeLength } from "../../http3/tlv.ts";
 import { InvalidOptionError } from "../../src/index.ts";
 import { until } from "../integration/pair.ts";
 import { bytes, concat } from "./helpers.ts";
-import { field, http3Pair, rawPair } from "./peers.ts";
+import { field, http3Pair, rawPair, readAll } from "./peers.ts";
 import { serving } from "./serving.ts";
 
 const timeout = 20_000;
@@ -137,38 +137,35 @@ test(
   },
 );
 
+/** Types of the frames that are whole. */
+function frameTypes(bytes: Uint8Array): number[] {
+  const types: number[] = [];
+  const header = new TypeLength();
+  for (let at = 0; at < bytes.length;) {
+    at = header.read(bytes, at, null);
+    if (at < 0 || at + header.length > bytes.length) break;
+    types.push(header.type);
+    at += header.length;
+  }
+  return types;
+}
+
+// rfc9114#4.1 reserved frames MAY be sent before, after, or interleaved with other frames. Ours comes before the head: nginx takes
+// what follows one within the content for a part of it where the content comes late (test/interop/quirks.md).
 test(
-  "rfc9114#7.2.8 both sides send a reserved frame on a request stream, and skip the other's",
+  "rfc9114#7.2.8 a client sends a reserved frame before the head of its first request, and skips the server's",
   { timeout },
   async () => {
     await using raw = await rawPair("server");
     await raw.peer.settings();
-    const [request] = await Promise.all([
-      raw.ours.request(GET),
-      raw.peer.quic.acceptStream().then(async (stream) => {
-        await answer(stream);
-      }),
-    ]);
-    const response = await request.response();
-    assert.equal(response.status, 200);
-    assert.equal(await request.read(), null);
-
-    async function answer(stream: Awaited<ReturnType<typeof raw.peer.quic.acceptStream>>): Promise<void> {
-      const types: number[] = [];
-      let seen: Uint8Array = new Uint8Array(0);
-      while (types.length < 2) {
-        for (const chunk of await stream.readMany()) seen = concat(seen, chunk);
-        types.length = 0;
-        const header = new TypeLength();
-        for (let at = 0; at < seen.length;) {
-          at = header.read(seen, at, null);
-          if (at < 0 || at + header.length > seen.length) break;
-          types.push(header.type);
-          at += header.length;
-        }
-      }
-      assert.equal(types[0], FRAME.HEADERS);
-      assert.ok(isReserved(types[1]!), String(types[1]));
+    const requests = [await raw.ours.request(GET), await raw.ours.request(GET)];
+    for (const [i, request] of requests.entries()) {
+      await request.write(bytes("0102"));
+      await request.end();
+      const stream = await raw.peer.quic.acceptStream();
+      const types = frameTypes(await readAll(stream));
+      if (i === 0) assert.ok(isReserved(types.shift()!));
+      assert.deepEqual(types, [FRAME.HEADERS, FRAME.DATA]);
       await stream.write(
         concat(
           encodeFrame(0x21, bytes("00")),
@@ -177,6 +174,34 @@ test(
         ),
       );
       stream.close();
+      const response = await request.response();
+      assert.equal(response.status, 200);
+      assert.equal(await request.read(), null);
+    }
+  },
+);
+
+test(
+  "rfc9114#7.2.8 a server sends a reserved frame before the head of its first response, and skips the client's",
+  { timeout },
+  async () => {
+    await using raw = await rawPair("client");
+    await raw.peer.settings();
+    for (const first of [true, false]) {
+      const stream = await raw.peer.request(
+        encodeFrame(0x21, bytes("00")),
+        raw.peer.get(),
+        encodeFrame(0x21 + 0x1f * 1000, bytes("0102")),
+      );
+      stream.close();
+      const request = await raw.ours.acceptRequest();
+      assert.equal(await request.read(), null);
+      await request.respond(200);
+      await request.write(bytes("0102"));
+      await request.end();
+      const types = frameTypes(await readAll(stream));
+      if (first) assert.ok(isReserved(types.shift()!));
+      assert.deepEqual(types, [FRAME.HEADERS, FRAME.DATA]);
     }
   },
 );

@@ -5,6 +5,7 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { basename, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   type NodeHandler,
   RoundTripper,
@@ -21,6 +22,8 @@ import {
 } from "../../src/index.ts";
 
 const TRAILER = "x-length";
+/** Milliseconds from the head of an upload to its content. */
+const CONTENT_LATE = 100;
 
 /** What the client reads from, and what both write to. */
 export interface Folders {
@@ -106,6 +109,12 @@ class Fetcher {
     return Readable.toWeb(createReadStream(join(this.#folders.www, name))) as ReadableStream;
   }
 
+  /** After the head has arrived: what comes with it in one piece is another thing to a server (quirks.md, nginx). */
+  async *#lateBody(name: string): AsyncGenerator<Buffer> {
+    await sleep(CONTENT_LATE);
+    yield* createReadStream(join(this.#folders.www, name)) as AsyncIterable<Buffer>;
+  }
+
   async #echo(url: URL, name: string, target: string): Promise<void> {
     let length = 0;
     const counted = this.#body(name).pipeThrough(
@@ -128,7 +137,7 @@ class Fetcher {
   }
 
   async #upload(url: URL, name: string, target: string): Promise<void> {
-    const init = { method: "PUT", body: this.#body(name), duplex: "half" };
+    const init = { method: "PUT", body: Readable.toWeb(Readable.from(this.#lateBody(name))), duplex: "half" };
     const response = await this.#client.roundTrip(new Request(url, init as RequestInit));
     this.#connections.add(response.stream.connection.quic);
     if (!response.ok) throw new Error(`${url.href}: status ${response.status}`);
