@@ -62,12 +62,12 @@ export class AckFrequency {
     records.addRecord(REC_ACK_FREQUENCY, this.#sequence, delay / 1000, 0);
     // ack-frequency#7 Until the packet carrying the ACK_FREQUENCY frame is acknowledged, the endpoint MUST use the greater of the
     // current max_ack_delay and the value that is in flight when computing the PTO period.
-    this.#core.recovery.raisePeerMaxAckDelay(delay / 1000);
+    this.#core.recovery.timer.raisePeerMaxAckDelay(delay / 1000);
     return pos;
   }
 
   onAcked(sequence: number, delay: number): void {
-    if (sequence === this.#sequence) this.#core.recovery.setPeerMaxAckDelay(delay);
+    if (sequence === this.#sequence) this.#core.recovery.timer.setPeerMaxAckDelay(delay);
   }
 
   /** ack-frequency#4 When an ACK_FREQUENCY frame is lost, the sender is encouraged to send another, unless a newer one left. */

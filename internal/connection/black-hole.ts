@@ -7,7 +7,7 @@ import type { Core } from "./core.ts";
 export function checkBlackHole(core: Core): void {
   const path = core.paths.active;
   if (path.mtu <= MIN_DATAGRAM_SIZE || path.discovery.state === "off") return;
-  if (!core.recovery.big.suspect(core.recovery.ptoCount)) return;
+  if (!core.recovery.big.suspect(core.recovery.timer.ptoCount)) return;
   path.discovery.onBlackHole();
   core.onMtu(MIN_DATAGRAM_SIZE);
 }

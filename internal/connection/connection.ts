@@ -209,7 +209,7 @@ export class Connection implements Core, StreamHost {
     this.#receiver = new Receiver(this, this.handshake, new FrameHandler(this, this.handshake), special);
     this.stats.handshakeStart = now;
     this.timers.set(TIMER_HANDSHAKE, now + config.handshakeTimeout);
-    this.idle.onReceived(now, this.recovery.pto(INITIAL));
+    this.idle.onReceived(now, this.recovery.timer.pto(INITIAL));
     if (this.tracer !== null) {
       this.tracer.record({
         name: "connection_started",
@@ -277,7 +277,7 @@ export class Connection implements Core, StreamHost {
   #after(): void {
     if (this.close.isOpen) {
       checkBlackHole(this);
-      this.timers.set(TIMER_LOSS, this.recovery.timeout());
+      this.timers.set(TIMER_LOSS, this.recovery.timer.at);
       // While the amplification limit stops us no timer helps: what the peer sends next wakes us.
       const blocked = this.paths.active.sendBudget() < MIN_DATAGRAM_SIZE;
       const mute = blocked || !this.protection.canSeal(APPLICATION);
@@ -355,7 +355,7 @@ export class Connection implements Core, StreamHost {
   /** rfc9000#10.2 closing and draining SHOULD persist for at least three times the PTO. */
   #closing(): void {
     this.timers.clearAll();
-    this.timers.set(TIMER_CLOSE, this.now + 3 * this.recovery.pto(APPLICATION));
+    this.timers.set(TIMER_CLOSE, this.now + 3 * this.recovery.timer.pto(APPLICATION));
     this.#announceEnd();
     this.wake();
   }

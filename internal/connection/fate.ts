@@ -1,7 +1,7 @@
 // What the acknowledgement or the loss of each kind of frame means: rfc9000#13.3.
 
 import type { Space } from "../protocol/constants.ts";
-import type { FrameFate } from "../recovery/loss-recovery.ts";
+import type { FrameFate } from "../recovery/packet-fate.ts";
 import * as rec from "../recovery/sent-packets.ts";
 import type { Core } from "./core.ts";
 
@@ -64,13 +64,13 @@ export class RecordFate implements FrameFate {
         return;
       case rec.REC_DATAGRAM:
         // rfc9221#5.2 DATAGRAM frames are not retransmitted upon loss detection.
-        if (!core.recovery.probing) core.datagrams.onLost(a, c === 1);
+        if (!core.recovery.probes.probing) core.datagrams.onLost(a, c === 1);
         return;
       case rec.REC_ACK_FREQUENCY:
         core.ackFrequency.onLost(a);
         return;
       case rec.REC_MTU_PROBE:
-        if (!core.recovery.probing) onMtuProbeLost(core, a);
+        if (!core.recovery.probes.probing) onMtuProbeLost(core, a);
         return;
       case rec.REC_CRYPTO:
         core.crypto.onLost(space, a, b);

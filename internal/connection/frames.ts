@@ -65,7 +65,7 @@ export class FrameHandler implements FrameVisitor {
 
   onCrypto(offset: number, buf: Uint8Array, start: number, length: number): void {
     if (this.#core.crypto.receive(this.#space, offset, buf, start, length))
-      this.#core.recovery.speedUpHandshake();
+      this.#core.recovery.probes.speedUpHandshake();
     this.cryptoArrived = true;
   }
 

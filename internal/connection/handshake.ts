@@ -118,7 +118,7 @@ export class HandshakeDriver implements TlsSink {
     // rfc9001#5.7 a server can send before the handshake is complete.
     if (level === APPLICATION && early && core.role === "server") core.events.push({ type: "early_ready" });
     if (level === HANDSHAKE) {
-      core.recovery.setHandshakeKeys(true);
+      core.recovery.timer.setHandshakeKeys(true);
       if (core.tracer !== null && write !== null) {
         core.tracer.record({ name: "connection_state_updated", time: core.now, state: "handshake_started" });
       }
@@ -257,7 +257,7 @@ export class HandshakeDriver implements TlsSink {
       // rfc9001#4.9.3 After receiving a 1-RTT packet, servers MUST discard 0-RTT keys within a short time; the
       // RECOMMENDED time period is three times the Probe Timeout. 1-RTT packets are opened from now on.
       if (core.protection.canOpen(ZERO_RTT)) {
-        core.timers.set(TIMER_EARLY_KEYS, core.now + 3 * core.recovery.pto(APPLICATION));
+        core.timers.set(TIMER_EARLY_KEYS, core.now + 3 * core.recovery.timer.pto(APPLICATION));
       }
       // rfc9000#19.20 Servers MUST NOT send a HANDSHAKE_DONE frame before completing the handshake.
       // rfc9001#4.1.2 The server MUST send a HANDSHAKE_DONE frame as soon as the handshake is complete.
@@ -275,7 +275,7 @@ export class HandshakeDriver implements TlsSink {
     const core = this.#core;
     if (core.handshakeConfirmed) return;
     core.handshakeConfirmed = true;
-    core.recovery.setHandshakeConfirmed(core.now);
+    core.recovery.timer.setHandshakeConfirmed(core.now);
     core.events.push({ type: "handshake_confirmed" });
     if (core.tracer !== null) {
       core.tracer.record({ name: "connection_state_updated", time: core.now, state: "handshake_confirmed" });
@@ -365,7 +365,7 @@ function parameterError(reason: string): TransportError {
 
 /** What the peer announced, put where it is needed; but for its limits for streams. */
 function applyPeerParameters(core: Core, peer: TransportParameters): void {
-  core.recovery.setPeerMaxAckDelay(peer.maxAckDelay);
+  core.recovery.timer.setPeerMaxAckDelay(peer.maxAckDelay);
   core.localCids.setPeerLimit(peer.activeConnectionIdLimit);
   core.setMaxUdpPayload(peer.maxUdpPayloadSize);
   if (core.role === "client") {

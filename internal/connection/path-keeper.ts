@@ -27,7 +27,7 @@ export class PathKeeper implements PathSetHost {
   }
 
   pathPto(): number {
-    return Math.max(this.#connection.recovery.pto(APPLICATION), 3 * INITIAL_RTT);
+    return Math.max(this.#connection.recovery.timer.pto(APPLICATION), 3 * INITIAL_RTT);
   }
 
   pathActivated(path: Path, previous: Path, peerChangedCid: boolean): void {

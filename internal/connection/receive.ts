@@ -414,7 +414,7 @@ export class Receiver {
     // rfc9000#13.1 A packet MUST NOT be acknowledged until packet protection has been successfully removed and all
     // frames contained in the packet have been processed.
     received.onReceived(number, (flags & ACK_ELICITING) !== 0, this.#ecn, now);
-    core.idle.onReceived(now, core.recovery.pto(APPLICATION));
+    core.idle.onReceived(now, core.recovery.timer.pto(APPLICATION));
     // rfc9000#9 nobody moves before the handshake is confirmed.
     if (type === PACKET_ONE_RTT)
       core.paths.onPacket(path, number === received.largest, (flags & PROBING_ONLY) !== 0, now);
@@ -527,7 +527,7 @@ export class Receiver {
     if (hasty && ++this.#hastyKeyUpdates > MAX_HASTY_KEY_UPDATES) {
       throw new TransportError(KEY_UPDATE_ERROR, "keys updated again and again");
     }
-    core.timers.set(TIMER_KEY_DISCARD, now + 3 * core.recovery.pto(APPLICATION));
+    core.timers.set(TIMER_KEY_DISCARD, now + 3 * core.recovery.timer.pto(APPLICATION));
     if (core.tracer === null) return;
     const phase = core.protection.keyUpdates;
     const common = {

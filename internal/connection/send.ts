@@ -132,7 +132,7 @@ export class Sender {
       const room = path.sendBudget();
       // rfc9000#8.1 before address validation an endpoint MUST NOT send more than three times what it received.
       // Less than a full Initial would not move the handshake: wait for more.
-      core.recovery.setAmplificationBlocked(room < MIN_DATAGRAM_SIZE, now);
+      core.recovery.timer.setAmplificationBlocked(room < MIN_DATAGRAM_SIZE, now);
       if (room < MIN_DATAGRAM_SIZE) break;
       // rfc9000#12.2 Senders MUST NOT coalesce QUIC packets with different connection IDs into a single UDP datagram.
       const size = this.#datagram(tx.slab, at, Math.min(path.mtu, room), path, now);
@@ -366,7 +366,7 @@ export class Sender {
       end = target;
     }
     this.#seal(buf, open, end, now);
-    if (this.#ackEliciting) core.idle.onElicitingSent(now, core.recovery.pto(APPLICATION));
+    if (this.#ackEliciting) core.idle.onElicitingSent(now, core.recovery.timer.pto(APPLICATION));
     return end + TAG - start;
   }
 
@@ -400,7 +400,7 @@ export class Sender {
     // rfc9000#13.2.6 For instance, packets that are protected with 1-RTT keys MUST be acknowledged in packets that
     // are also protected with 1-RTT keys.
     const received = core.received[space]!;
-    const probe = recovery.probesDue(space) > 0 || this.#joinsProbe(space);
+    const probe = recovery.probes.due(space) > 0 || this.#joinsProbe(space);
     const ackDue = received.shouldAckNow(now);
     // rfc9002#7.5 A sender MUST however count these packets as being additionally in flight, since these packets add
     // network load without establishing packet loss.
@@ -488,7 +488,7 @@ export class Sender {
   #joinsProbe(space: Space): boolean {
     if (space === APPLICATION) return false;
     const { recovery, crypto } = this.#core;
-    return recovery.probesDue(space === INITIAL ? HANDSHAKE : INITIAL) > 0 && crypto.hasData(space);
+    return recovery.probes.due(space === INITIAL ? HANDSHAKE : INITIAL) > 0 && crypto.hasData(space);
   }
 
   /** Whether any space has frames that congestion control and the pacer hold back. */

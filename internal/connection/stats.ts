@@ -84,7 +84,7 @@ export function snapshot(
     minRtt: rtt.min,
     latestRtt: rtt.latest,
     rttVariance: rtt.variance,
-    ptoCount: recovery.ptoCount,
+    ptoCount: recovery.timer.ptoCount,
     congestionWindow: controller.cwnd,
     bytesInFlight: recovery.bytesInFlight,
     sendQuantum: controller.sendQuantum,

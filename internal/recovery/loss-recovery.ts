@@ -1,14 +1,14 @@
-// Loss detection, probe timeouts and congestion events over the three packet number spaces: rfc9002#6, rfc9002#7,
-// appendices A and B. How the connection uses it:
+// Loss detection and congestion events over the three packet number spaces: rfc9002#6, rfc9002#7, appendices A and B.
+// Its timer and its probes are parts of their own. How the connection uses it:
 //
 //   pn = peekPacketNumber(space); sent(space).begin(pn); … addRecord(…) …    then either rollback(), or
 //   usePacketNumber(space); onPacketSent(space, …)      for every packet that leaves, ACKs alone too
 //   onAck(space, ack, delay, now)         every ACK frame; what was acknowledged or lost goes to `fate` by record
-//   timeout() / onTimeout(now)            one timer for loss by time and PTO. A PTO hands the oldest records to
-//                                         fate.onRecordLost and sets probesDue(space): so many packets leave past
+//   timer.at / onTimeout(now)             one timer for loss by time and PTO. A PTO hands the oldest records to
+//                                         fate.onRecordLost and sets probes.due(space): so many packets leave past
 //                                         congestion control and pacer, ack-eliciting, with those records or a PING
-//   may a packet with data leave?         probesDue(space) > 0, or bytesInFlight + size ≤ cwnd, not sent(space).isFull
-//   setHandshakeKeys, setHandshakeConfirmed, setAmplificationBlocked, setPeerMaxAckDelay
+//   may a packet with data leave?         probes.due(space) > 0, or bytesInFlight + size ≤ cwnd, not sent(space).isFull
+//   timer.setHandshakeKeys, .setHandshakeConfirmed, .setAmplificationBlocked, .setPeerMaxAckDelay
 //                                         what the PTO's rules depend on; discardSpace when keys go
 //   onRetry, resetZeroRtt (0-RTT was refused), onNewPath (migration)
 //   ecn.mark                              how to mark what leaves
@@ -16,29 +16,26 @@
 import { emptyBatch, type CongestionController } from "../congestion/controller.ts";
 import type { DeliveryRate } from "../congestion/delivery-rate.ts";
 import { ECT_0, ECT_1, NOT_ECT } from "../protocol/batch.ts";
-import { APPLICATION, HANDSHAKE, INITIAL, type Role, type Space } from "../protocol/constants.ts";
-import { MAX_ACK_DELAY, MAX_HANDSHAKE_SPEED_UPS } from "../protocol/limits.ts";
+import { APPLICATION, INITIAL, type Role, type Space } from "../protocol/constants.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import type { Tracer } from "../protocol/tracer.ts";
 import type { AckFrame } from "../wire/frames.ts";
 import type { EcnCounters } from "./ecn-counts.ts";
 import { EcnValidation } from "./ecn-validation.ts";
 import { BigPackets } from "./big-packets.ts";
-import { backedOff, lossSpace, ptoSpace } from "./due.ts";
 import { LossCounts } from "./loss-counts.ts";
 import { LossSpan } from "./loss-span.ts";
+import { LossTimer } from "./loss-timer.ts";
+import { type FrameFate, PacketFate } from "./packet-fate.ts";
+import { Probes } from "./probes.ts";
 import { RecoveryTrace, type LossTrigger } from "./recovery-trace.ts";
 import { Reordering } from "./reordering.ts";
 import { GRANULARITY, type RttEstimator } from "./rtt.ts";
-import { ACK_ELICITING, IN_FLIGHT, MTU_PROBE, OLD_PATH, PROBED, type SentPackets } from "./sent-packets.ts";
-import { DISCARDED_SPACE, SpaceState, type FrameFate } from "./space-state.ts";
-
-export type { FrameFate };
+import { ACK_ELICITING, IN_FLIGHT, MTU_PROBE, OLD_PATH, type SentPackets } from "./sent-packets.ts";
+import { DISCARDED_SPACE, SpaceState, type Spaces } from "./space-state.ts";
 
 /** Packets whose loss says nothing about congestion on this path. */
 const NOT_CONGESTION = OLD_PATH | MTU_PROBE;
-/** rfc9002#6.2.4 a sender MUST send at least one and MAY send up to two probes per PTO. */
-const MAX_PROBES = 2;
 /** Packets that come back within one reading of the clock have a round trip, if a short one. */
 const MIN_SAMPLE = 0.001;
 
@@ -56,18 +53,12 @@ export class Recovery {
   readonly #rtt: RttEstimator;
   readonly #controller: CongestionController;
   readonly #trace: RecoveryTrace | null;
-  readonly #fate: FrameFate;
-  readonly #spaces: [SpaceState, SpaceState, SpaceState];
-  #peerMaxAckDelay = MAX_ACK_DELAY;
-  #handshakeConfirmed = false;
-  #hasHandshakeKeys = false;
-  /** Server: always true. Client: an ACK in a Handshake packet, or confirmation. rfc9002#6.2.2.1 */
-  #peerCompletedValidation: boolean;
-  /** Server: amplification-limited, so that no PTO may be armed: rfc9002#6.2.2.1 */
-  #blocked = false;
-  #timeout = Infinity;
-  ptoCount = 0;
-  #speedUps = 0;
+  readonly #spaces: Spaces;
+  readonly #fate: PacketFate;
+  /** When loss by time or a PTO is due. */
+  readonly timer: LossTimer;
+  /** What a PTO sends. */
+  readonly probes: Probes;
   bytesInFlight = 0;
   readonly losses = new LossCounts();
   spuriousLosses = 0;
@@ -79,27 +70,18 @@ export class Recovery {
   #rate: DeliveryRate | null = null;
   readonly #reordering = new Reordering();
   readonly #span = new LossSpan();
-  // Which space the record callbacks belong to; bound once so that no closure is made per packet.
-  #callbackSpace: Space = INITIAL;
-  readonly #acked = (kind: number, a: number, b: number, c: number): void =>
-    this.#fate.onRecordAcked(this.#callbackSpace, kind, a, b, c);
-  readonly #lost = (kind: number, a: number, b: number, c: number): void =>
-    this.#fate.onRecordLost(this.#callbackSpace, kind, a, b, c);
-  readonly #probedLost = (kind: number, a: number, b: number, c: number): void =>
-    this.#fate.onProbedRecordLost?.(this.#callbackSpace, kind, a, b, c);
-  /** The records that the fate gets now are for a probe: their packets are not lost. */
-  probing = false;
 
   constructor(options: RecoveryOptions) {
     this.#rtt = options.rtt;
     this.#controller = options.controller;
     this.#trace =
       options.tracer === null ? null : new RecoveryTrace(options.tracer, options.controller, options.rtt);
-    this.#fate = options.fate;
     this.ecn = new EcnValidation(options.tracer);
-    this.#peerCompletedValidation = options.role === "server";
     // The handshake's few packets are no place for optimistic ACKs, nor for gaps that cost the peer a range.
     this.#spaces = [new SpaceState(null), new SpaceState(null), new SpaceState(options.random)];
+    this.#fate = new PacketFate(options.fate);
+    this.timer = new LossTimer(this.#spaces, options.role, options.rtt, this.#trace);
+    this.probes = new Probes(this.#spaces, this.#fate);
   }
 
   get lostPackets(): number {
@@ -157,49 +139,14 @@ export class Recovery {
     if (ecn !== NOT_ECT) this.ecn.onSent(now);
     if (state.probes > 0) state.probes--;
     // rfc9002#6.2.1 a sender SHOULD restart its PTO timer every time an ack-eliciting packet is sent.
-    this.#setTimer(now);
+    this.timer.set(now);
   }
 
   /** A peer that acknowledges nothing while ACKs go on leaving: what is oldest counts as lost, so that memory is bounded. */
   #evictOldest(space: Space, now: number): void {
     const { sent } = this.#spaces[space];
-    this.#callbackSpace = space;
+    this.#fate.space = space;
     this.#lose(space, sent.first, now, "time_threshold");
-  }
-
-  /** The peer's max_ack_delay: rfc9002#6.2.1 for the application space alone. */
-  setPeerMaxAckDelay(ms: number): void {
-    this.#peerMaxAckDelay = ms;
-  }
-
-  raisePeerMaxAckDelay(ms: number): void {
-    this.#peerMaxAckDelay = Math.max(this.#peerMaxAckDelay, ms);
-  }
-
-  /** Whether a client in doubt probes with Handshake packets: rfc9002#6.2.2.1 */
-  setHandshakeKeys(has: boolean): void {
-    this.#hasHandshakeKeys = has;
-  }
-
-  setHandshakeConfirmed(now: number): void {
-    this.#handshakeConfirmed = true;
-    this.#peerCompletedValidation = true;
-    this.#setTimer(now);
-  }
-
-  /**
-   * Server: whether the anti-amplification limit stops it. rfc9002#6.2.2.1 the PTO timer MUST NOT be armed then. Call it
-   * with false when a datagram arrives: a timer that would have fired meanwhile is then in the past and due at once.
-   */
-  setAmplificationBlocked(blocked: boolean, now: number): void {
-    if (blocked === this.#blocked) return;
-    this.#blocked = blocked;
-    this.#setTimer(now);
-  }
-
-  /** The PTO of `space` without backoff, rfc9002#6.2.1. */
-  pto(space: Space): number {
-    return this.#rtt.ptoBase + (space === APPLICATION ? this.#peerMaxAckDelay : 0);
   }
 
   /**
@@ -228,7 +175,7 @@ export class Recovery {
     let largestTime = 0;
     let acked0 = 0;
     let acked1 = 0;
-    this.#callbackSpace = space;
+    this.#fate.space = space;
     let range = rangeCount - 1;
     let pn = sent.first;
     while (pn >= 0) {
@@ -256,7 +203,7 @@ export class Recovery {
         if (ecn === ECT_0) acked0++;
         else if (ecn === ECT_1) acked1++;
         if (numbers !== null) numbers.push(pn);
-        sent.records(pn, this.#acked);
+        this.#fate.acked(sent, pn);
         // … nor to its RTT estimation: neither as the newest nor as what the peer answered.
         if ((flags & OLD_PATH) !== 0) largestNewly = -1;
         sent.acknowledge(pn);
@@ -277,7 +224,7 @@ export class Recovery {
       // rfc9002#5.3 MAY ignore the acknowledgment delay for Initial packets; SHOULD ignore the peer's max_ack_delay
       // until the handshake is confirmed; MUST use the lesser of the two after that.
       let delay = space === INITIAL ? 0 : ackDelay;
-      if (this.#handshakeConfirmed) delay = Math.min(delay, this.#peerMaxAckDelay);
+      if (this.timer.handshakeConfirmed) delay = Math.min(delay, this.timer.peerMaxAckDelay);
       this.#rtt.update(Math.max(now - largestTime, MIN_SAMPLE), delay, now);
     }
     const congested = this.ecn.onAck(state.ecn, ack, acked0, acked1, newLargest, now);
@@ -296,11 +243,7 @@ export class Recovery {
       rate?.finish(this.#rtt.min);
       this.#controller.onPacketsAcked(batch);
     }
-    if (space === HANDSHAKE) this.#peerCompletedValidation = true;
-    // rfc9002#6.2.1 the PTO backoff factor is reset when an acknowledgment is received, but not at a client that is
-    // not yet certain that the server has finished validating the client's address.
-    if (this.#peerCompletedValidation) this.ptoCount = 0;
-    this.#setTimer(now);
+    this.timer.onAck(space, now);
     this.#traceAll(now);
   }
 
@@ -348,7 +291,7 @@ export class Recovery {
     let lostPackets = 0;
     let lostBytes = 0;
     let largestLostTime = 0;
-    this.#callbackSpace = space;
+    this.#fate.space = space;
     let pn = sent.first;
     while (pn >= 0 && pn < largestAcked) {
       const time = sent.time(pn);
@@ -374,7 +317,7 @@ export class Recovery {
       pn = after;
     }
     // A late ACK tells of a spurious loss for some round trips.
-    state.lost.expire(now - 3 * this.pto(space));
+    state.lost.expire(now - 3 * this.timer.pto(space));
     if (lostPackets > 0) this.#onLost(lostPackets, lostBytes, largestLostTime, now);
   }
 
@@ -384,7 +327,7 @@ export class Recovery {
     if (this.#controller.recoveryStart === recoveryStart) this.#reordering.continueEpisode(packets);
     else this.#reordering.startEpisode(packets, now);
     // rfc9002#7.6.1 with max_ack_delay irrespective of the packet number space.
-    if (!this.#span.isPersistent(this.pto(APPLICATION))) return;
+    if (!this.#span.isPersistent(this.timer.pto(APPLICATION))) return;
     this.#controller.onPersistentCongestion(now);
     this.#reordering.endEpisode();
     // rfc9002#5.2 endpoints SHOULD set the min_rtt to the newest RTT sample after persistent congestion.
@@ -413,130 +356,29 @@ export class Recovery {
       if ((flags & OLD_PATH) === 0) state.lost.add(pn, now, time, trigger === "time_threshold");
       if (this.#trace !== null) this.#trace.lost(now, space, pn, trigger);
     }
-    // What a probe was to carry again is in the writers' hands already: it must not be sent twice more.
-    sent.records(pn, (flags & PROBED) === 0 ? this.#lost : this.#probedLost);
+    this.#fate.lost(sent, pn);
     sent.forget(pn);
-  }
-
-  // Timers, rfc9002#6.2.1 and appendix A.8
-
-  /** Absolute ms of the loss detection timer, Infinity for none. */
-  timeout(): number {
-    return this.#timeout;
-  }
-
-  #setTimer(now: number): void {
-    const [initial, handshake, application] = this.#spaces;
-    const lossTime = Math.min(initial.lossTime, handshake.lossTime, application.lossTime);
-    // rfc9002#6.2.1 the PTO timer MUST NOT be set if a timer is set for time threshold loss detection.
-    this.#timeout = lossTime < Infinity ? lossTime : this.#ptoTime(now);
-    if (this.#trace !== null) {
-      this.#trace.timerSet(now, lossTime < Infinity ? "loss_timeout" : "pto", this.#timeout);
-    }
-  }
-
-  #ptoTime(now: number): number {
-    // rfc9000#8.1 To prevent this deadlock, clients MUST send a packet on a Probe Timeout (PTO); see Section 6.2 of
-    // [QUIC-RECOVERY].
-    // rfc9002#6.2.2.1 the server's PTO timer MUST NOT be armed until datagrams have been received from the client.
-    if (this.#blocked) return Infinity;
-    const space = this.#ptoSpace();
-    if (space >= 0)
-      return this.#spaces[space as Space].lastElicitingSent + this.#backedOff(this.pto(space as Space));
-    // rfc9002#6.2.2.1 the client MUST set the PTO timer if it has not received an acknowledgment for any of its
-    // Handshake packets and the handshake is not confirmed, even if there are no packets in flight.
-    return this.#peerCompletedValidation ? Infinity : now + this.#backedOff(this.#rtt.ptoBase);
-  }
-
-  #backedOff(pto: number): number {
-    return backedOff(pto, this.ptoCount);
-  }
-
-  #ptoSpace(): Space | -1 {
-    const { ptoBase } = this.#rtt;
-    return ptoSpace(this.#spaces, ptoBase, this.#peerMaxAckDelay, this.ptoCount, this.#handshakeConfirmed);
   }
 
   /** Loss by time, or a probe timeout: appendix A.9. Nothing when it is not due. */
   onTimeout(now: number): void {
-    if (now < this.#timeout) return;
-    const space = lossSpace(this.#spaces);
+    const { timer } = this;
+    if (now < timer.at) return;
+    const space = timer.lossSpace();
     if (space >= 0) {
       if (this.#trace !== null) this.#trace.timerExpired(now, "loss_timeout");
       this.#detectLost(space as Space, now);
-      this.#setTimer(now);
+      timer.set(now);
       this.#traceAll(now);
       return;
     }
     if (this.#trace !== null) this.#trace.timerExpired(now, "pto");
-    const probed = this.#ptoSpace();
-    if (probed >= 0) this.#probe(probed as Space);
-    // rfc9002#6.2.2.1 when the PTO fires, the client MUST send a Handshake packet if it has Handshake keys, otherwise
-    // it MUST send an Initial packet.
-    else if (this.#hasHandshakeKeys) this.#probe(HANDSHAKE);
-    else this.#probe(INITIAL);
+    this.probes.onPto(timer.probeSpace());
     // rfc9002#6.2.1 when a PTO timer expires, the PTO backoff MUST be increased.
-    this.ptoCount++;
-    this.ecn.onTimeout(this.ptoCount, now);
-    this.#setTimer(now);
-    // The probes leave now and set it again; should they not be able to, it must not fire at once.
-    if (this.#timeout <= now) this.#timeout = now + this.#backedOff(this.#rtt.ptoBase);
+    timer.ptoCount++;
+    this.ecn.onTimeout(timer.ptoCount, now);
+    timer.setAfterPto(now);
     this.#traceAll(now);
-  }
-
-  /** rfc9002#6.2.4 when a PTO timer expires, a sender MUST send at least one ack-eliciting packet as a probe. */
-  #probe(space: Space): void {
-    if (this.#spaces[space].discarded) return;
-    // rfc9002#6.2.4 All probe packets sent on a PTO MUST be ack-eliciting.
-    // MAY send up to two; where there is no data, a PING in a single packet.
-    this.#spaces[space].probes = Math.max(1, this.probeContents(space, MAX_PROBES));
-    // rfc9002#6.2.4 the sender SHOULD send ack-eliciting packets from other packet number spaces with in-flight data:
-    // the peer might only have keys for one of them.
-    for (let other: Space = INITIAL; other <= APPLICATION; other++) {
-      const state = this.#spaces[other as Space];
-      if (other === space || state.sent.elicitingInFlight === 0) continue;
-      this.probeContents(other as Space, 1);
-      state.probes = 1;
-    }
-  }
-
-  /**
-   * Hands the records of the `packets` oldest packets of `space` to the fate as lost, so that probes carry them. The
-   * packets are not lost: rfc9002#6.2 a PTO timer expiration MUST NOT cause prior unacknowledged packets to be marked as
-   * lost. Each is handed out once; its copy is a packet of its own, which the next PTO finds. Returns how many there were.
-   */
-  probeContents(space: Space, packets: number): number {
-    const { sent } = this.#spaces[space];
-    this.#callbackSpace = space;
-    let found = 0;
-    for (let pn = sent.first; pn >= 0 && found < packets; pn = sent.after(pn)) {
-      if ((sent.flags(pn) & (ACK_ELICITING | PROBED)) !== ACK_ELICITING) continue;
-      found++;
-      sent.setFlag(pn, PROBED);
-      this.probing = true;
-      sent.records(pn, this.#lost);
-      this.probing = false;
-    }
-    return found;
-  }
-
-  /**
-   * The peer sent handshake data again that is here already: what answered it was lost. rfc9002#6.2.3 an endpoint MAY,
-   * for a limited number of times per connection, send unacknowledged CRYPTO data before the PTO expires.
-   */
-  speedUpHandshake(): void {
-    if (this.#speedUps === MAX_HANDSHAKE_SPEED_UPS) return;
-    this.#speedUps++;
-    for (const space of [INITIAL, HANDSHAKE] as const) {
-      const state = this.#spaces[space];
-      if (state.discarded || state.sent.elicitingInFlight === 0) continue;
-      state.probes = Math.max(state.probes, this.probeContents(space, MAX_PROBES));
-    }
-  }
-
-  /** Probe packets that `space` owes. rfc9002#7.5 they MUST NOT be blocked by the congestion controller. */
-  probesDue(space: Space): number {
-    return this.#spaces[space].probes;
   }
 
   // Ends of things
@@ -550,8 +392,8 @@ export class Recovery {
     this.bytesInFlight -= state.drop();
     this.#spaces[space] = DISCARDED_SPACE;
     // rfc9002#6.2.2 when Initial or Handshake keys are discarded, the PTO and loss detection timers MUST be reset.
-    this.ptoCount = 0;
-    this.#setTimer(now);
+    this.timer.ptoCount = 0;
+    this.timer.set(now);
     this.#traceAll(now);
   }
 
@@ -574,13 +416,11 @@ export class Recovery {
   #sendAgain(space: Space, now: number): void {
     const state = this.#spaces[space];
     const { sent } = state;
-    this.#callbackSpace = space;
-    for (let pn = sent.first; pn >= 0; pn = sent.after(pn)) {
-      sent.records(pn, (sent.flags(pn) & PROBED) === 0 ? this.#lost : this.#probedLost);
-    }
+    this.#fate.space = space;
+    for (let pn = sent.first; pn >= 0; pn = sent.after(pn)) this.#fate.lost(sent, pn);
     this.bytesInFlight -= state.drop();
-    this.ptoCount = 0;
-    this.#setTimer(now);
+    this.timer.ptoCount = 0;
+    this.timer.set(now);
   }
 
   /**
@@ -600,15 +440,15 @@ export class Recovery {
     this.#controller.reset();
     this.#reordering.reset();
     this.#spaces[APPLICATION].lost.clear();
-    this.ptoCount = 0;
+    this.timer.ptoCount = 0;
     if (this.ecn.state !== "off") this.ecn.start(now);
-    this.#setTimer(now);
+    this.timer.set(now);
     this.#traceAll(now);
   }
 
   #traceAll(now: number): void {
     if (this.#trace === null) return;
     this.#trace.state(now);
-    this.#trace.metrics(now, this.bytesInFlight, this.ptoCount);
+    this.#trace.metrics(now, this.bytesInFlight, this.timer.ptoCount);
   }
 }

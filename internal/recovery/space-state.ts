@@ -1,19 +1,10 @@
 // What recovery keeps for each packet number space.
 
-import type { Space } from "../protocol/constants.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import { EcnCounters } from "./ecn-counts.ts";
 import { LostPackets } from "./lost-packets.ts";
 import { PacketNumbers } from "./packet-numbers.ts";
 import { IN_FLIGHT, OLD_PATH, SentPackets } from "./sent-packets.ts";
-
-/** What became of what was sent. Called per record, synchronously. */
-export interface FrameFate {
-  onRecordAcked(space: Space, kind: number, a: number, b: number, c: number): void;
-  onRecordLost(space: Space, kind: number, a: number, b: number, c: number): void;
-  /** The packet is lost, and its records had been handed to onRecordLost for a probe. */
-  onProbedRecordLost?(space: Space, kind: number, a: number, b: number, c: number): void;
-}
 
 export class SpaceState {
   readonly sent = new SentPackets();
@@ -47,6 +38,9 @@ export class SpaceState {
     return inFlight;
   }
 }
+
+/** By packet number space. One array of a connection, which all parts of its recovery read. */
+export type Spaces = [SpaceState, SpaceState, SpaceState];
 
 /** In place of a space whose keys are gone, of every connection: nothing may be written to it. */
 export const DISCARDED_SPACE: SpaceState = discardedSpace();

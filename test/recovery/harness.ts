@@ -49,7 +49,7 @@ export class Harness {
       },
     });
     this.recovery.ecn.start(0);
-    if (options.confirmed !== false) this.recovery.setHandshakeConfirmed(0);
+    if (options.confirmed !== false) this.recovery.timer.setHandshakeConfirmed(0);
   }
 
   send(now: number, space: Space = APPLICATION, options: SendOptions = {}): number {

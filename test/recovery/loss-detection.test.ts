@@ -15,7 +15,7 @@ describe("loss", () => {
     assert.deepEqual(h.take(), { acked: ["2:4"], lost: ["2:0", "2:1"] });
     // rfc9002#6.1.2 if packets sent prior to the largest acknowledged packet cannot yet be declared lost, then a timer
     // SHOULD be set for the remaining time: 9/8 of the round trip.
-    assert.equal(h.recovery.timeout(), 112.5);
+    assert.equal(h.recovery.timer.at, 112.5);
     h.recovery.onTimeout(112.4);
     assert.deepEqual(h.take().lost, []);
     h.recovery.onTimeout(112.5);
@@ -32,7 +32,7 @@ describe("loss", () => {
       h.send(t);
       h.send(t);
       h.ack(t + int(1e6) / 7919, [1]);
-      h.recovery.onTimeout(h.recovery.timeout());
+      h.recovery.onTimeout(h.recovery.timer.at);
       assert.deepEqual(h.take().lost, ["2:0"], `round ${i}`);
     }
   });
@@ -151,7 +151,7 @@ describe("round-trip samples", () => {
     assert.equal(h.rtt.smoothed, 112.5 * 0.875 + 120 / 8);
     // rfc9002#5.3 MUST use the lesser of the acknowledgment delay and the peer's max_ack_delay after the handshake is
     // confirmed.
-    h.recovery.setHandshakeConfirmed(500);
+    h.recovery.timer.setHandshakeConfirmed(500);
     const before = h.rtt.smoothed;
     h.send(500);
     h.ack(700, [0], APPLICATION, 80);
@@ -263,7 +263,7 @@ describe("ECN", () => {
     h.recovery.ecn.start(111);
     for (let i = 0; i < 10; i++) h.send(112, APPLICATION, { ecn: ECT_0 });
     assert.equal(h.recovery.ecn.state, "unknown");
-    h.recovery.onTimeout(h.recovery.timeout());
+    h.recovery.onTimeout(h.recovery.timer.at);
     assert.ok(h.take().lost.length >= 10);
     assert.equal(h.recovery.ecn.state, "unknown");
   });
@@ -277,7 +277,7 @@ describe("ECN", () => {
     h.send(200, APPLICATION, { ecn: h.recovery.ecn.mark });
     let now = 200;
     for (let i = 0; i < 3; i++) {
-      now = h.recovery.timeout();
+      now = h.recovery.timer.at;
       h.recovery.onTimeout(now);
       if (h.recovery.ecn.mark !== NOT_ECT) h.send(now, APPLICATION, { ecn: ECT_0 });
     }
@@ -288,7 +288,7 @@ describe("ECN", () => {
     for (let i = 0; i < 10; i++) h.send(now + 101, APPLICATION, { ecn: ECT_0 });
     const after = [0, 1, 2].map(() => h.send(now + 102, APPLICATION, { ecn: h.recovery.ecn.mark }));
     h.recovery.onAck(APPLICATION, withCounts(ackOf([after[0]!, after[2]!]), 1, 0, 0), 0, now + 200);
-    h.recovery.onTimeout(h.recovery.timeout());
+    h.recovery.onTimeout(h.recovery.timer.at);
     assert.equal(h.recovery.ecn.state, "failed");
   });
 

@@ -84,15 +84,15 @@ describe("the thresholds", () => {
     h.ack(100, [h.send(0)]);
     const [a, b] = burst(h, 200, 2);
     h.ack(300, [b!]);
-    h.recovery.onTimeout(h.recovery.timeout());
+    h.recovery.onTimeout(h.recovery.timer.at);
     assert.deepEqual(h.take().lost, [`2:${a}`]);
     // Half a round trip late.
     h.ack(350, [[a!, b!]]);
     const [c, d] = burst(h, 400, 2);
     h.ack(500, [d!]);
     const { smoothed, latest } = h.rtt;
-    assert.equal(h.recovery.timeout(), 400 + (150 / 100) * Math.max(smoothed, latest));
-    h.recovery.onTimeout(h.recovery.timeout());
+    assert.equal(h.recovery.timer.at, 400 + (150 / 100) * Math.max(smoothed, latest));
+    h.recovery.onTimeout(h.recovery.timer.at);
     assert.deepEqual(h.take().lost, [`2:${c}`]);
   });
 

@@ -20,7 +20,7 @@ describe("closing", () => {
           pair[closer].closeWithError(42n, "bye", scenario.net.now);
           const closedAt = scenario.net.now;
           // rfc9000#10.2 these states SHOULD persist for at least three times the current PTO interval.
-          const pto = pair[closer].recovery.pto(2);
+          const pto = pair[closer].recovery.timer.pto(2);
           scenario.until("the peer knows", () => scenario.state(other).error !== null, 1000);
           const error = scenario.state(other).error;
           assert.ok(error instanceof ApplicationError);

@@ -68,7 +68,7 @@ describe("key updates", () => {
     assert.equal(server.stats.keyUpdates, 1);
     // rfc9001#6.5 Endpoints SHOULD wait three times the PTO before initiating a key update after receiving an
     // acknowledgment that confirms that the previous key update was received.
-    run.run(3 * client.recovery.pto(APPLICATION) - 10);
+    run.run(3 * client.recovery.timer.pto(APPLICATION) - 10);
     assert.equal(client.updateKeys(), false);
     run.run(100);
     assert.equal(client.updateKeys(), true);
