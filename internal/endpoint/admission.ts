@@ -4,11 +4,20 @@ import { LRUCache } from "lru-cache";
 import type { AddressTokens } from "../path/address-tokens.ts";
 import type { Address } from "../protocol/address.ts";
 import { CONNECTION_REFUSED, INVALID_TOKEN } from "../protocol/constants.ts";
-import { FAILED_INITIALS } from "../protocol/limits.ts";
+import {
+  ACCEPT_QUEUE,
+  FAILED_INITIALS,
+  MAX_CONNECTIONS,
+  MAX_CONNECTIONS_PER_HOST,
+  MAX_HANDSHAKES,
+  MAX_UNVALIDATED_HANDSHAKES,
+  VALIDATED_ADDRESSES,
+} from "../protocol/limits.ts";
 import type { DropReason } from "../protocol/tracer.ts";
 import type { LongHeader } from "../wire/header.ts";
 import type { Hosts } from "./hosts.ts";
 import { TokenBucket } from "./token-bucket.ts";
+import type { EndpointOptions } from "./types.ts";
 
 /** What is to be done about a first Initial. */
 export type Verdict =
@@ -43,6 +52,20 @@ export interface AdmissionOptions {
   readonly isBlocked: ((remote: Address) => boolean) | null;
   /** Addresses that completed a handshake and are remembered; 0: none. */
   readonly validatedAddresses: number;
+}
+
+/** What an endpoint's options say of it, with defaults. */
+export function limitsOf(options: EndpointOptions): AdmissionOptions {
+  return {
+    maxHandshakes: options.maxHandshakes ?? MAX_HANDSHAKES,
+    maxUnvalidatedHandshakes: options.maxUnvalidatedHandshakes ?? MAX_UNVALIDATED_HANDSHAKES,
+    maxConnections: options.maxConnections ?? MAX_CONNECTIONS,
+    maxConnectionsPerHost: options.maxConnectionsPerHost ?? MAX_CONNECTIONS_PER_HOST,
+    acceptQueue: options.acceptQueue ?? ACCEPT_QUEUE,
+    verifySourceAddress: options.verifySourceAddress ?? (() => false),
+    isBlocked: options.isBlocked ?? null,
+    validatedAddresses: options.validatedAddresses ?? VALIDATED_ADDRESSES,
+  };
 }
 
 /** A connection as far as admission counts it. */

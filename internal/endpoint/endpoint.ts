@@ -18,34 +18,27 @@ import {
 } from "../protocol/constants.ts";
 import { InvalidOptionError, QuicError, TransportError } from "../protocol/errors.ts";
 import {
-  ACCEPT_QUEUE,
   MAX_CONNECTION_ID_LENGTH,
   MAX_CONNECTIONS,
-  MAX_CONNECTIONS_PER_HOST,
-  MAX_HANDSHAKES,
   MAX_TOKEN_AGE,
-  MAX_UNVALIDATED_HANDSHAKES,
   MIN_DATAGRAM_SIZE,
   MIN_STATELESS_RESET,
   RATES,
   RETRY_TOKEN_LIFETIME,
-  VALIDATED_ADDRESSES,
 } from "../protocol/limits.ts";
 import type { DropReason, Tracer } from "../protocol/tracer.ts";
-import { GRANULARITY } from "../recovery/rtt.ts";
 import { isLongHeader, LongHeader, parseInvariants } from "../wire/header.ts";
-import { Admission } from "./admission.ts";
+import { Admission, limitsOf } from "./admission.ts";
+import { Deadlines } from "./deadlines.ts";
 import { Drops } from "./drops.ts";
-import { EarlyPackets } from "./early-packets.ts";
 import { Fifo } from "./fifo.ts";
 import { Hosts } from "./hosts.ts";
+import { Incoming } from "./incoming.ts";
 import { Ended, Lingering } from "./lingering.ts";
-import { batchOf, Parking } from "./parking.ts";
+import { batchOf } from "./parking.ts";
 import { Routes } from "./routing.ts";
 import { NO_CID, removeRoutes, Slot, slotOwner, type SlotOwner } from "./slot.ts";
 import { StatelessAnswers } from "./stateless.ts";
-import { TimerHeap } from "./timer-heap.ts";
-import { Unrouted } from "./unrouted.ts";
 import {
   EndpointStats,
   type ClientInitial,
@@ -56,7 +49,6 @@ import {
   type EndpointConnection,
   type EndpointEvent,
   type EndpointOptions,
-  type Listening,
   type ListenPolicy,
 } from "./types.ts";
 
@@ -79,20 +71,16 @@ export class Endpoint<
   readonly #maxConnections: number;
   readonly #admission: Admission;
   readonly #drops: Drops;
-  readonly #unrouted: Unrouted;
+  readonly #incoming: Incoming<S>;
   readonly #routes: Routes<Slot<C>>;
   readonly #answers: StatelessAnswers;
   readonly #slots = new Bag<Slot<C>>();
-  readonly #timers = new TimerHeap<Slot<C>>();
+  readonly #deadlines = new Deadlines<Slot<C>>();
   readonly #transmits = new Fifo<Slot<C>>();
   readonly #eventful = new Fifo<Slot<C>>();
-  readonly #dirtyTimers: Slot<C>[] = [];
   readonly #ended = new Ended<C>();
   readonly #header = new LongHeader();
   readonly #owner: SlotOwner<C>;
-  readonly #parking: Parking;
-  readonly #early: EarlyPackets;
-  #server: Listening<S> | null = null;
   #now = 0;
   #wallNow = 0;
 
@@ -110,20 +98,7 @@ export class Endpoint<
     const lifetimes = options.tokenLifetimes ?? { retry: RETRY_TOKEN_LIFETIME, future: MAX_TOKEN_AGE };
     const tokens = new AddressTokens(provider, random, options.tokenKeys ?? null, lifetimes);
     const hosts = new Hosts(options.rates ?? RATES);
-    this.#admission = new Admission(
-      {
-        maxHandshakes: options.maxHandshakes ?? MAX_HANDSHAKES,
-        maxUnvalidatedHandshakes: options.maxUnvalidatedHandshakes ?? MAX_UNVALIDATED_HANDSHAKES,
-        maxConnections: this.#maxConnections,
-        maxConnectionsPerHost: options.maxConnectionsPerHost ?? MAX_CONNECTIONS_PER_HOST,
-        acceptQueue: options.acceptQueue ?? ACCEPT_QUEUE,
-        verifySourceAddress: options.verifySourceAddress ?? (() => false),
-        isBlocked: options.isBlocked ?? null,
-        validatedAddresses: options.validatedAddresses ?? VALIDATED_ADDRESSES,
-      },
-      tokens,
-      hosts,
-    );
+    this.#admission = new Admission(limitsOf(options), tokens, hosts);
     this.#routes = new Routes<Slot<C>>(random);
     const resetKey = options.statelessResetKey ?? null;
     this.#context = {
@@ -141,8 +116,7 @@ export class Endpoint<
       hosts,
     });
     this.#drops = new Drops(this.stats, this.#tracer);
-    this.#early = new EarlyPackets(this.#drops);
-    this.#unrouted = new Unrouted({
+    this.#incoming = new Incoming({
       disableVersionNegotiation: options.disableVersionNegotiation ?? false,
       admission: this.#admission,
       answers: this.#answers,
@@ -150,11 +124,9 @@ export class Endpoint<
       cids: this.#context.cids,
       random,
       drops: this.#drops,
-      early: this.#early,
       stats: this.stats,
     });
-    this.#parking = new Parking(this.#admission, this.#answers, this.#drops);
-    this.#owner = slotOwner(this.#routes, this.#transmits, this.#dirtyTimers, this.#eventful);
+    this.#owner = slotOwner(this.#routes, this.#transmits, this.#deadlines, this.#eventful);
   }
 
   /** Whether a datagram is, by its short header, for a connection of ours: for those who take it from another socket. */
@@ -174,7 +146,7 @@ export class Endpoint<
   }
 
   get isListening(): boolean {
-    return this.#server !== null;
+    return this.#incoming.server !== null;
   }
 
   /** While true new clients are refused, as if the server could hold no more: rfc9000#5.2.2. */
@@ -247,42 +219,31 @@ export class Endpoint<
     if (this.#cidLength === 0) {
       throw new InvalidOptionError("cids", "a server needs connection IDs to tell its clients apart");
     }
-    if (this.#server !== null) {
-      throw new QuicError(
-        "ERR_QUIC_LISTENER_BUSY",
-        "This transport listens already; close that listener first.",
-      );
-    }
-    const { ask = null, early = false } = policy;
-    this.#server = { options, policy: this.#factory.policy(options), ask, early };
-    // What waited for another listener was that one's to end.
-    this.#admission.waiting = 0;
+    this.#incoming.listen(options, this.#factory.policy(options), policy);
   }
 
   /** New connections are refused from now on, those that wait for `admit` as well; those that exist stay. */
   stopListening(): void {
-    this.#server = null;
-    this.#early.expire(Infinity, this.#now);
-    this.#parking.refuseAll(new TransportError(CONNECTION_REFUSED, "the listener was closed"), this.#now);
+    this.#incoming.stopListening(this.#now);
   }
 
   /** With `ask` of `listen`: the next client that waits for `admit`, null when there is none. */
   pollIncoming(): { readonly id: number; readonly initial: ClientInitial } | null {
-    return this.#parking.announce();
+    return this.#incoming.announce();
   }
 
   /** Answers `pollIncoming`. @returns whether the client still waited; where it does not nothing changes. */
   admit(id: number, decision: Decision<S>, now: number, wallNow: number): boolean {
     this.#now = now;
     this.#wallNow = wallNow;
-    const parked = this.#parking.take(id);
+    const parked = this.#incoming.take(id);
     if (parked === null) return false;
     if (decision instanceof TransportError) {
       this.stats.connectionsRefused++;
-      this.#parking.refuse(parked, decision, now);
+      this.#incoming.refuse(parked, decision, now);
       return true;
     }
-    const { options } = decision ?? this.#server!;
+    const { options } = decision ?? this.#incoming.server!;
     const slot = this.#accept(parked.initial, options, parked.bytes);
     const rx = batchOf(parked.datagrams);
     if (slot !== null) this.#deliver(slot, rx, 0, rx.count);
@@ -298,8 +259,7 @@ export class Endpoint<
   /** Ends every connection; the verbs go on until `connectionCount` is 0. */
   closeAll(error: QuicError, now: number): void {
     this.#now = now;
-    this.#server = null;
-    this.#parking.refuseAll(error, now);
+    this.#incoming.end(error, now);
     for (const slot of this.#slots.toArray()) {
       slot.connection.closeWith(error, now);
       this.#after(slot);
@@ -309,8 +269,7 @@ export class Endpoint<
 
   /** Forgets everything at once, sending nothing. */
   dispose(): void {
-    this.#server = null;
-    this.#parking.refuseAll(null, this.#now);
+    this.#incoming.end(null, this.#now);
     for (const slot of this.#slots.toArray()) {
       slot.connection.dispose();
       this.#reap(slot);
@@ -318,7 +277,7 @@ export class Endpoint<
     this.#eventful.clear();
     this.#ended.clear();
     this.#transmits.clear();
-    this.#dirtyTimers.length = 0;
+    this.#deadlines.forgetChanges();
   }
 
   // The verbs
@@ -373,21 +332,15 @@ export class Endpoint<
   /** Absolute monotonic ms of the next deadline, Infinity for none. */
   nextTimeout(): number {
     this.#settle();
-    return Math.min(this.#timers.next, this.#parking.next, this.#early.next);
+    return Math.min(this.#deadlines.next, this.#incoming.next);
   }
 
   handleTimeout(now: number, wallNow: number): void {
     this.#now = now;
     this.#wallNow = wallNow;
     this.#settle();
-    this.#parking.expire(now);
-    this.#early.expire(now, now);
-    let due: Slot<C>[] | null = null;
-    while (this.#timers.next <= now) {
-      const slot = this.#timers.first!;
-      this.#timers.remove(slot);
-      (due ??= []).push(slot);
-    }
+    this.#incoming.expire(now);
+    const due = this.#deadlines.takeDue(now);
     if (due === null) return;
     for (const slot of due) {
       if (slot.reaped) continue;
@@ -471,7 +424,7 @@ export class Endpoint<
         cidLength === 0 ? this.#routes.byAddress(remote, local) : this.#routes.get(buf, start + 1, cidLength);
       if (slot !== null) return slot;
       if (this.#recogniseReset(buf, start, length, remote)) return null;
-      this.#unrouted.short({ buf, start, length, remote, local }, this.#now);
+      this.#incoming.short({ buf, start, length, remote, local }, this.#now);
       return null;
     }
     const header = this.#header;
@@ -487,25 +440,8 @@ export class Endpoint<
     if (slot !== null) return slot;
     // rfc9000#10.3 endpoints MUST treat any packet ending in a valid stateless reset token as a Stateless Reset.
     if (this.#recogniseReset(buf, start, length, remote)) return null;
-    if (this.#parking.size > 0) {
-      const { dcidOffset, dcidLength } = header;
-      const kept = this.#parking.more(buf.subarray(dcidOffset, dcidOffset + dcidLength), rx, i);
-      if (kept === "full") this.#drop("queue_overflow", null, length);
-      if (kept !== null) return null;
-    }
-    const initial = this.#unrouted.long(
-      { buf, start, length, remote, local, ecn: rx.ecn[i]! },
-      header,
-      this.#server?.policy ?? null,
-      this.#slots.size + this.#parking.size,
-      this.#now,
-      this.#wallNow,
-    );
-    if (initial === null) return null;
-    const { options, ask } = this.#server!;
-    if (ask === null) return this.#accept(initial, options, length);
-    this.#parking.add(initial, rx, i, this.#early.take(initial.dcid), this.#now + ask);
-    return null;
+    const initial = this.#incoming.long(rx, i, header, this.#slots.size, this.#now, this.#wallNow);
+    return initial === null ? null : this.#accept(initial, this.#incoming.server!.options, length);
   }
 
   /**
@@ -530,7 +466,7 @@ export class Endpoint<
     // The client sends there until it has heard from us: what is behind this datagram must find the way as well.
     slot.addCid(dcid);
     slot.clientDcid = dcid;
-    slot.early = this.#server!.early;
+    slot.early = this.#incoming.server!.early;
     try {
       this.#add(slot, this.#factory.accept(options, initial, this.#context, slot, this.#now, this.#wallNow));
     } catch {
@@ -561,7 +497,7 @@ export class Endpoint<
         return;
       }
       slot.fresh = false;
-      const kept = batchOf(this.#early.take(slot.clientDcid));
+      const kept = batchOf(this.#incoming.takeEarly(slot.clientDcid));
       slot.clientDcid = NO_CID;
       if (kept.count > 0) connection.receive(kept, 0, kept.count, this.#now, this.#wallNow);
     }
@@ -592,23 +528,13 @@ export class Endpoint<
     if (slot.role === "server") this.#admission.onClosed(slot);
     removeRoutes(this.#routes, slot);
     slot.reaped = true;
-    this.#timers.remove(slot);
+    this.#deadlines.remove(slot);
     this.#slots.delete(slot);
   }
 
   /** Reads the timers that may have changed: once per verb and connection, however often they changed. */
   #settle(): void {
     this.#ended.release(this.#now);
-    if (this.#dirtyTimers.length === 0) return;
-    for (const slot of this.#dirtyTimers) {
-      slot.timerDirty = false;
-      if (slot.reaped) continue;
-      const deadline = slot.connection.timeout();
-      // A deadline that was handled and is still there waits for something else than time (leave to send, say). It is
-      // looked at again after the granularity of rfc9002#6.1.2, so that the owner's loop does not spin.
-      const again = slot.handledAt + GRANULARITY;
-      this.#timers.set(slot, deadline <= slot.handledAt ? again : deadline);
-    }
-    this.#dirtyTimers.length = 0;
+    this.#deadlines.settle();
   }
 }

@@ -8,10 +8,10 @@ import type { BagItem } from "../protocol/bag.ts";
 import { bytesEqual, constantTimeEqual } from "../protocol/bytes.ts";
 import type { Role } from "../protocol/constants.ts";
 import { NO_BYTES } from "../protocol/small-bytes.ts";
+import type { Deadlines, Timed } from "./deadlines.ts";
 import type { Fifo } from "./fifo.ts";
 import type { Lingering } from "./lingering.ts";
 import type { Routes } from "./routing.ts";
-import type { HeapItem } from "./timer-heap.ts";
 import type { EndpointConnection } from "./types.ts";
 
 /** What a slot asks of its endpoint. */
@@ -28,7 +28,7 @@ export interface SlotOwner<C extends EndpointConnection> {
 
 export const NO_CID = NO_BYTES;
 
-export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, HeapItem, BagItem {
+export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, Timed, BagItem {
   readonly role: Role;
   readonly remote: Address;
   readonly local: Address | null;
@@ -129,7 +129,7 @@ export class Slot<C extends EndpointConnection> implements ConnectionHost<C>, He
 export function slotOwner<C extends EndpointConnection>(
   routes: Routes<Slot<C>>,
   transmits: Fifo<Slot<C>>,
-  dirtyTimers: Slot<C>[],
+  deadlines: Deadlines<Slot<C>>,
   eventful: Fifo<Slot<C>>,
 ): SlotOwner<C> {
   return {
@@ -163,11 +163,7 @@ export function slotOwner<C extends EndpointConnection>(
       slot.wantsTransmit = true;
       transmits.push(slot);
     },
-    queueTimer: (slot) => {
-      if (slot.timerDirty) return;
-      slot.timerDirty = true;
-      dirtyTimers.push(slot);
-    },
+    queueTimer: (slot) => deadlines.queue(slot),
     queueEvents: (slot) => {
       slot.eventful = true;
       eventful.push(slot);
