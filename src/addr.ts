@@ -5,7 +5,8 @@ import type { Connection } from "./connection.ts";
 import type { Listener } from "./listener.ts";
 import { parseTarget, type Target } from "./resolve.ts";
 import type { TlsOptions } from "./tls-options.ts";
-import { type DialOptions, Transport } from "./transport.ts";
+import { Transport } from "./transport.ts";
+import type { DialOptions } from "./transport-options.ts";
 
 /**
  * Dials from a new socket, which is closed with the connection.

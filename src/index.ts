@@ -66,7 +66,8 @@ export {
   type SniIdentity,
   type TlsOptions,
 } from "./tls-options.ts";
-export { type DialOptions, Transport, type TransportOptions } from "./transport.ts";
+export { Transport } from "./transport.ts";
+export type { DialOptions, TransportOptions } from "./transport-options.ts";
 export { SocketError, TransportClosedError } from "./transport-errors.ts";
 export { QuicVersion } from "./versions.ts";
 export { DeadlineExceededError, type DeadlineOptions, type WaitOptions } from "./waiter.ts";

@@ -3,7 +3,6 @@
 
 import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
-import { afterVersionNegotiation, type ClientConnectionOptions } from "../internal/connection/client.ts";
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { ConnectionConfig } from "../internal/connection/config.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
@@ -11,92 +10,43 @@ import { Endpoint } from "../internal/endpoint/endpoint.ts";
 import { connections } from "../internal/endpoint/factory.ts";
 import type { EndpointStats } from "../internal/endpoint/endpoint.ts";
 import type { ClientInitial } from "../internal/endpoint/types.ts";
-import { suiteByAead } from "../internal/crypto/suites.ts";
-import { type Address, makeAddress } from "../internal/protocol/address.ts";
+import type { CryptoProvider } from "../internal/crypto/provider.ts";
+import type { Address } from "../internal/protocol/address.ts";
 import { Bag } from "../internal/protocol/bag.ts";
 import { CONNECTION_REFUSED } from "../internal/protocol/constants.ts";
-import { InvalidOptionError, QuicError, TransportError } from "../internal/protocol/errors.ts";
+import { InvalidOptionError, TransportError } from "../internal/protocol/errors.ts";
 import type { Tracer, TracerSource } from "../internal/protocol/tracer.ts";
-import { openSocket, type UdpKind } from "../internal/udp/open.ts";
+import { openSocket } from "../internal/udp/open.ts";
 import type { PacketConn } from "../internal/udp/packet-conn.ts";
 import type { SocketControls } from "../internal/udp/socket-controls.ts";
 import { type Accepting, acceptor } from "./accepting.ts";
-import { type AdmissionOptions, resolveAdmission } from "./admission.ts";
-import {
-  type ConnectionIdOptions,
-  generatorOf,
-  type InitialConnectionIds,
-  initialConnectionIds,
-} from "./connection-ids.ts";
+import { resolveAdmission } from "./admission.ts";
+import { generatorOf } from "./connection-ids.ts";
 import { type Config, onSocket, resolveConfig } from "./config.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionOwner } from "./connection-state.ts";
+import { type Dialing, dialTarget } from "./dialing.ts";
 import { Driver, monotonicNow } from "./driver.ts";
 import type { Guest } from "./foreign-sockets.ts";
 import { ListenerIdentities } from "./identities.ts";
 import { Listener, ListenerBusyError } from "./listener.ts";
-import { type Decide, decider, type IncomingOptions } from "./incoming.ts";
+import { type Decide, decider } from "./incoming.ts";
 import { keyLogOf } from "./keylog.ts";
-import { type Lookup, parseTarget, race, resolveHost, type Target } from "./resolve.ts";
+import { resolveHost, type Target } from "./resolve.ts";
 import { random } from "./random.ts";
 import { debug, environmentQlog, safeEndpointTracer } from "./tracing.ts";
 import {
   type Authorization,
   checkTlsOptions,
-  identityOf,
   providerOf,
   type TlsOptions,
   verifierOf,
 } from "./tls-options.ts";
-import { findSession, pskOf, SessionKeeper, sessionKey } from "./sessions.ts";
+import type { SessionKeeper } from "./sessions.ts";
 import { ticketOptionsOf } from "./tickets.ts";
-import { TokenKeeper } from "./token-store.ts";
+import type { TokenKeeper } from "./token-store.ts";
 import { SocketError, TransportClosedError } from "./transport-errors.ts";
-import type { WaitOptions } from "./waiter.ts";
-
-/** Options of a Transport. */
-export interface TransportOptions extends AdmissionOptions, IncomingOptions, ConnectionIdOptions {
-  /** Local address, default `::` for both families (`0.0.0.0` where there is no IPv6). A name of this host works too. */
-  address?: string;
-  /** Local UDP port, default 0: any. */
-  port?: number;
-  /** IPv6 alone on an IPv6 address. Default false. */
-  ipv6Only?: boolean;
-  /** Let several sockets bind the port. */
-  reuseAddr?: boolean;
-  /** Kernel buffers to ask for, bytes. Default 4 MiB each. */
-  receiveBufferSize?: number;
-  sendBufferSize?: number;
-  /**
-   * Which socket: "native" is Linux's own calls with segmentation offload, ECN and per-datagram local addresses, through
-   * the optional package koffi; "dgram" is node:dgram. Default "auto": the native one where it works, else dgram. The
-   * environment variable QUIC_TS_UDP sets the default.
-   */
-  udp?: UdpKind;
-  /** Lets several processes bind the same port, the kernel spreads peers over them (SO_REUSEPORT; native only). */
-  reusePort?: boolean;
-  /**
-   * The longest wait for an answer that is spent awake, ms, where answers typically come faster than that: on
-   * loopback and within a rack that makes exchanges of small messages several times as fast, at the price of CPU time
-   * between them. Default 0.4; 0 for never. On one core it is never done.
-   */
-  busyPoll?: number;
-  /** Your own socket instead of ours. `close` leaves it open: it is yours. */
-  socket?: PacketConn;
-  /** 32 bytes, kept across restarts: lets peers learn at once that their connection is gone (rfc9000#10.3). */
-  statelessResetKey?: Uint8Array;
-  /** Drop packets of versions nobody here speaks instead of answering with Version Negotiation (rfc9000#6). Default false. */
-  disableVersionNegotiationPackets?: boolean;
-  /** Resolves names when dialing. Default `dns.lookup`. */
-  lookup?: Lookup;
-  /** Receives what concerns no connection: stateless answers, dropped datagrams. */
-  tracer?: TracerSource;
-}
-
-/** Options of dialing: an abort signal, the IP family (0: both), and the first connection IDs. */
-export interface DialOptions extends WaitOptions, InitialConnectionIds {
-  family?: 0 | 4 | 6;
-}
+import { checkTransportOptions, type DialOptions, type TransportOptions } from "./transport-options.ts";
 
 /** In place of the application's object of a connection that is over for it; its core may linger to answer the peer. */
 const OVER = Symbol("over");
@@ -132,22 +82,27 @@ export class Transport implements AsyncDisposable {
     },
   };
 
+  /** What dialing asks of it. */
+  readonly #dialing: Dialing = {
+    open: () => this.open(),
+    checkOpen: () => {
+      if (this.#closed !== null) throw new TransportClosedError(this.#failure);
+    },
+    onSocket: (config) => this.#onSocket(config),
+    resolve: (host, family, signal) =>
+      resolveHost(host, this.#family() || (family ?? 0), this.#options.lookup, signal),
+    begin: (attempt, tls, provider, authorization, sessions, tokens) => {
+      const core = this.#endpoint.dial(attempt, monotonicNow(), Date.now());
+      const connection = this.#adopt(core, tls, provider, authorization, sessions, tokens);
+      this.#driver!.pump();
+      this.#driver!.flushSoon();
+      return connection;
+    },
+  };
+
   /** @throws {InvalidOptionError} naming the option. The socket is opened by the first `listen`, `dial` or `open`. */
   constructor(options: TransportOptions = {}) {
-    const { port, statelessResetKey } = options;
-    if (port !== undefined && (!Number.isInteger(port) || port < 0 || port > 65535)) {
-      throw new InvalidOptionError("port", `an integer from 0 to 65535, not ${String(port)}`);
-    }
-    const { busyPoll } = options;
-    if (busyPoll !== undefined && !(busyPoll >= 0 && busyPoll <= 100)) {
-      throw new InvalidOptionError("busyPoll", `milliseconds from 0 to 100, not ${String(busyPoll)}`);
-    }
-    if (statelessResetKey !== undefined && statelessResetKey.length < 16) {
-      throw new InvalidOptionError("statelessResetKey", "at least 16 random bytes; 32 are recommended");
-    }
-    if (options.connContext !== undefined && typeof options.connContext !== "function") {
-      throw new InvalidOptionError("connContext", "a function");
-    }
+    checkTransportOptions(options);
     this.#options = options;
     this.#tracer = safeEndpointTracer(options.tracer);
     const cids = generatorOf(options);
@@ -380,7 +335,7 @@ export class Transport implements AsyncDisposable {
    * @throws {InvalidOptionError}, {ResolveError}, {SocketError}, or the error that ended the handshake.
    */
   dial(target: Target, tls: TlsOptions, config: Config = {}, options: DialOptions = {}): Promise<Connection> {
-    return this.#dial(target, tls, config, options, false);
+    return dialTarget(this.#dialing, target, tls, config, options, false);
   }
 
   /**
@@ -406,96 +361,7 @@ export class Transport implements AsyncDisposable {
     config: Config = {},
     options: DialOptions = {},
   ): Promise<Connection> {
-    return this.#dial(target, tls, config, options, true);
-  }
-
-  async #dial(
-    target: Target,
-    tls: TlsOptions,
-    config: Config,
-    options: DialOptions,
-    earlyData: boolean,
-  ): Promise<Connection> {
-    const { host, port } = parseTarget(target);
-    checkTlsOptions(tls, "client");
-    const provider = providerOf(tls);
-    const keyLog = keyLogOf(tls);
-    const identity = identityOf(tls, provider);
-    const cids = initialConnectionIds(options);
-    const asked = resolveConfig(config, provider, keyLog !== null, await environmentQlog());
-    const verifier = verifierOf(tls, provider, "server");
-    options.signal?.throwIfAborted();
-    await this.open();
-    const resolved = this.#onSocket(asked);
-    const family = this.#family() || (options.family ?? 0);
-    const addresses = await resolveHost(host, family, this.#options.lookup, options.signal);
-    const effective = keyLog === null ? tls : { ...tls, keylog: keyLog };
-    const serverName = tls.servername ?? host;
-    const key = sessionKey(serverName, port, tls, identity);
-    const session = await findSession(tls, key);
-    const tokens = new TokenKeeper(config.tokenStore, serverName, port, resolved.versions[0]!);
-    options.signal?.throwIfAborted();
-    return race(
-      cids.scid === undefined ? addresses : addresses.slice(0, 1),
-      async (ip, signal) => {
-        // Each attempt of a race its own: rfc9000#8.1.3 a client SHOULD NOT reuse a token.
-        const token = await tokens.take();
-        if (this.#closed !== null) throw new TransportClosedError(this.#failure);
-        signal?.throwIfAborted();
-        const authorization: Authorization = { authorized: false, error: null };
-        let attempt: ClientConnectionOptions = {
-          remote: makeAddress(ip, port),
-          config: resolved,
-          tls: {
-            alpn: [...tls.ALPNProtocols!],
-            serverName,
-            identity,
-            verify: verifier(authorization),
-            psk: pskOf(tls),
-            pskModes: tls.pskModes,
-            tickets: tls.sessionCache !== null || tls.onSessionTicket !== undefined,
-            statusRequest: tls.requestOCSP === true,
-            suites: tls.ciphers?.map(suiteByAead),
-            groups: tls.groups,
-            signatures: tls.sigalgs,
-          },
-          session,
-          earlyData,
-          token,
-          ...cids,
-        };
-        for (;;) {
-          const sessions = new SessionKeeper(tls, key);
-          const core = this.#endpoint.dial(attempt, monotonicNow(), Date.now());
-          const connection = this.#adopt(core, effective, provider, authorization, sessions, tokens);
-          this.#driver!.pump();
-          this.#driver!.flushSoon();
-          if (core.canOpenStreams) return connection;
-          const onAbort = () => connection.closeWithError(0, "");
-          signal?.addEventListener("abort", onAbort, { once: true });
-          try {
-            await connection.handshakeComplete;
-            return connection;
-          } catch (error) {
-            if (signal?.aborted === true) throw signal.reason;
-            if (this.#closed !== null) throw new TransportClosedError(this.#failure);
-            // rfc9368#2.1 the client SHALL select a mutually supported version and send a new first flight with that.
-            const next = afterVersionNegotiation(attempt, error);
-            if (next !== null) {
-              attempt = next;
-              continue;
-            }
-            throw authorization.error !== null && error instanceof QuicError && !error.remote
-              ? Object.assign(error, { cause: error.cause ?? authorization.error })
-              : error;
-          } finally {
-            signal?.removeEventListener("abort", onAbort);
-          }
-        }
-      },
-      (late) => late.closeWithError(0, ""),
-      options.signal,
-    );
+    return dialTarget(this.#dialing, target, tls, config, options, true);
   }
 
   /** What a socket bound to one family can reach. */
@@ -508,7 +374,7 @@ export class Transport implements AsyncDisposable {
   #adopt(
     core: CoreConnection,
     tls: TlsOptions,
-    provider: ReturnType<typeof providerOf>,
+    provider: CryptoProvider,
     authorization: Authorization,
     sessions: SessionKeeper | null,
     tokens: TokenKeeper | null,
