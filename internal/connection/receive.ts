@@ -4,6 +4,7 @@
 import type { Address } from "../protocol/address.ts";
 import type { RxBatch } from "../protocol/batch.ts";
 import {
+  AEAD_TAG,
   APPLICATION,
   HANDSHAKE,
   INITIAL,
@@ -62,8 +63,6 @@ interface Opened {
 
 const SPACE_OF_TYPE: readonly (Space | -1)[] = [INITIAL, APPLICATION, HANDSHAKE, -1, -1, APPLICATION];
 const LEVEL_OF_TYPE: readonly (Level | -1)[] = [INITIAL, ZERO_RTT, HANDSHAKE, -1, -1, APPLICATION];
-
-const TAG = 16;
 
 /** Datagrams whose header masks are made in one call. */
 const RUN = 64;
@@ -438,7 +437,7 @@ export class Receiver {
     const core = this.#core;
     const { protection } = core;
     const end = payload + length;
-    const size = end + TAG - start;
+    const size = end + AEAD_TAG - start;
     const next = core.recovery.peekPacketNumber(INITIAL);
     const verdict = this.#scrutiny!.weigh(buf, payload, end, next, protection.reservedBitsSet);
     if (verdict === "believed") {
@@ -460,7 +459,7 @@ export class Receiver {
       return false;
     }
     kept.push({
-      bytes: buf.slice(start, end + TAG),
+      bytes: buf.slice(start, end + AEAD_TAG),
       payload: payload - start,
       number: protection.pn,
       reservedBitsSet: protection.reservedBitsSet,
@@ -501,7 +500,7 @@ export class Receiver {
       protection.reservedBitsSet = reservedBitsSet;
       protection.peerUpdated = false;
       try {
-        this.#opened(bytes, 0, payload, bytes.length - TAG - payload, PACKET_INITIAL, header, size);
+        this.#opened(bytes, 0, payload, bytes.length - AEAD_TAG - payload, PACKET_INITIAL, header, size);
       } catch (error) {
         this.#core.fail(error);
       }

@@ -2,6 +2,7 @@
 
 import { NOT_ECT, type TxBatch } from "../protocol/batch.ts";
 import {
+  AEAD_TAG,
   APPLICATION,
   INITIAL,
   PACKET_HANDSHAKE,
@@ -19,7 +20,6 @@ import { patchLength, writeLongHeader, writeShortHeader } from "../wire/header.t
 import { encodePacketNumberLength } from "../wire/packet-number.ts";
 import type { Core } from "./core.ts";
 
-const TAG = 16;
 const TYPES: readonly PacketType[] = [PACKET_INITIAL, PACKET_HANDSHAKE, PACKET_ONE_RTT];
 
 /**
@@ -66,11 +66,11 @@ export function transmitClose(core: Core, tx: TxBatch, token: Uint8Array, now: n
             number,
           );
     const payload = pnOffset + pnLength;
-    if (payload + 32 + TAG > limit) break;
+    if (payload + 32 + AEAD_TAG > limit) break;
     let end = writeConnectionClose(
       slab,
       payload,
-      limit - TAG,
+      limit - AEAD_TAG,
       frame.application,
       frame.errorCode,
       frame.frameType,
@@ -78,20 +78,20 @@ export function transmitClose(core: Core, tx: TxBatch, token: Uint8Array, now: n
     );
     // rfc9000#14.1 datagrams with Initial packets are 1,200 bytes; the padding goes into the last packet.
     if (levels[0] === INITIAL && space === levels[levels.length - 1]) {
-      const target = start + MIN_DATAGRAM_SIZE - TAG;
+      const target = start + MIN_DATAGRAM_SIZE - AEAD_TAG;
       if (end < target) {
         slab.fill(0, end, target);
         end = target;
       }
     }
     while (end - pnOffset < 4) slab[end++] = 0;
-    if (space !== APPLICATION) patchLength(slab, pnOffset, end + TAG - pnOffset);
+    if (space !== APPLICATION) patchLength(slab, pnOffset, end + AEAD_TAG - pnOffset);
     if (core.tracer !== null) {
       core.tracer.record({
         name: "packet_sent",
         time: now,
         header: { type: TYPES[space]!, number, dcid: toHex(dcid) },
-        size: end + TAG - pos,
+        size: end + AEAD_TAG - pos,
         frames: describeFrames(slab, payload, end, TYPES[space]!),
         ecn: NOT_ECT,
         datagramId: 0,
@@ -100,7 +100,7 @@ export function transmitClose(core: Core, tx: TxBatch, token: Uint8Array, now: n
     core.recovery.usePacketNumber(space);
     protection.seal(space, slab, pos, pnOffset, pnLength, end, number);
     core.stats.packetsSent++;
-    pos = end + TAG;
+    pos = end + AEAD_TAG;
   }
   protection.maskPending();
   if (pos === start) return false;

@@ -1,118 +1,59 @@
 // From "something may be sent" to sealed datagrams in the batch: rfc9000#12.2, rfc9000#13, rfc9000#14.
 //
-// Every packet is written straight into the slab, sealed in place, and header-protected together with its batch.
-// Datagrams of one size in a row become one segmented send.
+// Packets are coalesced into datagrams, and header-protected together with their batch. Datagrams of one size in a row become
+// one segmented send.
 
 import type { TxBatch } from "../protocol/batch.ts";
 import { NOT_ECT } from "../protocol/batch.ts";
-import {
-  APPLICATION,
-  FRAME_IMMEDIATE_ACK,
-  FRAME_PING,
-  HANDSHAKE,
-  INITIAL,
-  PACKET_HANDSHAKE,
-  PACKET_INITIAL,
-  PACKET_ONE_RTT,
-  PACKET_ZERO_RTT,
-  ZERO_RTT,
-  type Level,
-  type PacketType,
-  type Space,
-} from "../protocol/constants.ts";
-import { MAX_DATAGRAMS_PER_TRANSMIT, MIN_DATAGRAM_SIZE, PACKETS_BEFORE_PING } from "../protocol/limits.ts";
-import { toHex } from "../protocol/bytes.ts";
-import { MTU_PROBE, REC_ACK, REC_MTU_PROBE, REC_PING } from "../recovery/sent-packets.ts";
-import { describeFrames } from "../wire/frame-objects.ts";
-import { writeAck } from "../wire/frame-writers.ts";
-import { patchLength, writeLongHeader, writeShortHeader } from "../wire/header.ts";
-import { encodePacketNumberLength } from "../wire/packet-number.ts";
+import { AEAD_TAG, APPLICATION, FRAME_PING, INITIAL, type Level, type Space } from "../protocol/constants.ts";
+import { MAX_DATAGRAMS_PER_TRANSMIT, MIN_DATAGRAM_SIZE } from "../protocol/limits.ts";
+import { NO_BYTES } from "../protocol/small-bytes.ts";
+import { MTU_PROBE, REC_MTU_PROBE } from "../recovery/sent-packets.ts";
+import type { Path } from "../path/path.ts";
 import type { Core } from "./core.ts";
 import type { HandshakeDriver } from "./handshake.ts";
-import type { Path } from "../path/path.ts";
-import { QuicBit } from "./quic-bit.ts";
+import { OpenPacket, PacketBuilder } from "./packet-builder.ts";
 import { transmitClose } from "./send-close.ts";
 import { TIMER_PACING } from "./timers.ts";
-
-const TAG = 16;
-/** By level. */
-const PACKET_TYPES: readonly PacketType[] = [
-  PACKET_INITIAL,
-  PACKET_HANDSHAKE,
-  PACKET_ONE_RTT,
-  PACKET_ZERO_RTT,
-];
-
-/** ACKs alone: not congestion controlled, rfc9002#7. */
-const KIND_ACK = 1;
-/** Anything. */
-const KIND_ANY = 2;
-
-/** A packet whose frames are written and that is not sealed yet, so that padding may still join it. */
-class OpenPacket {
-  space: Space = INITIAL;
-  level: Level = INITIAL;
-  start = 0;
-  pnOffset = 0;
-  pnLength = 0;
-  number = 0;
-  end = 0;
-  ackEliciting = false;
-  isProbe = false;
-}
 
 /** Assembles datagrams. Holds nothing between two calls but scratch. */
 export class Sender {
   readonly #core: Core;
-  readonly #handshake: HandshakeDriver;
-  #token: Uint8Array | null = null;
+  readonly #packets: PacketBuilder;
   #open = new OpenPacket();
   #spare = new OpenPacket();
-  /** Set by #datagram: whether what was written may be followed by an equal one. */
-  #ackEliciting = false;
-  #datagramId = 0;
-  /** How datagrams of this call are marked. */
-  #ecn = NOT_ECT;
   /** The window was full when the last call ended. */
   #congested = false;
-  /** 1-RTT packets since the last ack-eliciting one. */
-  #quiet = 0;
-  /** Least size of the datagram being written. */
-  #padTo = 0;
   /** Room in the window that a larger MTU probe waits for. */
   #reserved = 0;
-  readonly #quicBit: QuicBit;
 
   constructor(core: Core, handshake: HandshakeDriver) {
     this.#core = core;
-    this.#handshake = handshake;
-    this.#quicBit = new QuicBit(core);
+    this.#packets = new PacketBuilder(core, handshake);
   }
 
-  /** The token for our Initials: from a Retry or, later, from NEW_TOKEN. rfc9000#8.1.2 */
+  /** What our Initials carry: from a Retry or, later, from NEW_TOKEN. rfc9000#8.1.2 */
   setToken(token: Uint8Array | null): void {
     // rfc9000#8.1.3 In comparison, a token obtained in a Retry packet MUST be used immediately during the connection
     // attempt and cannot be used in subsequent connection attempts.
-    // rfc9000#8.1.2 This token MUST be repeated by the client in all Initial packets it sends for that connection
-    // after it receives the Retry packet.
-    this.#token = token;
+    this.#packets.token = token;
   }
 
   get token(): Uint8Array | null {
-    return this.#token;
+    return this.#packets.token;
   }
 
   /** Fills `tx`. True when there is more to send at once. */
   transmit(tx: TxBatch, now: number): boolean {
     const core = this.#core;
     if (core.close.state !== "open") {
-      return transmitClose(core, tx, this.#token ?? EMPTY, now);
+      return transmitClose(core, tx, this.#packets.token ?? NO_BYTES, now);
     }
     if (core.handshakeConfirmed && core.protection.updateDue) this.updateKeys(now);
-    this.#ecn = NOT_ECT;
+    this.#packets.ecn = NOT_ECT;
     this.#transmitPathFrames(tx, now);
     const path = core.paths.active;
-    this.#ecn = core.recovery.ecn.mark;
+    this.#packets.ecn = core.recovery.ecn.mark;
     let entryStart = tx.used;
     let entryLength = 0;
     let segment = 0;
@@ -142,7 +83,7 @@ export class Sender {
       core.stats.bytesSent += size;
       if (segment !== 0 && size > segment) {
         // Longer than its predecessors: the run ends before it.
-        tx.commit(entryLength, segment, path.remote, path.local, this.#ecn);
+        tx.commit(entryLength, segment, path.remote, path.local, this.#packets.ecn);
         entryStart = tx.used;
         entryLength = 0;
         segment = 0;
@@ -155,13 +96,13 @@ export class Sender {
       entryLength += size;
       if (segment === 0) segment = size;
       else if (size < segment) {
-        tx.commit(entryLength, segment, path.remote, path.local, this.#ecn);
+        tx.commit(entryLength, segment, path.remote, path.local, this.#packets.ecn);
         entryStart = tx.used;
         entryLength = 0;
         segment = 0;
       }
     }
-    if (entryLength > 0) tx.commit(entryLength, segment, path.remote, path.local, this.#ecn);
+    if (entryLength > 0) tx.commit(entryLength, segment, path.remote, path.local, this.#packets.ecn);
     core.protection.maskPending();
     // rfc9002#7.8 a sender that has nothing to send is limited by its application, not by the network.
     if (!more) this.#onAllSent(path);
@@ -224,9 +165,9 @@ export class Sender {
       const path = core.paths.nextWithFrames();
       if (path === null || !tx.hasRoom(path.mtu)) return;
       const budget = path.sendBudget();
-      const packet = this.#beginOwn(tx.slab, tx.used, path);
+      const packet = this.#packets.beginOneRtt(this.#open, tx.slab, tx.used, path);
       const expanded = budget >= MIN_DATAGRAM_SIZE;
-      const limit = packet.start + Math.min(budget, MIN_DATAGRAM_SIZE) - TAG;
+      const limit = packet.start + Math.min(budget, MIN_DATAGRAM_SIZE) - AEAD_TAG;
       const sent = core.recovery.sent(APPLICATION);
       const end = path.writeFrames(tx.slab, packet.end, limit, expanded, sent, now);
       if (end === packet.end) {
@@ -257,29 +198,14 @@ export class Sender {
       return false;
     }
     if (!tx.hasRoom(size)) return tx.used > 0;
-    const packet = this.#beginOwn(tx.slab, tx.used, path);
+    const packet = this.#packets.beginOneRtt(this.#open, tx.slab, tx.used, path);
     tx.slab[packet.end++] = FRAME_PING;
     recovery.sent(APPLICATION).addRecord(REC_MTU_PROBE, size, 0, 0);
-    this.#finishOwn(tx, packet, packet.start + size - TAG, path, now);
+    this.#finishOwn(tx, packet, packet.start + size - AEAD_TAG, path, now);
     // rfc9000#14.4 the loss of a probe SHOULD NOT trigger a congestion control reaction.
     recovery.sent(APPLICATION).markLast(MTU_PROBE);
     path.discovery.onProbeSent(size);
     return false;
-  }
-
-  /** The header of a 1-RTT packet that is a datagram of its own; its frames begin at `end`. */
-  #beginOwn(buf: Uint8Array, start: number, path: Path): OpenPacket {
-    const core = this.#core;
-    const packet = this.#open;
-    packet.space = packet.level = APPLICATION;
-    packet.start = start;
-    packet.number = core.recovery.peekPacketNumber(APPLICATION);
-    packet.pnLength = encodePacketNumberLength(packet.number, core.recovery.largestAcked(APPLICATION));
-    packet.pnOffset = this.#shortHeader(buf, start, path, packet.pnLength, packet.number);
-    packet.end = packet.pnOffset + packet.pnLength;
-    packet.ackEliciting = true;
-    core.recovery.sent(APPLICATION).begin(packet.number);
-    return packet;
   }
 
   /** Pads it to `end`, and out. */
@@ -287,316 +213,69 @@ export class Sender {
     const core = this.#core;
     core.recovery.usePacketNumber(APPLICATION);
     tx.slab.fill(0, packet.end, end);
-    this.#seal(tx.slab, packet, end, now, path !== core.paths.active);
+    this.#packets.seal(tx.slab, packet, end, now, path !== core.paths.active);
     core.protection.maskPending();
-    const size = end + TAG - packet.start;
+    const size = end + AEAD_TAG - packet.start;
     path.onSent(size);
     core.stats.datagramsSent++;
     core.stats.bytesSent += size;
-    tx.commit(size, size, path.remote, path.local, this.#ecn);
-  }
-
-  #shortHeader(buf: Uint8Array, start: number, path: Path, pnLength: number, number: number): number {
-    const { paths, remoteCids, protection } = this.#core;
-    const dcid = path === paths.active ? remoteCids.current : this.#dcidOf(path);
-    return writeShortHeader(buf, start, dcid, protection.keyPhase, path.spin.value, pnLength, number);
+    tx.commit(size, size, path.remote, path.local, this.#packets.ecn);
   }
 
   /**
-   * rfc9000#9.5 an endpoint MUST NOT reuse a connection ID when sending from more than one local address, nor to more than one
-   * destination address; but where the peer's address changed under the same connection ID, it MAY continue to use its own.
+   * Whether anything may leave now, or ACKs alone, which are not congestion controlled: rfc9002#7, rfc9002#7.7. Sets the pacing
+   * timer when only time is missing.
    */
-  #dcidOf(path: Path): Uint8Array {
-    const { paths, remoteCids } = this.#core;
-    let cid = path.cidSequence < 0 ? null : remoteCids.bytesOf(path.cidSequence);
-    if (cid === null && (path.held || path.dcidSequence !== paths.active.dcidSequence)) {
-      path.cidSequence = remoteCids.take();
-      cid = remoteCids.bytesOf(path.cidSequence);
-    }
-    return cid ?? remoteCids.current;
-  }
-
-  /** What may leave now: rfc9002#7, rfc9002#7.7. Sets the pacing timer when only time is missing. */
-  #kind(now: number, size: number): number {
+  #mayAny(now: number, size: number): boolean {
     const core = this.#core;
     // rfc9002#7 an endpoint MUST NOT send a packet if it would cause bytes_in_flight to be larger than the window.
-    if (core.recovery.bytesInFlight + size > core.controller.cwnd - this.#reserved) return KIND_ACK;
-    if (core.recovery.sent(APPLICATION).isFull) return KIND_ACK;
+    if (core.recovery.bytesInFlight + size > core.controller.cwnd - this.#reserved) return false;
+    if (core.recovery.sent(APPLICATION).isFull) return false;
     if (core.pacer.budget(now) < size) {
       // Windows and CRYPTO data too: with nothing in flight no ACK would wake us, and the peer may wait for them.
-      if (this.#hasAnything()) core.timers.set(TIMER_PACING, core.pacer.nextSendTime(now, size));
-      return KIND_ACK;
+      if (this.#packets.hasAnything()) core.timers.set(TIMER_PACING, core.pacer.nextSendTime(now, size));
+      return false;
     }
-    return KIND_ANY;
+    return true;
   }
 
   /** Writes one datagram of at most `size` bytes at `start`. Returns its length, 0 for none. */
   #datagram(buf: Uint8Array, start: number, size: number, path: Path, now: number): number {
     const core = this.#core;
     const limit = start + size;
-    const kind = this.#kind(now, size);
+    const any = this.#mayAny(now, size);
     let open: OpenPacket | null = null;
     let pos = start;
-    this.#padTo = 0;
-    this.#ackEliciting = false;
+    this.#packets.padTo = 0;
+    this.#packets.ackEliciting = false;
     for (let space: Space = INITIAL; space <= APPLICATION; space++) {
-      const level = this.#level(space as Space);
+      const level = this.#packets.levelOf(space as Space);
       if (level < 0) continue;
       const packet: OpenPacket = open === this.#open ? this.#spare : this.#open;
       packet.level = level as Level;
-      if (!this.#packet(buf, pos, limit, space as Space, kind, packet, path, now)) continue;
-      if (open !== null) this.#seal(buf, open, open.end, now);
+      if (!this.#packets.build(buf, pos, limit, space as Space, any, packet, path, now)) continue;
+      if (open !== null) this.#packets.seal(buf, open, open.end, now);
       open = packet;
-      pos = packet.end + TAG;
+      pos = packet.end + AEAD_TAG;
       // rfc9000#14.1 a client MUST expand all datagrams carrying Initial packets to 1,200 bytes; a server those
       // carrying ack-eliciting Initial packets.
       // rfc9000#8.1 Clients MUST ensure that UDP datagrams containing Initial packets have UDP payloads of at least
       // 1200 bytes, adding PADDING frames as necessary.
       if (space === INITIAL && (core.role === "client" || packet.ackEliciting)) {
         // rfc9001#9.3 First, the packet containing a ClientHello MUST be padded to a minimum size.
-        this.#padTo = MIN_DATAGRAM_SIZE;
+        this.#packets.padTo = MIN_DATAGRAM_SIZE;
       }
       if (limit - pos < 64) break;
     }
     if (open === null) return 0;
     let end = open.end;
-    if (end + TAG - start < this.#padTo) {
-      const target = start + this.#padTo - TAG;
+    if (end + AEAD_TAG - start < this.#packets.padTo) {
+      const target = start + this.#packets.padTo - AEAD_TAG;
       buf.fill(0, end, target);
       end = target;
     }
-    this.#seal(buf, open, end, now);
-    if (this.#ackEliciting) core.idle.onElicitingSent(now, core.recovery.timer.pto(APPLICATION));
-    return end + TAG - start;
-  }
-
-  /**
-   * Whose keys packets of `space` leave under, −1 where there are none. rfc9001#5.6 Once a client has installed 1-RTT
-   * keys, it MUST NOT send any more 0-RTT packets; a server never has 0-RTT keys to write with.
-   */
-  #level(space: Space): Level | -1 {
-    const { protection } = this.#core;
-    if (protection.canSeal(space)) return space;
-    return space === APPLICATION && protection.canSeal(ZERO_RTT) ? ZERO_RTT : -1;
-  }
-
-  /**
-   * Writes header and frames of one packet for `space`. False, with nothing used up, when it has nothing to say.
-   */
-  #packet(
-    buf: Uint8Array,
-    start: number,
-    limit: number,
-    space: Space,
-    kind: number,
-    packet: OpenPacket,
-    path: Path,
-    now: number,
-  ): boolean {
-    const core = this.#core;
-    const recovery = core.recovery;
-    // rfc9000#13.2.6 ACK frames MUST only be carried in a packet that has the same packet number space as the packet
-    // being acknowledged; see Section 12.1.
-    // rfc9000#13.2.6 For instance, packets that are protected with 1-RTT keys MUST be acknowledged in packets that
-    // are also protected with 1-RTT keys.
-    const received = core.received[space]!;
-    const probe = recovery.probes.due(space) > 0 || this.#joinsProbe(space);
-    const ackDue = received.shouldAckNow(now);
-    // rfc9002#7.5 A sender MUST however count these packets as being additionally in flight, since these packets add
-    // network load without establishing packet loss.
-    const mayData = kind === KIND_ANY || probe;
-    if (!ackDue && !(mayData && (probe || this.#hasData(space, path)))) return false;
-
-    // rfc9000#17.2.3 New packet numbers MUST be used for any new packets that are sent; as described in Section
-    // 17.2.5.3, reusing packet numbers could compromise packet protection.
-    // rfc9000#17.2.3 An acknowledgment for a 1-RTT packet MUST be carried in a 1-RTT packet.
-    const number = recovery.peekPacketNumber(space);
-    const pnLength = encodePacketNumberLength(number, recovery.largestAcked(space));
-    const dcid = core.remoteCids.current;
-    let pnOffset: number;
-    const { level } = packet;
-    if (level === APPLICATION) {
-      pnOffset = this.#shortHeader(buf, start, path, pnLength, number);
-    } else {
-      const token = space === INITIAL ? (this.#token ?? EMPTY) : null;
-      pnOffset = writeLongHeader(
-        buf,
-        start,
-        PACKET_TYPES[level]!,
-        // rfc9369#4.1 The client MUST NOT send 0-RTT packets using the negotiated version.
-        level === ZERO_RTT ? core.versions.original : core.version,
-        dcid,
-        core.localCids.handshakeCid,
-        token,
-        pnLength,
-        number,
-      );
-    }
-    if (core.config.greaseQuicBit && core.handshakeComplete) this.#quicBit.grease(buf, start);
-    const payload = pnOffset + pnLength;
-    const end = limit - TAG;
-    if (payload + 4 > end) return false;
-    const sent = recovery.sent(space);
-    sent.begin(number);
-    let pos = payload;
-    let elicits = false;
-
-    // rfc9000#12.5 no ACK in 0-RTT: nothing came that one could be for. CRYPTO, HANDSHAKE_DONE, NEW_TOKEN, PATH_RESPONSE
-    // and RETIRE_CONNECTION_ID, which it may not carry either, follow from what a peer sends in 1-RTT.
-    if (received.hasAckToSend && (ackDue || mayData)) {
-      const after = this.#writeAck(buf, pos, end, space, now);
-      if (after > pos) sent.addRecord(REC_ACK, received.largest, 0, 0);
-      pos = after;
-    }
-    if (mayData) {
-      const before = pos;
-      pos = this.#writeFrames(buf, pos, end, space, path, now);
-      elicits = pos > before;
-      if (!elicits && probe) {
-        // ack-frequency#7 When sending PTO packets, one can include an IMMEDIATE_ACK frame.
-        buf[pos++] = level === APPLICATION && core.ackFrequency.supported ? FRAME_IMMEDIATE_ACK : FRAME_PING;
-        sent.addRecord(REC_PING, 0, 0, 0);
-        elicits = true;
-      }
-    }
-    // rfc9000#12.4 The payload of a packet that contains frames MUST contain at least one frame, and MAY contain
-    // multiple frames and multiple frame types.
-    if (pos === payload) {
-      sent.rollback();
-      return false;
-    }
-    // rfc9001#5.4.2 the packet must be long enough for a sample: packet number and payload make at least 4 bytes.
-    while (pos - pnOffset < 4) buf[pos++] = 0;
-
-    packet.space = space;
-    packet.start = start;
-    packet.pnOffset = pnOffset;
-    packet.pnLength = pnLength;
-    packet.number = number;
-    packet.end = pos;
-    packet.ackEliciting = elicits;
-    packet.isProbe = probe;
-    if (elicits) this.#ackEliciting = true;
-    recovery.usePacketNumber(space);
-    return true;
-  }
-
-  /**
-   * Lost CRYPTO data of another handshake space leaves with a probe: rfc9002#6.2.4 the peer might only have keys for one
-   * of the spaces. The window can be full of Handshake packets that no one can open before the lost Initial arrives.
-   */
-  #joinsProbe(space: Space): boolean {
-    if (space === APPLICATION) return false;
-    const { recovery, crypto } = this.#core;
-    return recovery.probes.due(space === INITIAL ? HANDSHAKE : INITIAL) > 0 && crypto.hasData(space);
-  }
-
-  /** Whether any space has frames that congestion control and the pacer hold back. */
-  #hasAnything(): boolean {
-    const { paths } = this.#core;
-    for (let space: Space = INITIAL; space <= APPLICATION; space++) {
-      if (this.#level(space as Space) >= 0 && this.#hasData(space as Space, paths.active)) return true;
-    }
-    return false;
-  }
-
-  #hasData(space: Space, path: Path): boolean {
-    const core = this.#core;
-    if (core.crypto.hasData(space)) return true;
-    if (space !== APPLICATION) return false;
-    const { streams } = core;
-    if (streams.hasData || streams.hasControl || core.datagrams.hasFrames || core.ackFrequency.hasFrames)
-      return true;
-    return path.hasFrames || core.control.hasFrames;
-  }
-
-  #writeFrames(buf: Uint8Array, pos: number, end: number, space: Space, path: Path, now: number): number {
-    const core = this.#core;
-    const sent = core.recovery.sent(space);
-    pos = core.crypto.writeFrames(space, buf, pos, end, sent);
-    if (space !== APPLICATION) return pos;
-    if (path.hasFrames) {
-      // rfc9000#8.2.1 an endpoint MUST expand datagrams that contain a PATH_CHALLENGE frame to at least 1,200 bytes.
-      pos = path.writeFrames(buf, pos, end, true, sent, now);
-      this.#padTo = MIN_DATAGRAM_SIZE;
-    }
-    if (core.control.hasFrames) pos = core.control.write(buf, pos, end, sent);
-    if (core.ackFrequency.hasFrames) pos = core.ackFrequency.write(buf, pos, end, sent);
-    if (core.streams.hasControl) pos = core.streams.writeControl(buf, pos, end, sent);
-    // rfc9221#5.4 The sender MUST either delay sending the frame until the controller allows it or drop the frame: they
-    // wait in their queue, as everything here does.
-    const { datagrams } = core;
-    if (datagrams.isUrgent) pos = datagrams.write(buf, pos, end, true, sent, now);
-    if (core.streams.hasData) pos = core.streams.writeStreamFrames(buf, pos, end, sent);
-    if (datagrams.hasFrames) pos = datagrams.write(buf, pos, end, false, sent, now);
-    return pos;
-  }
-
-  #writeAck(buf: Uint8Array, pos: number, end: number, space: Space, now: number): number {
-    const received = this.#core.received[space]!;
-    const after = writeAck(
-      buf,
-      pos,
-      end,
-      received.ranges,
-      received.rangeCount,
-      received.ackDelayRaw(now),
-      received.ecnCounts,
-    );
-    if (after > pos) {
-      received.onAckSent();
-      if (space === APPLICATION) this.#core.protection.onAckSent();
-    }
-    return after;
-  }
-
-  /** Patches the length, seals, and tells recovery. `end` is that of the payload with padding; `elsewhere`: by another path. */
-  #seal(buf: Uint8Array, packet: OpenPacket, end: number, now: number, elsewhere = false): void {
-    const core = this.#core;
-    const { space, level, start, pnOffset, pnLength, number } = packet;
-    if (level !== APPLICATION) patchLength(buf, pnOffset, end + TAG - pnOffset);
-    const padded = end > packet.end;
-    if (core.tracer !== null) {
-      core.tracer.record({
-        name: "packet_sent",
-        time: now,
-        header: {
-          type: PACKET_TYPES[level]!,
-          number,
-          dcid: toHex(core.remoteCids.current),
-          ...(level === APPLICATION
-            ? { keyPhase: core.protection.keyPhase }
-            : {
-                scid: toHex(core.localCids.handshakeCid),
-                version: level === ZERO_RTT ? core.versions.original : core.version,
-              }),
-        },
-        size: end + TAG - start,
-        frames: describeFrames(buf, pnOffset + pnLength, end, PACKET_TYPES[level]!),
-        ecn: this.#ecn,
-        datagramId: this.#datagramId,
-      });
-    }
-    core.protection.seal(level, buf, start, pnOffset, pnLength, end, number);
-    core.stats.packetsSent++;
-    // rfc9002#2 packets are in flight when they are ack-eliciting or contain a PADDING frame.
-    const size = end + TAG - start;
-    const inFlight = (packet.ackEliciting || padded) && !elsewhere;
-    core.recovery.onPacketSent(space, now, size, packet.ackEliciting, inFlight, this.#ecn);
-    if (packet.ackEliciting) core.pacer.onSent(size);
-    if (space === APPLICATION) this.#askForAck(packet.ackEliciting);
-    // rfc9001#4.9.1 a client MUST discard Initial keys when it first sends a Handshake packet.
-    if (space === HANDSHAKE && core.role === "client") this.#handshake.discard(INITIAL);
-  }
-
-  /**
-   * rfc9000#13.2.4 a receiver that sends only non-ack-eliciting packets might not receive an acknowledgment for a long
-   * time: a PING now and then lets it forget what it sent and which ranges it reported.
-   */
-  #askForAck(eliciting: boolean): void {
-    if (eliciting) this.#quiet = 0;
-    else if (++this.#quiet === PACKETS_BEFORE_PING) this.#core.control.queuePing();
+    this.#packets.seal(buf, open, end, now);
+    if (this.#packets.ackEliciting) core.idle.onElicitingSent(now, core.recovery.timer.pto(APPLICATION));
+    return end + AEAD_TAG - start;
   }
 }
-
-const EMPTY = new Uint8Array(0);

@@ -22,6 +22,9 @@ export type Level = Space | typeof ZERO_RTT;
 export const SPACES: readonly Space[] = [INITIAL, HANDSHAKE, APPLICATION];
 export const LEVEL_NAMES = ["initial", "handshake", "application", "0rtt"] as const;
 
+/** Bytes of every AEAD's tag. rfc9001#5.3 */
+export const AEAD_TAG = 16;
+
 /** What a packet is on the wire. The long header types in v1's order, rfc9000#17.2. */
 export const PACKET_INITIAL = 0;
 export const PACKET_ZERO_RTT = 1;
