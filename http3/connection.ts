@@ -196,7 +196,7 @@ export class Http3Connection implements AsyncDisposable {
       }
       if (grease) this.#out.say(reservedFrame());
       this.#out.flush();
-      this.#qpack.open(own.encoder, own.decoder.stream);
+      this.#qpack.open(own.encoder, own.decoder);
       if (grease) openReservedStream(quic);
     } catch (error) {
       this.#streamFailed(error);
@@ -291,32 +291,34 @@ export class Http3Connection implements AsyncDisposable {
   // ---- requests
 
   async #acceptStreams(): Promise<void> {
-    try {
-      for (;;) {
-        const stream = await this.quic.acceptStream();
-        try {
-          checkBidirectional(this.role, this.#options.bidiStreams !== undefined);
-        } catch (error) {
-          this.#fail(error as Http3ConnectionError);
-          return;
-        }
-        this.#nextStream = Math.max(this.#nextStream, stream.id + 4);
-        if (stream.id >= this.#refusing || this.#requests.length >= limits.WAITING_REQUESTS) {
-          // rfc9114#5.2: requests with the identifier in our GOAWAY or greater are rejected.
-          // rfc9114#4.1.1 the server SHOULD abort its response stream with the error code H3_REQUEST_REJECTED.
-          stream.cancelRead(H3_ERROR.H3_REQUEST_REJECTED);
-          stream.cancelWrite(H3_ERROR.H3_REQUEST_REJECTED);
-          this.#qpack.cancel(stream.id);
-          continue;
-        }
-        void this.#receive(stream);
+    for (;;) {
+      let stream: Stream;
+      try {
+        stream = await this.quic.acceptStream();
+      } catch {
+        // The connection is over.
+        return;
       }
-    } catch {
-      // The connection is over.
+      try {
+        checkBidirectional(this.role, this.#options.bidiStreams !== undefined);
+      } catch (error) {
+        this.#fail(error as Http3ConnectionError);
+        return;
+      }
+      this.#nextStream = Math.max(this.#nextStream, stream.id + 4);
+      if (stream.id >= this.#refusing || this.#requests.length >= limits.WAITING_REQUESTS) {
+        // rfc9114#5.2: requests with the identifier in our GOAWAY or greater are rejected.
+        // rfc9114#4.1.1 the server SHOULD abort its response stream with the error code H3_REQUEST_REJECTED.
+        stream.cancelRead(H3_ERROR.H3_REQUEST_REJECTED);
+        stream.cancelWrite(H3_ERROR.H3_REQUEST_REJECTED);
+        this.#qpack.cancel(stream.id);
+        continue;
+      }
+      this.#receive(stream);
     }
   }
 
-  async #receive(quicStream: Stream): Promise<void> {
+  #receive(quicStream: Stream): void {
     const stream = new ServerStream(quicStream, this.#host);
     this.#trace?.streamType("remote", stream.id, "request");
     this.#streams.add(stream);
@@ -327,9 +329,19 @@ export class Http3Connection implements AsyncDisposable {
       this.#options.headersTimeout ?? limits.HEADERS_TIMEOUT,
       this.#options.stallTimeout ?? limits.STALL_TIMEOUT,
     );
-    if (!(await stream.receive(this.#options.enableConnectProtocol === true))) return;
+    const received = stream.receive(this.#options.enableConnectProtocol === true);
+    if (received instanceof Promise) void received.then((whole) => whole && this.#received(stream));
+    else if (received) this.#received(stream);
+  }
+
+  #received(stream: ServerStream): void {
     if (this.role === "server") this.#requests.push(stream);
     else this.#fail(new Http3ConnectionError("H3_STREAM_CREATION_ERROR", "the server sent a request"));
+  }
+
+  /** @internal As `acceptRequest`: one that is there already, or undefined. */
+  tryAcceptRequest(): ServerStream | undefined {
+    return this.#requests.tryTake();
   }
 
   /**
@@ -408,9 +420,13 @@ export class Http3Connection implements AsyncDisposable {
       if (!enableConnectProtocol) throw new Http3StateError("the server takes no extended CONNECT");
     }
     this.#mustAcceptRequests();
-    const quicStream = await this.#opener.open(options?.signal).catch((error: unknown) => {
+    let quicStream: Stream;
+    try {
+      const opened = this.#opener.open(options?.signal);
+      quicStream = opened instanceof Promise ? await opened : opened;
+    } catch (error) {
       throw this.#translate(error);
-    });
+    }
     try {
       // rfc9114#5.2 Endpoints MUST NOT initiate new requests or promise new pushes on the connection after receipt of a
       // GOAWAY frame from the peer.

@@ -104,6 +104,15 @@ export function parseContentLength(value: string): number {
   return Number(value);
 }
 
+/** The lines of a field as one list, or null where there are none. rfc9110#5.3 */
+export function linesOf(fields: readonly Field[], name: string): string | null {
+  let lines: string | null = null;
+  for (const field of fields) {
+    if (field.name === name) lines = lines === null ? field.value : `${lines}, ${field.value}`;
+  }
+  return lines;
+}
+
 /**
  * Joins the lines a Cookie field may come in, in place of the first.
  *

@@ -73,7 +73,7 @@ export class FrameReader {
 
   /** Gives the next piece, after `next` returned null. It must stay as it is until `next` returns null again. */
   push(piece: Uint8Array): void {
-    this.#piece = join(this.rest(), piece);
+    this.#piece = this.#at === this.#piece.length ? piece : join(this.#piece.subarray(this.#at), piece);
     this.#at = 0;
   }
 
@@ -207,8 +207,10 @@ export class FrameReader {
 
   /** Gathers a frame; true when it is whole. */
   #readPayload(): boolean {
-    const end = Math.min(this.#piece.length, this.#at + this.#left);
-    const part = this.#piece.subarray(this.#at, end);
+    const piece = this.#piece;
+    const end = Math.min(piece.length, this.#at + this.#left);
+    // A Buffer: QPACK reads strings from it.
+    const part = Buffer.from(piece.buffer, piece.byteOffset + this.#at, end - this.#at);
     this.#at = end;
     this.#left -= part.length;
     if (this.#left > 0) {

@@ -126,7 +126,7 @@ function frameError(type: number, message: string): Http3ConnectionError {
 
 /** The type and length that begin a frame. */
 export function frameHeader(type: number, length: number): Uint8Array {
-  const out = new Uint8Array(varintLength(type) + varintLength(length));
+  const out = Buffer.allocUnsafe(varintLength(type) + varintLength(length));
   writeVarint(out, writeVarint(out, 0, type), length);
   return out;
 }
@@ -135,7 +135,8 @@ export function frameHeader(type: number, length: number): Uint8Array {
 export function encodeFrame(type: number, ...payload: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of payload) length += part.length;
-  const out = new Uint8Array(varintLength(type) + varintLength(length) + length);
+  // From Node's pool: most are small, and copied into the stream at once.
+  const out = Buffer.allocUnsafe(varintLength(type) + varintLength(length) + length);
   let at = writeVarint(out, writeVarint(out, 0, type), length);
   for (const part of payload) {
     out.set(part, at);

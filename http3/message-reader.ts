@@ -33,8 +33,14 @@ const NONE: Uint8Array[] = [];
 const ONE = new Uint8Array(1);
 const AHEAD = { maxBytes: READ_AHEAD };
 
-/** What a frame that was read gives. */
+/** A header section; `too-large`; or null where the stream ended before, or was taken over. */
+export type Head = readonly Field[] | "too-large" | null;
+
+/** What a frame that was read gives: null where that is nothing. */
 type Found = readonly Field[] | "too-large" | null;
+
+/** The peer is to be waited for. */
+const LATER = Symbol("later");
 
 /** Reads one message: sections and content, in turn. One call at a time. */
 export class MessageReader {
@@ -86,28 +92,43 @@ export class MessageReader {
     if (bytes.length > 0) this.#pieces = [bytes];
   }
 
-  /**
-   * The next header section.
-   *
-   * @returns its fields; `too-large`; or null where the stream ended before, or was taken over
-   */
-  async section(): Promise<readonly Field[] | "too-large" | null> {
+  /** The next header section: at once where it is there, as it mostly is at a server. */
+  section(): Head | Promise<Head> {
+    try {
+      const found = this.#sectionNow();
+      return found === LATER || found instanceof Promise ? this.#section(found) : found;
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  async #section(found: Head | typeof LATER | Promise<Found>): Promise<Head> {
     try {
       for (;;) {
-        const event = this.#next();
-        if (event === null) await this.#more();
-        else if (event === "data") this.sequence.data(this.#frames.payload.length);
-        else if (event === "frame") {
-          const found = this.#frame();
-          const fields = found instanceof Promise ? await found : found;
-          if (fields !== null) return fields;
-        } else {
-          if (event === "end") this.#end();
-          return null;
-        }
+        if (found === LATER) this.#take(await this.#more());
+        else if (found instanceof Promise) {
+          const late = await found;
+          if (late !== null) return late;
+        } else return found;
+        found = this.#sectionNow();
       }
     } catch (error) {
       throw this.#fail(error);
+    }
+  }
+
+  #sectionNow(): Head | typeof LATER | Promise<Found> {
+    for (;;) {
+      const event = this.#next();
+      if (event === null) return LATER;
+      if (event === "data") this.sequence.data(this.#frames.payload.length);
+      else if (event === "frame") {
+        const found = this.#frame();
+        if (found !== null) return found;
+      } else {
+        if (event === "end") this.#end();
+        return null;
+      }
     }
   }
 
@@ -117,7 +138,7 @@ export class MessageReader {
     try {
       for (;;) {
         const event = this.#next();
-        if (event === null) await this.#more();
+        if (event === null) this.#take(await this.#more());
         else if (event === "data") {
           const { payload } = this.#frames;
           if (this.#frames.begins && this.#owner.trace !== null) {
@@ -162,17 +183,14 @@ export class MessageReader {
     }
   }
 
-  /** Waits for the peer. */
-  async #more(): Promise<void> {
+  /** What the peer sends next. */
+  #more(): Promise<Uint8Array[]> {
     this.#waiting = true;
-    try {
-      this.#take(await this.stream.readMany(AHEAD));
-    } finally {
-      this.#waiting = false;
-    }
+    return this.stream.readMany(AHEAD);
   }
 
   #take(pieces: Uint8Array[]): void {
+    this.#waiting = false;
     this.#pieces = pieces;
     this.#at = 0;
     this.#rounds++;
@@ -227,6 +245,7 @@ export class MessageReader {
   }
 
   #fail(error: unknown): unknown {
+    this.#waiting = false;
     if (this.#state === "failed") return this.#error;
     const remoteReset = error instanceof StreamError && error.remote;
     const told = this.#owner.onReadError(error);

@@ -308,6 +308,8 @@ export abstract class MessageStream implements ReaderOwner, WriterOwner {
   }
 
   onWriteEnd(): void {
+    // Nobody will be told any more: what they hold need not live as long as the stream.
+    if (this.writer.ended) this.#whenGone = null;
     this.#settle();
   }
 

@@ -1,9 +1,8 @@
 // QPACK over its streams: encoder and decoder, and who waits for whom. rfc9204#4.2
 
-import type { SendStream } from "../src/index.ts";
 import { Http3StreamError } from "./errors.ts";
 import { QPACK_ENCODER_IN_FLIGHT } from "./limits.ts";
-import type { Outlet } from "./outlet.ts";
+import { DONE, type Outlet } from "./outlet.ts";
 import { QpackDecoder, type DecodedSection, type QpackDecoderOptions } from "./qpack/decoder.ts";
 import { QpackEncoder, type QpackEncoderOptions } from "./qpack/encoder.ts";
 import type { Field } from "./qpack/field.ts";
@@ -24,7 +23,7 @@ export class QpackStreams {
   /** What could not be written or read any more: of a critical stream, so of the connection. */
   readonly #fail: (error: unknown) => void;
   #encoderStream: Outlet | null = null;
-  #decoderStream: SendStream | null = null;
+  #decoderStream: Outlet | null = null;
   #telling = false;
   readonly #blocked = new Map<number, Blocked>();
   #over: unknown = null;
@@ -36,7 +35,7 @@ export class QpackStreams {
   }
 
   /** Our streams are open, their types written. */
-  open(encoderStream: Outlet, decoderStream: SendStream): void {
+  open(encoderStream: Outlet, decoderStream: Outlet): void {
     this.#encoderStream = encoderStream;
     this.#decoderStream = decoderStream;
     this.#flushEncoder();
@@ -125,22 +124,22 @@ export class QpackStreams {
 
   /** Sends what the decoder has to say, once for all that arrived together. */
   #tell(): void {
-    if (this.#telling || this.#decoderStream === null) return;
+    if (this.#telling || this.#decoderStream === null || !this.#decoder.hasToTell) return;
     this.#telling = true;
-    queueMicrotask(() => void this.#tellAll(this.#decoderStream!));
+    // When all that is at work now has been read.
+    process.nextTick(tell, this);
   }
 
-  async #tellAll(stream: SendStream): Promise<void> {
+  /** @internal */
+  tellAll(): void {
     try {
-      for (;;) {
-        const bytes = this.#decoder.takeDecoderStream();
-        if (bytes === null) break;
-        await stream.write(bytes);
-      }
+      const bytes = this.#decoder.takeDecoderStream();
+      const written = bytes === null ? DONE : this.#decoderStream!.write(bytes);
+      if (written === DONE) this.#telling = false;
+      // What comes up meanwhile waits in the decoder, which bounds it.
+      else written.then(() => this.tellAll(), this.#fail);
     } catch (error) {
       this.#fail(error);
-    } finally {
-      this.#telling = false;
     }
   }
 
@@ -161,3 +160,5 @@ export class QpackStreams {
     };
   }
 }
+
+const tell = (streams: QpackStreams): void => streams.tellAll();

@@ -2,11 +2,11 @@
 
 import type { Stream } from "../src/index.ts";
 import { H3_ERROR, Http3StateError, Http3StreamError } from "./errors.ts";
-import { splitCookies } from "./fields.ts";
+import { linesOf, splitCookies } from "./fields.ts";
 import { INTERIM_RESPONSES } from "./limits.ts";
 import { contentLengthOf, requestSection, responseSection, type RequestToSend } from "./message-build.ts";
 import { checkRequest, checkResponse, type RequestHead, type ResponseHead } from "./message-head.ts";
-import type { MessageReader } from "./message-reader.ts";
+import type { Head } from "./message-reader.ts";
 import { MessageStream } from "./message-stream.ts";
 import { ResponsePriority } from "./priorities.ts";
 import { parsePriority, type Priority, type PriorityParameters } from "./priority.ts";
@@ -62,7 +62,8 @@ export class ClientStream extends MessageStream {
   async response(onInterim?: (head: ResponseHead) => void): Promise<ResponseHead> {
     if (this.#response !== null) return this.#response;
     for (;;) {
-      const section = await this.reader.section();
+      const found = this.reader.section();
+      const section = found instanceof Promise ? await found : found;
       if (section === null) {
         throw this.#refuse(
           new Http3StreamError("H3_MESSAGE_ERROR", "the stream ended without a final response"),
@@ -138,20 +139,33 @@ export class ServerStream extends MessageStream {
     return this.#request !== null;
   }
 
-  /** @internal Reads the head. Resolves to false where it did not come to one; the stream is ended then. */
-  async receive(extendedConnect: boolean): Promise<boolean> {
-    let section: Awaited<ReturnType<MessageReader["section"]>>;
+  /**
+   * @internal Reads the head: at once where it is there. False where it did not come to one; the stream is ended then.
+   */
+  receive(extendedConnect: boolean): boolean | Promise<boolean> {
+    let section: Head | Promise<Head>;
     try {
-      section = await this.reader.section();
+      section = this.reader.section();
     } catch (error) {
-      if (tooLarge(error)) await this.#answerTooLarge();
-      // rfc9114#4.1: there is not enough of a request for a response.
-      else
-        this.give(new Http3StreamError("H3_REQUEST_INCOMPLETE", "the request broke off", { cause: error }));
-      return false;
+      return this.#brokeOff(error);
     }
+    if (!(section instanceof Promise)) return this.#received(section, extendedConnect);
+    return section.then(
+      (late) => this.#received(late, extendedConnect),
+      (error: unknown) => this.#brokeOff(error),
+    );
+  }
+
+  #brokeOff(error: unknown): false {
+    if (tooLarge(error)) void this.#answerTooLarge();
+    // rfc9114#4.1: there is not enough of a request for a response.
+    else this.give(new Http3StreamError("H3_REQUEST_INCOMPLETE", "the request broke off", { cause: error }));
+    return false;
+  }
+
+  #received(section: Head, extendedConnect: boolean): boolean {
     if (section === "too-large") {
-      await this.#answerTooLarge();
+      void this.#answerTooLarge();
       return false;
     }
     if (section === null) {
@@ -166,8 +180,8 @@ export class ServerStream extends MessageStream {
       const head = checkRequest(section, { extendedConnect });
       this.reader.sequence.requestHead(head);
       this.#request = head;
-      const lines = head.fields.filter(({ name }) => name === "priority").map(({ value }) => value);
-      if (lines.length > 0) this.#priority.field = parsePriority(lines.join(", "));
+      const priority = linesOf(head.fields, "priority");
+      if (priority !== null) this.#priority.field = parsePriority(priority);
       this.#schedule();
       return true;
     } catch (error) {

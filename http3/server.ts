@@ -236,7 +236,7 @@ export class Server extends EventEmitter<Events> implements AsyncDisposable {
 
   async #serveRequests(connection: Http3Connection): Promise<void> {
     try {
-      for (;;) this.#serveRequest(await connection.acceptRequest());
+      for (;;) this.#serveRequest(connection.tryAcceptRequest() ?? (await connection.acceptRequest()));
     } catch (error) {
       // How it ended stands in `closed`; only a defect is news.
       if (error !== connection.failure && !isNormalEnd(error)) this.#handlerFailed(error, null);

@@ -11,14 +11,22 @@ export class StreamOpener {
     this.#quic = quic;
   }
 
-  /** @throws what `stop` was given; the signal's reason; the connection's error */
-  async open(signal: AbortSignal | undefined): Promise<Stream> {
+  /**
+   * Opens a stream: at once where the peer allows it.
+   *
+   * @throws what `stop` was given; the signal's reason; the connection's error
+   */
+  open(signal: AbortSignal | undefined): Stream | Promise<Stream> {
+    signal?.throwIfAborted();
     try {
-      signal?.throwIfAborted();
       return this.#quic.tryOpenStream();
     } catch (error) {
       if (!(error instanceof StreamLimitReachedError)) throw error;
     }
+    return this.#wait(signal);
+  }
+
+  async #wait(signal: AbortSignal | undefined): Promise<Stream> {
     const aborter = new AbortController();
     this.#waiting.add(aborter);
     try {

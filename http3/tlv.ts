@@ -1,6 +1,6 @@
 // Type, length, value: how frames (rfc9114#7.1) and capsules (rfc9297#3.2) lie in a stream that comes in pieces.
 
-import { VarintReader, varintSize } from "./varint.ts";
+import { readVarint, varintSize } from "./varint.ts";
 
 export const NOTHING = new Uint8Array(0);
 
@@ -15,7 +15,8 @@ export function join(a: Uint8Array, b: Uint8Array): Uint8Array {
 
 /** Gathers the two varints that begin a frame or capsule. */
 export class TypeLength {
-  readonly #bytes = new Uint8Array(16);
+  /** What has come of them in pieces before this one: nearly always nothing. */
+  #bytes = NOTHING;
   #known = 0;
   type = 0;
   length = 0;
@@ -32,12 +33,17 @@ export class TypeLength {
    * @returns the position after them, or -1 where all of the piece was read and they are not whole
    */
   read(piece: Uint8Array, at: number, typeAlone: ReadonlySet<number> | null): number {
+    if (this.#known === 0) {
+      const after = this.#whole(piece, at, typeAlone);
+      if (after >= 0) return after;
+      if (this.#bytes.length === 0) this.#bytes = new Uint8Array(16);
+    }
     const bytes = this.#bytes;
     let typeSize = this.#known === 0 ? 0 : varintSize(bytes[0]!);
     for (;;) {
       const known = this.#known;
       if (known > 0 && known === typeSize && typeAlone !== null) {
-        const type = new VarintReader(bytes.subarray(0, known)).next();
+        const type = readVarint(bytes, 0);
         if (typeAlone.has(type)) {
           this.type = type;
           this.#known = 0;
@@ -50,11 +56,28 @@ export class TypeLength {
       if (known === 0) typeSize = varintSize(bytes[0]!);
       this.#known = known + 1;
     }
-    const reader = new VarintReader(bytes.subarray(0, this.#known));
     this.#known = 0;
-    this.type = reader.next();
-    this.length = reader.next();
+    this.type = readVarint(bytes, 0);
+    this.length = readVarint(bytes, typeSize);
     return at;
+  }
+
+  /** Reads them where they are whole in the piece; else -1. */
+  #whole(piece: Uint8Array, at: number, typeAlone: ReadonlySet<number> | null): number {
+    if (at >= piece.length) return -1;
+    const lengthAt = at + varintSize(piece[at]!);
+    if (lengthAt > piece.length) return -1;
+    const type = readVarint(piece, at);
+    if (typeAlone !== null && typeAlone.has(type)) {
+      this.type = type;
+      return lengthAt;
+    }
+    if (lengthAt >= piece.length) return -1;
+    const end = lengthAt + varintSize(piece[lengthAt]!);
+    if (end > piece.length) return -1;
+    this.type = type;
+    this.length = readVarint(piece, lengthAt);
+    return end;
   }
 }
 

@@ -48,6 +48,15 @@ export function encodeVarint(value: number): Uint8Array {
   return out;
 }
 
+/** The varint at `at`, which is whole: exact, or {@link TOO_BIG}. */
+export function readVarint(bytes: Uint8Array, at: number): number {
+  const first = bytes[at]!;
+  const size = varintSize(first);
+  let value = first & 0x3f;
+  for (let i = 1; i < size; i++) value = value * 256 + bytes[at + i]!;
+  return value > Number.MAX_SAFE_INTEGER ? TOO_BIG : value;
+}
+
 /** Reads varints from bytes. */
 export class VarintReader {
   readonly bytes: Uint8Array;
@@ -70,9 +79,7 @@ export class VarintReader {
     const size = varintSize(first);
     if (bytes.length - position < size) return -1;
     this.position = position + size;
-    let value = first & 0x3f;
-    for (let i = 1; i < size; i++) value = value * 256 + bytes[position + i]!;
-    return value > Number.MAX_SAFE_INTEGER ? TOO_BIG : value;
+    return readVarint(bytes, position);
   }
 
   /** What is left, not copied. */

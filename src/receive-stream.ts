@@ -140,7 +140,7 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
    * ended first. An aborted call has read nothing and never touches `target` later.
    */
   async read(target: Uint8Array, options?: WaitOptions): Promise<number | null> {
-    const release = this.#lock("read");
+    this.#lock("read");
     try {
       for (;;) {
         this.#waiter.check();
@@ -150,7 +150,7 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
         await this.#waiter.wait(options?.signal);
       }
     } finally {
-      release();
+      this.#consumer = null;
     }
   }
 
@@ -160,11 +160,11 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
    * @throws as `read`.
    */
   async readMany(options?: WaitOptions & { maxBytes?: number }): Promise<Uint8Array[]> {
-    const release = this.#lock("readMany");
+    this.#lock("readMany");
     try {
       return await this.#chunks(Math.max(1, options?.maxBytes ?? 1 << 20), options?.signal);
     } finally {
-      release();
+      this.#consumer = null;
     }
   }
 
@@ -181,12 +181,8 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
 
   /** Fills `target` with what is there: 0 when that is nothing yet, null at the end. Throws as `read`. */
   tryRead(target: Uint8Array): number | null {
-    const release = this.#lock("tryRead");
-    try {
-      return this.tryReadInto(target);
-    } finally {
-      release();
-    }
+    if (this.#consumer !== null) throw new StreamLockedError(`Reading stream ${this.id}`);
+    return this.tryReadInto(target);
   }
 
   /**
@@ -275,7 +271,7 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
 
   /** Chunks until the end; leaving the loop early cancels reading with code 0. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
-    const release = this.#lock("iteration");
+    this.#lock("iteration");
     let ended = false;
     try {
       for (;;) {
@@ -290,7 +286,7 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
       ended = true;
       throw error;
     } finally {
-      release();
+      this.#consumer = null;
       if (!ended) this.cancelRead(0);
     }
   }
@@ -347,12 +343,9 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
     return nodeReadMethods(this, () => this.#chunks(1 << 16));
   }
 
-  #lock(consumer: string): () => void {
+  #lock(consumer: string): void {
     if (this.#consumer !== null) throw new StreamLockedError(`Reading stream ${this.id}`);
     this.#consumer = consumer;
-    return () => {
-      this.#consumer = null;
-    };
   }
 
   /** A stream that was not read to its end is cancelled: truncation must never look like success. */

@@ -155,11 +155,11 @@ export class SendStream implements AsyncDisposable {
    * the connection's error when that ended.
    */
   async write(data: Uint8Array, options?: WaitOptions): Promise<number> {
-    const release = this.#lock("write");
+    this.#lock("write");
     try {
       return await this.#writeAll(data, false, options?.signal);
     } finally {
-      release();
+      this.#consumer = null;
     }
   }
 
@@ -177,21 +177,21 @@ export class SendStream implements AsyncDisposable {
    */
   async writeWithLimit(data: Uint8Array, limit: number, options?: WaitOptions): Promise<number> {
     if (!(limit >= 1)) throw new InvalidOptionError("limit", `bytes from 1 on, not ${String(limit)}`);
-    const release = this.#lock("writeWithLimit");
+    this.#lock("writeWithLimit");
     try {
       return await this.#writeAll(data, false, options?.signal, limit);
     } finally {
-      release();
+      this.#consumer = null;
     }
   }
 
   /** As `write`, but keeps the bytes instead of copying them: do not touch `data` until `drained()`. */
   async writeOwned(data: Uint8Array, options?: WaitOptions): Promise<number> {
-    const release = this.#lock("writeOwned");
+    this.#lock("writeOwned");
     try {
       return await this.#writeAll(data, true, options?.signal);
     } finally {
-      release();
+      this.#consumer = null;
     }
   }
 
@@ -231,15 +231,11 @@ export class SendStream implements AsyncDisposable {
 
   /** Writes what fits the send buffer now and says how much that was. Throws as `write`. */
   tryWrite(data: Uint8Array): number {
-    const release = this.#lock("tryWrite");
-    try {
-      this.#throwIfOver();
-      const n = this.#half.write(data, false);
-      if (n > 0) this.#owner.flush();
-      return n;
-    } finally {
-      release();
-    }
+    if (this.#consumer !== null) throw new StreamLockedError(`Writing stream ${this.id}`);
+    this.#throwIfOver();
+    const n = this.#half.write(data, false);
+    if (n > 0) this.#owner.flush();
+    return n;
   }
 
   /**
@@ -395,7 +391,7 @@ export class SendStream implements AsyncDisposable {
   /** An it-pipe sink: writes every chunk, then closes. A source that throws resets the stream. */
   get sink(): (source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) => Promise<void> {
     return async (source) => {
-      const release = this.#lock("sink");
+      this.#lock("sink");
       try {
         for await (const chunk of source) await this.#writeAll(chunk, false);
         this.close();
@@ -403,7 +399,7 @@ export class SendStream implements AsyncDisposable {
         this.cancelWrite(codeOf(error));
         throw error;
       } finally {
-        release();
+        this.#consumer = null;
       }
     };
   }
@@ -435,12 +431,9 @@ export class SendStream implements AsyncDisposable {
     };
   }
 
-  #lock(consumer: string): () => void {
+  #lock(consumer: string): void {
     if (this.#consumer !== null) throw new StreamLockedError(`Writing stream ${this.id}`);
     this.#consumer = consumer;
-    return () => {
-      this.#consumer = null;
-    };
   }
 
   /** What ended this side, or null. */

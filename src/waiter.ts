@@ -28,9 +28,12 @@ export class DeadlineExceededError extends QuicError {
   }
 }
 
+/** A call that waits. */
 interface Waiting {
-  wake(): void;
-  fail(error: unknown): void;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+  /** No longer looks at its signal. */
+  readonly settled: (() => void) | null;
 }
 
 const NOBODY: Waiting[] = [];
@@ -63,34 +66,38 @@ export class Waiter {
         reject(new DeadlineExceededError(this.#what));
         return;
       }
-      const onAbort = () => one.fail(signal!.reason);
-      const settle = () => {
-        const others = this.#waiting.filter((other) => other !== one);
-        this.#waiting = others.length === 0 ? NOBODY : others;
-        signal?.removeEventListener("abort", onAbort);
-      };
-      const one: Waiting = {
-        wake: () => {
-          settle();
-          resolve();
-        },
-        fail: (error) => {
-          settle();
-          reject(error as Error);
-        },
-      };
+      const settled = signal === undefined ? null : this.#watch(signal, reject);
+      const one: Waiting = { resolve, reject, settled };
       this.#waiting = this.#waiting.length === 0 ? [one] : [...this.#waiting, one];
-      signal?.addEventListener("abort", onAbort, { once: true });
       this.#arm();
     });
   }
 
+  /** The call that has `reject` ends with the signal. Gives back how to stop that. */
+  #watch(signal: AbortSignal, reject: Waiting["reject"]): () => void {
+    const onAbort = () => {
+      const others = this.#waiting.filter((other) => other.reject !== reject);
+      this.#waiting = others.length === 0 ? NOBODY : others;
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    return () => signal.removeEventListener("abort", onAbort);
+  }
+
   wake(): void {
-    for (const one of this.#waiting) one.wake();
+    for (const one of this.#settle()) one.resolve();
   }
 
   fail(error: unknown): void {
-    for (const one of this.#waiting) one.fail(error);
+    for (const one of this.#settle()) one.reject(error);
+  }
+
+  /** All that wait: they do no more. */
+  #settle(): readonly Waiting[] {
+    const waiting = this.#waiting;
+    this.#waiting = NOBODY;
+    for (const one of waiting) one.settled?.();
+    return waiting;
   }
 
   /** Unix ms, null for none. */
@@ -146,7 +153,11 @@ export class Waiter {
 /** A queue of values and of calls that wait for one: accept(). */
 export class WaitQueue<T> {
   #values: T[] = [];
-  #waiting: { resolve: (value: T) => void; reject: (error: unknown) => void; settled: () => void }[] = [];
+  #waiting: {
+    readonly resolve: (value: T) => void;
+    readonly reject: (error: unknown) => void;
+    readonly settled: (() => void) | null;
+  }[] = [];
   #watchers: Set<() => void> | null = null;
   #error: unknown = undefined;
   #ended = false;
@@ -168,7 +179,7 @@ export class WaitQueue<T> {
       this.#tell();
       return;
     }
-    first.settled();
+    first.settled?.();
     this.#taken?.(value);
     first.resolve(value);
   }
@@ -198,14 +209,18 @@ export class WaitQueue<T> {
         reject(this.#error as Error);
         return;
       }
-      const onAbort = () => {
-        this.#waiting = this.#waiting.filter((one) => one !== entry);
-        reject(signal!.reason as Error);
-      };
-      const entry = { resolve, reject, settled: () => signal?.removeEventListener("abort", onAbort) };
-      signal?.addEventListener("abort", onAbort, { once: true });
-      this.#waiting.push(entry);
+      this.#waiting.push({ resolve, reject, settled: signal === undefined ? null : this.#until(signal, reject) });
     });
+  }
+
+  /** The call that has `reject` ends with the signal. Gives back how to stop that. */
+  #until(signal: AbortSignal, reject: (error: unknown) => void): () => void {
+    const onAbort = () => {
+      this.#waiting = this.#waiting.filter((one) => one.reject !== reject);
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    return () => signal.removeEventListener("abort", onAbort);
   }
 
   /** Calls `changed` whenever a value is left for whoever takes it, and at the end. Gives back how to stop that. */
@@ -229,7 +244,7 @@ export class WaitQueue<T> {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const one of waiting) {
-      one.settled();
+      one.settled?.();
       one.reject(error);
     }
   }

@@ -306,6 +306,11 @@ export class QpackDecoder {
     if (this.#maxTableCapacity > 0) this.#instruct(0x40, 6, streamId);
   }
 
+  /** Whether `takeDecoderStream` would give anything. */
+  get hasToTell(): boolean {
+    return this.#out.position > 0 || this.#table.insertCount > this.#knownReceivedCount;
+  }
+
   /**
    * Bytes to send on our decoder stream, or null where there is nothing to say. Taken once per round of received data,
    * it tells of new entries with as few instructions as can be. To be taken only when the stream takes bytes:

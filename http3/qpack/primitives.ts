@@ -74,6 +74,9 @@ export class PrefixReader {
   }
 }
 
+/** Bytes up to which a loop costs less than a call into the runtime. */
+const SHORT = 24;
+
 /** Bytes an integer can take. */
 const INTEGER_ROOM = 2 + MAX_CONTINUATION;
 
@@ -127,8 +130,7 @@ export class PrefixWriter {
     }
     this.integer(first, prefix - 1, length);
     this.room(length);
-    if (length < 24) {
-      // A call into the runtime costs more than a short loop.
+    if (length <= SHORT) {
       for (let i = 0; i < length; i++) this.bytes[this.position + i] = text.charCodeAt(i);
     } else this.bytes.write(text, this.position, length, "latin1");
     this.position += length;
@@ -136,7 +138,10 @@ export class PrefixWriter {
 
   /** A copy of what was written from `start` on. */
   copy(start = 0): Uint8Array {
-    return Uint8Array.prototype.slice.call(this.bytes, start, this.position);
+    const out = Buffer.allocUnsafe(this.position - start);
+    if (out.length > SHORT) out.set(this.bytes.subarray(start, this.position));
+    else for (let i = 0; i < out.length; i++) out[i] = this.bytes[start + i]!;
+    return out;
   }
 }
 
