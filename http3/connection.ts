@@ -1,10 +1,8 @@
 // HTTP/3 on one QUIC connection, rfc9114: its streams, settings, requests, and how it ends.
 
-import { setTimeout as delay } from "node:timers/promises";
 import { ApplicationError, type Connection, QuicError, type Stream, StreamError } from "../src/index.ts";
 import { ControlStreamReader, type ControlEvent } from "./control-stream.ts";
 import {
-  GoingAwayError,
   H3_ERROR,
   Http3ConnectionError,
   Http3Error,
@@ -12,14 +10,8 @@ import {
   Http3StreamError,
   isNormalEnd,
 } from "./errors.ts";
-import {
-  encodeFinalWarning,
-  encodeIdFrame,
-  encodeOrigin,
-  encodePriorityUpdate,
-  FRAME,
-  type Role,
-} from "./frames.ts";
+import { encodeOrigin, encodePriorityUpdate, FRAME, type Role } from "./frames.ts";
+import { GoingAway } from "./going-away.ts";
 import * as limits from "./limits.ts";
 import { ControlSender } from "./control-sender.ts";
 import { DatagramRouter } from "./datagrams.ts";
@@ -50,9 +42,6 @@ import {
   type UniStreamOwner,
 } from "./uni-streams.ts";
 
-/** The smallest wait between the two GOAWAYs of a shutdown, ms. */
-const LEAST_WARNING = 10;
-
 /**
  * HTTP/3 on one QUIC connection, either side. A client makes requests with {@link request}, a server takes them from
  * {@link acceptRequest} or {@link incomingRequests}. It owns the connection's streams: they are not to be used beside it.
@@ -75,11 +64,7 @@ export class Http3Connection implements AsyncDisposable {
   #peerSettings: Settings | null = null;
   #resolveSettings: (settings: Settings) => void = () => {};
   #rejectSettings: (error: unknown) => void = () => {};
-  /** Streams from this one on are rejected: what our GOAWAY said. */
-  #refusing = Infinity;
-  /** What the peer's GOAWAY said; -1 before. */
-  #peerGoaway = -1;
-  #shuttingDown = false;
+  readonly #goingAway: GoingAway;
   readonly #opener: StreamOpener;
   readonly #remembered: RememberedSettings;
   #nextStream = 0;
@@ -121,16 +106,32 @@ export class Http3Connection implements AsyncDisposable {
     // Nobody has to look at it.
     this.settings.catch(() => {});
     this.closed = quic.closed.then(({ error }) => this.#end(error));
+    // eslint-disable-next-line @typescript-eslint/no-this-alias
+    const connection = this;
+    const say = this.#out.say.bind(this.#out);
+    this.#goingAway = new GoingAway({
+      role: this.role,
+      quic,
+      streams: this.#streams,
+      opener: this.#opener,
+      closed: this.closed,
+      get pusher() {
+        return connection.#pusher;
+      },
+      get nextStream() {
+        return connection.#nextStream;
+      },
+      say,
+      close: () => this.close(),
+    });
     this.#datagrams = new DatagramRouter(quic, {
       enabled: options.datagrams === true,
       trace: this.#trace,
       settings: this.settings,
       find: (id) => this.#streams.find(id),
-      isToCome: (id) => this.role === "server" && id >= this.#nextStream && id < this.#refusing,
+      isToCome: (id) => this.role === "server" && id >= this.#nextStream && !this.#goingAway.refuses(id),
       fail: (error) => this.#fail(error),
     });
-    // eslint-disable-next-line @typescript-eslint/no-this-alias
-    const connection = this;
     this.#host = {
       connection,
       role: this.role,
@@ -151,7 +152,7 @@ export class Http3Connection implements AsyncDisposable {
         this.#pushed?.promised(stream as ClientStream, pushId, fields),
       onPushResolved: (pushId, decision) => this.#trace?.pushResolved(pushId, decision),
       push: (stream, request) => {
-        if (this.#peerGoaway >= 0 || this.#shuttingDown) return Promise.resolve(null);
+        if (this.goingAway) return Promise.resolve(null);
         return this.#pusher!.push(stream, request);
       },
       onTakeover: (stream, type, rest) => {
@@ -164,7 +165,6 @@ export class Http3Connection implements AsyncDisposable {
       this.#qpack.setPeerSettings(settings);
       this.#trace?.restored(settings);
     }
-    const say = this.#out.say.bind(this.#out);
     const isClient = this.role === "client";
     this.#pushed = isClient ? new PushReceiver(this.#host, say, options.onPush, options.maxPushes) : null;
     this.#pusher = isClient ? null : new Pusher(this.#host, quic, say);
@@ -258,7 +258,7 @@ export class Http3Connection implements AsyncDisposable {
         this.#resolveSettings(event.settings);
         break;
       case "goaway":
-        this.#onGoaway(event.id);
+        this.#goingAway.heard(event.id);
         break;
       case "max-push-id":
         this.#pusher!.ids.allowed(event.id);
@@ -306,7 +306,7 @@ export class Http3Connection implements AsyncDisposable {
         return;
       }
       this.#nextStream = Math.max(this.#nextStream, stream.id + 4);
-      if (stream.id >= this.#refusing || this.#requests.length >= limits.WAITING_REQUESTS) {
+      if (this.#goingAway.refuses(stream.id) || this.#requests.length >= limits.WAITING_REQUESTS) {
         // rfc9114#5.2: requests with the identifier in our GOAWAY or greater are rejected.
         // rfc9114#4.1.1 the server SHOULD abort its response stream with the error code H3_REQUEST_REJECTED.
         stream.cancelRead(H3_ERROR.H3_REQUEST_REJECTED);
@@ -368,7 +368,7 @@ export class Http3Connection implements AsyncDisposable {
 
   /** Client: whether `request` may be called: neither side is going away. It may still have to wait for a stream. */
   get acceptsRequests(): boolean {
-    return this.#failure === null && this.#peerGoaway < 0 && !this.#shuttingDown && this.role === "client";
+    return this.#failure === null && !this.goingAway && this.role === "client";
   }
 
   /**
@@ -453,7 +453,7 @@ export class Http3Connection implements AsyncDisposable {
 
   #mustAcceptRequests(): void {
     if (this.#failure !== null) throw this.#failure;
-    if (this.#peerGoaway >= 0 || this.#shuttingDown) throw new GoingAwayError(this.#peerGoaway >= 0);
+    this.#goingAway.check();
   }
 
   /** Client: tells the server another priority of a request's response. rfc9218#7 */
@@ -463,34 +463,14 @@ export class Http3Connection implements AsyncDisposable {
   }
 
   #remove(stream: MessageStream): void {
-    if (this.#streams.remove(stream) && this.#peerGoaway >= 0 && this.role === "client") this.#closeSoon();
+    if (this.#streams.remove(stream)) this.#goingAway.idle();
   }
 
   // ---- the end
 
-  /** rfc9114#5.2 */
-  #onGoaway(id: number): void {
-    this.#peerGoaway = id;
-    if (this.role === "server") {
-      this.#pusher!.goaway(id);
-      return;
-    }
-    this.#opener.stop(new GoingAwayError(true));
-    for (const stream of this.#streams.all()) {
-      if (stream.id < id) continue;
-      const error = new Http3StreamError("H3_REQUEST_REJECTED", "the server is going away", { remote: true });
-      stream.give(error, H3_ERROR.H3_REQUEST_CANCELLED);
-    }
-    if (this.#streams.size === 0) this.#closeSoon();
-  }
-
-  #closeSoon(): void {
-    void this.quic.close({ code: H3_ERROR.H3_NO_ERROR }).catch(() => {});
-  }
-
   /** Whether the peer said GOAWAY, or this side is shutting down: no new requests. */
   get goingAway(): boolean {
-    return this.#peerGoaway >= 0 || this.#shuttingDown;
+    return this.#goingAway.begun;
   }
 
   /**
@@ -500,46 +480,8 @@ export class Http3Connection implements AsyncDisposable {
    * @param options.signal - stops waiting: the connection is closed at once, and the call rejects with the reason
    */
   async shutdown(options?: { signal?: AbortSignal }): Promise<void> {
-    const { signal } = options ?? {};
-    signal?.throwIfAborted();
-    if (this.#failure !== null) return;
-    const begun = this.#shuttingDown;
-    this.#shuttingDown = true;
-    let aborted: () => void = () => {};
-    const abort = new Promise<void>((resolve) => (aborted = resolve));
-    signal?.addEventListener("abort", aborted, { once: true });
-    try {
-      if (!begun) {
-        this.#opener.stop(new GoingAwayError(false));
-        this.#out.say(encodeFinalWarning(this.role));
-        if (this.role === "server") {
-          // What is on its way gets here before the second GOAWAY says which requests did.
-          const wait = Math.max(LEAST_WARNING, 2 * this.quic.stats().smoothedRtt);
-          await Promise.race([delay(wait), this.closed, abort]);
-          // rfc9114#5.2 An endpoint MAY send multiple GOAWAY frames indicating different identifiers, but the identifier in
-          // each frame MUST NOT be greater than the identifier in any previous frame: the first one was the greatest there is.
-          this.#refusing = this.#nextStream;
-          this.#out.say(encodeIdFrame(FRAME.GOAWAY, this.#refusing));
-        }
-      }
-      if (this.#streams.size > 0) {
-        await Promise.race([this.#streams.idle(), this.closed, abort]);
-      }
-      if (this.#pusher !== null) await Promise.race([this.#pusher.idle(), this.closed, abort]);
-      if (signal?.aborted !== true) {
-        await Promise.race([
-          this.quic.close({ code: H3_ERROR.H3_NO_ERROR }).catch(() => {}),
-          this.closed,
-          abort,
-        ]);
-      }
-      if (signal?.aborted === true) {
-        this.close();
-        throw signal.reason;
-      }
-    } finally {
-      signal?.removeEventListener("abort", aborted);
-    }
+    options?.signal?.throwIfAborted();
+    if (this.#failure === null) await this.#goingAway.shutdown(options?.signal);
   }
 
   /**

@@ -31,6 +31,7 @@ export function headersObject(raw: readonly string[]): IncomingHttpHeaders {
     const name = raw[i]!.toLowerCase();
     const value = raw[i + 1]!;
     if (name === "set-cookie") (headers["set-cookie"] ??= []).push(value);
+    else if (headers[name] === undefined) headers[name] = value;
     // A field's name may be that of something every object has.
     else if (!Object.hasOwn(headers, name)) set(headers, name, value);
     else if (!ONCE.has(name))

@@ -7,7 +7,6 @@ import { httpDate, isConnectionSpecific, makeField } from "../headers.ts";
 import { DONE } from "../outlet.ts";
 import type { Field } from "../qpack/field.ts";
 import type { ServerStream } from "../request-stream.ts";
-import { methodsOf, pin } from "./pin.ts";
 import type { Http3ServerRequest } from "./request.ts";
 import type { Http3Socket } from "./socket.ts";
 
@@ -25,6 +24,13 @@ const Response = ServerResponse as unknown as new (request: unknown) => EventEmi
 
 /** Bytes that wait for the client until `write` says to wait. As for streams in Node. */
 const HIGH_WATER_MARK = 16384;
+
+function validateValue(name: string, value: string | number | undefined): void {
+  // As node:http, which takes numbers, and undefined for a mistake.
+  validateHeaderValue(name, value === undefined ? (value as unknown as string) : String(value));
+}
+
+const finish = (response: Http3ServerResponse): void => response.ended();
 
 function codedError(code: string, message: string): Error {
   return Object.assign(new Error(message), { code });
@@ -66,7 +72,7 @@ export class Http3ServerResponse extends Response {
   /** @internal */
   constructor(stream: ServerStream, request: Http3ServerRequest) {
     super(request);
-    pin(this, METHODS);
+    pin(this);
     this.stream = stream;
     this.socket = this.connection = (request as unknown as { socket: Http3Socket }).socket;
     this.#request = request;
@@ -84,10 +90,8 @@ export class Http3ServerResponse extends Response {
       throw codedError("ERR_HTTP_HEADERS_SENT", "Cannot set headers after they are sent to the client");
     }
     validateHeaderName(name);
-    for (const one of Array.isArray(value) ? (value as readonly string[]) : [value as string]) {
-      validateHeaderValue(name, String(one));
-      if (one === undefined) validateHeaderValue(name, one as unknown as string);
-    }
+    if (Array.isArray(value)) for (const one of value as readonly string[]) validateValue(name, one);
+    else validateValue(name, value as string);
     const lower = name.toLowerCase();
     if (!isConnectionSpecific(lower)) this.#headers.set(lower, { name, value });
     return this;
@@ -196,7 +200,8 @@ export class Http3ServerResponse extends Response {
     }
     this.headersSent = true;
     this._header = "HTTP/3";
-    this.stream.respond(this.statusCode, this.#fields()).catch((error: Error) => this.#failed(error));
+    const sending = this.stream.respond(this.statusCode, this.#fields());
+    if (sending !== DONE) sending.catch((error: Error) => this.#failed(error));
   }
 
   // ---- interim responses
@@ -294,8 +299,7 @@ export class Http3ServerResponse extends Response {
     encoding?: BufferEncoding | (() => void),
     callback?: () => void,
   ): this {
-    const done = [chunk, encoding, callback].find((one) => typeof one === "function") as
-      (() => void) | undefined;
+    const done = typeof chunk === "function" ? chunk : typeof encoding === "function" ? encoding : callback;
     if (this.writableEnded || this.destroyed) {
       if (done !== undefined) process.nextTick(done);
       return this;
@@ -316,16 +320,22 @@ export class Http3ServerResponse extends Response {
     this.flushHeaders();
     this.finished = this.writableEnded = true;
     this.#noMoreWrites();
-    this.stream.end(this.#trailers).then(
-      () => {
-        this.writableFinished = true;
-        this.emit("finish");
-        this.#request.answered();
-        this.#close();
-      },
-      (error: Error) => this.#failed(error),
-    );
+    const ending = this.stream.end(this.#trailers);
+    if (ending === DONE) process.nextTick(finish, this);
+    else
+      ending.then(
+        () => this.ended(),
+        (error: Error) => this.#failed(error),
+      );
     return this;
+  }
+
+  /** All of it was taken. @internal */
+  ended(): void {
+    this.writableFinished = true;
+    this.emit("finish");
+    this.#request.answered();
+    this.#close();
   }
 
   addTrailers(headers: Readonly<Record<string, string>> | readonly (readonly [string, string])[]): void {
@@ -416,4 +426,31 @@ export class Http3ServerResponse extends Response {
   }
 }
 
-const METHODS = methodsOf(Http3ServerResponse.prototype);
+/** The class's methods, on the object itself and each by its name: see the request's. */
+function pin(response: Http3ServerResponse): void {
+  const own = Http3ServerResponse.prototype;
+  response.setHeader = own.setHeader;
+  response.setHeaders = own.setHeaders;
+  response.appendHeader = own.appendHeader;
+  response.getHeader = own.getHeader;
+  response.getHeaderNames = own.getHeaderNames;
+  response.getRawHeaderNames = own.getRawHeaderNames;
+  response.getHeaders = own.getHeaders;
+  response.hasHeader = own.hasHeader;
+  response.removeHeader = own.removeHeader;
+  response.writeHead = own.writeHead;
+  response.flushHeaders = own.flushHeaders;
+  response.writeContinue = own.writeContinue;
+  response.writeProcessing = own.writeProcessing;
+  response.writeEarlyHints = own.writeEarlyHints;
+  response.write = own.write;
+  response.end = own.end;
+  response.ended = own.ended;
+  response.addTrailers = own.addTrailers;
+  response.setTrailer = own.setTrailer;
+  response.destroy = own.destroy;
+  response.createPushResponse = own.createPushResponse;
+  response.setTimeout = own.setTimeout;
+  response.cork = own.cork;
+  response.uncork = own.uncork;
+}
