@@ -209,7 +209,11 @@ export class WaitQueue<T> {
         reject(this.#error as Error);
         return;
       }
-      this.#waiting.push({ resolve, reject, settled: signal === undefined ? null : this.#until(signal, reject) });
+      this.#waiting.push({
+        resolve,
+        reject,
+        settled: signal === undefined ? null : this.#until(signal, reject),
+      });
     });
   }
 
