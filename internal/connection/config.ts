@@ -8,12 +8,13 @@ import * as limits from "../protocol/limits.ts";
 import { VERSION_1, VERSION_2 } from "../protocol/constants.ts";
 import type { SpinMode } from "../path/spin-bit.ts";
 import type { RandomSource } from "../protocol/random.ts";
+import type { StreamLimits } from "../stream/streams.ts";
 import type { TracerSource } from "../protocol/tracer.ts";
 import type { PreferredAddress } from "../wire/transport-parameters.ts";
 import type { DatagramQueueLimits } from "./datagrams.ts";
 
 /** Settings of one connection. Times in ms, sizes in bytes. */
-export interface ConnectionConfig {
+export interface ConnectionConfig extends StreamLimits {
   readonly provider: CryptoProvider;
   readonly random: RandomSource;
   /** Versions we speak, the preferred one first. */
@@ -31,17 +32,6 @@ export interface ConnectionConfig {
   readonly handshakeTimeout: number;
   /** A PING after so much quiet; 0 is off. Never more than half of the idle timeout. */
   readonly keepAlivePeriod: number;
-  readonly initialStreamWindow: number;
-  readonly maxStreamWindow: number;
-  readonly initialConnectionWindow: number;
-  readonly maxConnectionWindow: number;
-  readonly maxIncomingStreams: number;
-  readonly maxIncomingUniStreams: number;
-  /**
-   * The peer's streams count towards its limit until `connection.streams.taken(stream)`, even when they are over: for
-   * owners that queue them. Without it a peer that opens and ends streams fills that queue. Default false.
-   */
-  readonly holdStreams?: boolean;
   /** Largest UDP payload we send from the first packet on, at least 1,200. */
   readonly datagramSize: number;
   /** Largest UDP payload that is tried, where `mtuDiscovery` finds that it arrives: rfc9000#14.3. */

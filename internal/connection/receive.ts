@@ -98,8 +98,6 @@ export class Receiver {
   #now = 0;
   #wallNow = 0;
 
-  // A run of 1-RTT datagrams.
-
   constructor(core: Core, handshake: HandshakeDriver, frames: FrameHandler, special: SpecialPackets) {
     this.#core = core;
     this.#handshake = handshake;

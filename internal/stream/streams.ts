@@ -68,7 +68,10 @@ export interface StreamLimits {
   readonly maxConnectionWindow: number;
   readonly maxIncomingStreams: number;
   readonly maxIncomingUniStreams: number;
-  /** The peer's streams count towards its limit until `taken`, even when they are over. */
+  /**
+   * The peer's streams count towards its limit until `taken`, even when they are over: for owners that queue them. Without
+   * it a peer that opens and ends streams fills that queue. Default false.
+   */
   readonly holdStreams?: boolean;
 }
 

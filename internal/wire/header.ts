@@ -129,6 +129,23 @@ export function parseLongHeader(buf: Uint8Array, start: number, end: number, out
   return true;
 }
 
+/** What every long header has behind its first byte, of whatever version: rfc8999#5.1. Returns the offset behind it. */
+function writeVersionAndCids(
+  buf: Uint8Array,
+  pos: number,
+  version: number,
+  dcid: Uint8Array,
+  scid: Uint8Array,
+): number {
+  pos = writeU32(buf, pos, version);
+  buf[pos++] = dcid.length;
+  buf.set(dcid, pos);
+  pos += dcid.length;
+  buf[pos++] = scid.length;
+  buf.set(scid, pos);
+  return pos + scid.length;
+}
+
 /**
  * Writes a long header up to and including the packet number; `patchLength` fills its Length field when it is known.
  * @param token for Initial packets (may be empty), null otherwise.
@@ -149,13 +166,7 @@ export function writeLongHeader(
 ): number {
   // rfc9000#17.2 The value included prior to protection MUST be set to 0.
   buf[pos] = LONG_HEADER | FIXED_BIT | (bitsOfType(version, type) << 4) | (pnLength - 1);
-  pos = writeU32(buf, pos + 1, version);
-  buf[pos++] = dcid.length;
-  buf.set(dcid, pos);
-  pos += dcid.length;
-  buf[pos++] = scid.length;
-  buf.set(scid, pos);
-  pos += scid.length;
+  pos = writeVersionAndCids(buf, pos + 1, version, dcid, scid);
   if (token !== null) {
     pos = writeVarint(buf, pos, token.length);
     buf.set(token, pos);
@@ -204,13 +215,7 @@ export function encodeVersionNegotiation(
   const out = new Uint8Array(7 + dcid.length + scid.length + 4 * versions.length);
   // rfc9000#17.2.1 the fixed bit SHOULD be set so that the packet can be told from other protocols.
   out[0] = LONG_HEADER | FIXED_BIT | (unusedBits & 0x3f);
-  let pos = writeU32(out, 1, VERSION_NEGOTIATION);
-  out[pos++] = dcid.length;
-  out.set(dcid, pos);
-  pos += dcid.length;
-  out[pos++] = scid.length;
-  out.set(scid, pos);
-  pos += scid.length;
+  let pos = writeVersionAndCids(out, 1, VERSION_NEGOTIATION, dcid, scid);
   for (const version of versions) pos = writeU32(out, pos, version);
   return out;
 }
@@ -240,13 +245,7 @@ export function encodeRetry(
 ): Uint8Array {
   const out = new Uint8Array(7 + dcid.length + scid.length + token.length);
   out[0] = LONG_HEADER | FIXED_BIT | (bitsOfType(version, PACKET_RETRY) << 4) | (unusedBits & 0x0f);
-  let pos = writeU32(out, 1, version);
-  out[pos++] = dcid.length;
-  out.set(dcid, pos);
-  pos += dcid.length;
-  out[pos++] = scid.length;
-  out.set(scid, pos);
-  pos += scid.length;
+  const pos = writeVersionAndCids(out, 1, version, dcid, scid);
   out.set(token, pos);
   return out;
 }

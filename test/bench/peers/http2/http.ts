@@ -2,12 +2,9 @@
 
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type ClientHttp2Session, connect, createSecureServer } from "node:http2";
-import type { AddressInfo } from "node:net";
-import type { TLSSocket } from "node:tls";
+import { type ClientHttp2Session, createSecureServer } from "node:http2";
 import { handler, type HttpConnection, httpMain } from "../../engine/http.ts";
-import { MAX_STREAMS } from "../../engine/spec.ts";
-import { CONNECTION_WINDOW, TLS, WINDOW } from "./settings.ts";
+import { close, negotiated, open, serve, serverOptions } from "./sessions.ts";
 
 function connectionOf(session: ClientHttp2Session): HttpConnection {
   return {
@@ -35,51 +32,22 @@ function connectionOf(session: ClientHttp2Session): HttpConnection {
       await over;
       return answer;
     },
-    info() {
-      const { standardName: cipher } = (session.socket as TLSSocket).getCipher();
-      return { cipher, group: "X25519", kind: "tcp" };
-    },
-    close: () => new Promise<void>((resolve) => session.close(resolve)),
+    info: () => negotiated(session),
+    close: () => close(session),
   };
 }
 
 await httpMain({
-  listen(spec) {
-    const server = createSecureServer(
-      {
-        ...TLS,
-        cert: readFileSync(spec.cert),
-        key: readFileSync(spec.key),
-        settings: { initialWindowSize: WINDOW, maxConcurrentStreams: MAX_STREAMS },
-      },
-      (request, response) =>
+  listen: (spec) =>
+    serve(
+      createSecureServer(serverOptions(spec), (request, response) =>
         handler(request as unknown as IncomingMessage, response as unknown as ServerResponse),
-    );
-    server.on("session", (session) => {
-      session.setLocalWindowSize(CONNECTION_WINDOW);
-      session.on("error", () => {});
-    });
-    return new Promise((resolve) => {
-      server.listen(0, "127.0.0.1", () => resolve((server.address() as AddressInfo).port));
-    });
-  },
+      ),
+    ),
   async client(spec) {
     const ca = readFileSync(spec.ca);
     return {
-      connect: () =>
-        new Promise((resolve, reject) => {
-          const session = connect(`https://localhost:${spec.port}`, {
-            ...TLS,
-            ca,
-            host: "127.0.0.1",
-            settings: { initialWindowSize: WINDOW },
-          });
-          session.on("error", reject);
-          session.on("connect", () => {
-            session.setLocalWindowSize(CONNECTION_WINDOW);
-            resolve(connectionOf(session));
-          });
-        }),
+      connect: async () => connectionOf(await open(spec.port, ca)),
       close: () => {},
     };
   },

@@ -1,69 +1,39 @@
 // What a Node user has today: node:http2 over TLS 1.3 and TCP. A stream is a POST whose body goes both ways.
 
 import { readFileSync } from "node:fs";
-import { type ClientHttp2Session, connect, createSecureServer, type ServerHttp2Stream } from "node:http2";
-import type { TLSSocket } from "node:tls";
-import type { AddressInfo } from "node:net";
+import { type ClientHttp2Session, createSecureServer, type ServerHttp2Stream } from "node:http2";
 import type { Adapter, BenchConnection } from "../../engine/adapter.ts";
 import { main } from "../../engine/main.ts";
-import { MAX_STREAMS } from "../../engine/spec.ts";
 import { duplexStream } from "../node-stream.ts";
-import { CONNECTION_WINDOW, TLS, WINDOW } from "./settings.ts";
+import { close, negotiated, open, serve, serverOptions } from "./sessions.ts";
 
 function connectionOf(session: ClientHttp2Session): BenchConnection {
   return {
     openStream: async () => duplexStream(session.request({ ":method": "POST" }, { endStream: false })),
-    info() {
-      const socket = session.socket as TLSSocket;
-      const { standardName: cipher } = socket.getCipher();
-      return { cipher, group: "X25519", kind: "tcp", didResume: socket.isSessionReused() };
-    },
-    close: () => new Promise<void>((resolve) => session.close(resolve)),
+    info: () => negotiated(session),
+    close: () => close(session),
   };
 }
 
 const adapter: Adapter = {
   listen(spec, { onStream }) {
-    const server = createSecureServer({
-      ...TLS,
-      cert: readFileSync(spec.cert),
-      key: readFileSync(spec.key),
-      settings: { initialWindowSize: WINDOW, maxConcurrentStreams: MAX_STREAMS },
-    });
-    server.on("session", (session) => {
-      session.setLocalWindowSize(CONNECTION_WINDOW);
-      session.on("error", () => {});
-    });
+    const server = createSecureServer(serverOptions(spec));
     server.on("stream", (stream: ServerHttp2Stream) => {
       stream.respond();
       onStream(duplexStream(stream), { datagrams: 0 });
     });
-    return new Promise((resolve) => {
-      server.listen(0, "127.0.0.1", () => resolve((server.address() as AddressInfo).port));
-    });
+    return serve(server);
   },
   async client(spec) {
     const ca = readFileSync(spec.ca);
     const { resumed } = spec.workload;
     let ticket: Buffer | undefined;
     return {
-      connect: () =>
-        new Promise((resolve, reject) => {
-          const session = connect(`https://localhost:${spec.port}`, {
-            ...TLS,
-            ca,
-            host: "127.0.0.1",
-            // Without a ticket every handshake is full.
-            ...(ticket === undefined ? {} : { session: ticket }),
-            settings: { initialWindowSize: WINDOW },
-          });
-          session.on("error", reject);
-          session.on("connect", () => {
-            session.setLocalWindowSize(CONNECTION_WINDOW);
-            if (resumed) session.socket.on("session", (bytes: Buffer) => (ticket = bytes));
-            resolve(connectionOf(session));
-          });
-        }),
+      async connect() {
+        const session = await open(spec.port, ca, ticket);
+        if (resumed) session.socket.on("session", (bytes: Buffer) => (ticket = bytes));
+        return connectionOf(session);
+      },
       close: () => {},
     };
   },
