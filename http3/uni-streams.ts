@@ -71,13 +71,12 @@ export async function openOwnStreams(
 ): Promise<OwnStreams> {
   const opened = async (type: number, kind: UniStreamKind) => {
     const outlet = await open(quic, type);
-    const { context } = outlet.stream;
     // rfc9114#6.2.1 The sender MUST NOT close the control stream, and the receiver MUST NOT request that the sender close the
     // control stream. rfc9204#4.2 The sender MUST NOT close either of these streams, and the receiver MUST NOT request that
     // the sender close either of these streams.
-    context.addEventListener("abort", () => {
-      if (context.reason instanceof StreamError) onClosed(kind);
-    });
+    outlet.stream.onStopped = (error) => {
+      if (error instanceof StreamError) onClosed(kind);
+    };
     return outlet;
   };
   const control = opened(STREAM_TYPE.CONTROL, "control").then(async (outlet) => {
@@ -120,6 +119,8 @@ export interface UniStreamOwner {
   onOtherStream(type: number, stream: ReceiveStream, rest: Uint8Array): boolean;
 }
 
+const AT_A_TIME = { maxBytes: 16384 };
+
 /** Reads the peer's unidirectional streams. */
 export class UniStreamReader {
   readonly #owner: UniStreamOwner;
@@ -144,15 +145,6 @@ export class UniStreamReader {
       kind = this.#seen.opened(begin.type);
       this.#owner.onType(stream.id, kind, begin.type);
       switch (kind) {
-        case "control":
-          await this.#pump(stream, begin.rest, (bytes) => this.#owner.onControl(bytes));
-          break;
-        case "qpack-encoder":
-          await this.#pump(stream, begin.rest, (bytes) => this.#owner.onEncoder(bytes));
-          break;
-        case "qpack-decoder":
-          await this.#pump(stream, begin.rest, (bytes) => this.#owner.onDecoder(bytes));
-          break;
         case "push":
           await this.#owner.onPushStream(stream, begin.rest);
           return;
@@ -164,6 +156,13 @@ export class UniStreamReader {
           // code or a reserved error code.
           stream.cancelRead(H3_ERROR.H3_STREAM_CREATION_ERROR);
           return;
+      }
+      if (begin.rest.length > 0) this.#take(kind, begin.rest);
+      // Here, and not in a function of its own: it waits as long as the connection lives.
+      for (;;) {
+        const chunks = await stream.readMany(AT_A_TIME);
+        if (chunks.length === 0) break;
+        for (const chunk of chunks) this.#take(kind, chunk);
       }
     } catch (error) {
       // rfc9114#6.2 A receiver MUST tolerate unidirectional streams being closed or reset prior to the reception of the
@@ -178,7 +177,7 @@ export class UniStreamReader {
   async #type(stream: ReceiveStream): Promise<{ type: number; rest: Uint8Array } | null> {
     let bytes: Uint8Array = NOTHING;
     for (;;) {
-      const chunks = await stream.readMany({ maxBytes: 16384 });
+      const chunks = await stream.readMany(AT_A_TIME);
       if (chunks.length === 0) {
         if (!this.#unknown.take()) throw flood("streams that end before their type");
         return null;
@@ -190,13 +189,10 @@ export class UniStreamReader {
     }
   }
 
-  async #pump(stream: ReceiveStream, rest: Uint8Array, take: (bytes: Uint8Array) => void): Promise<void> {
-    if (rest.length > 0) take(rest);
-    for (;;) {
-      const chunks = await stream.readMany({ maxBytes: 16384 });
-      if (chunks.length === 0) return;
-      for (const chunk of chunks) take(chunk);
-    }
+  #take(kind: UniStreamKind, bytes: Uint8Array): void {
+    if (kind === "control") this.#owner.onControl(bytes);
+    else if (kind === "qpack-encoder") this.#owner.onEncoder(bytes);
+    else this.#owner.onDecoder(bytes);
   }
 }
 

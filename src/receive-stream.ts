@@ -162,21 +162,33 @@ export class ReceiveStream implements AsyncIterable<Uint8Array>, AsyncDisposable
   async readMany(options?: WaitOptions & { maxBytes?: number }): Promise<Uint8Array[]> {
     this.#lock("readMany");
     try {
-      return await this.#chunks(Math.max(1, options?.maxBytes ?? 1 << 20), options?.signal);
+      const maxBytes = Math.max(1, options?.maxBytes ?? 1 << 20);
+      for (;;) {
+        const chunks = this.#chunksNow(maxBytes, options?.signal);
+        if (chunks !== null) return chunks;
+        await this.#waiter.wait(options?.signal);
+      }
     } finally {
       this.#consumer = null;
     }
   }
 
-  async #chunks(maxBytes: number, signal?: AbortSignal): Promise<Uint8Array[]> {
+  /** The same for those who hold the lock. */
+  async #chunks(maxBytes: number): Promise<Uint8Array[]> {
     for (;;) {
-      this.#waiter.check();
-      signal?.throwIfAborted();
-      const chunks = this.#take(maxBytes);
-      if (chunks === null) return [];
-      if (chunks.length > 0) return chunks;
-      await this.#waiter.wait(signal);
+      const chunks = this.#chunksNow(maxBytes);
+      if (chunks !== null) return chunks;
+      await this.#waiter.wait();
     }
+  }
+
+  /** Chunks that are there, none at the end; null where they have to be waited for. */
+  #chunksNow(maxBytes: number, signal?: AbortSignal): Uint8Array[] | null {
+    this.#waiter.check();
+    signal?.throwIfAborted();
+    const chunks = this.#take(maxBytes);
+    if (chunks === null) return [];
+    return chunks.length > 0 ? chunks : null;
   }
 
   /** Fills `target` with what is there: 0 when that is nothing yet, null at the end. Throws as `read`. */

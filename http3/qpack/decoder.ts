@@ -55,7 +55,7 @@ export class QpackDecoder {
   readonly #instructions = new PartialInstructions();
   /** Required Insert Count by stream. */
   readonly #blocked = new Map<number, number>();
-  readonly #out = new PrefixWriter(256);
+  readonly #out = new PrefixWriter();
   /** What the peer's encoder knows we have, rfc9204#2.1.4. */
   #knownReceivedCount = 0;
 

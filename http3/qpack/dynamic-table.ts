@@ -20,6 +20,9 @@ export class TableEntry {
   }
 }
 
+/** Entries that the ring has room for as soon as there is one: many connections never have any. */
+const LEAST_ROOM = 16;
+
 /** The entries by absolute index, in a ring. */
 export class DynamicTable {
   /** Entries ever inserted: the absolute index of the next. */
@@ -28,7 +31,7 @@ export class DynamicTable {
   dropped = 0;
   size = 0;
   capacity = 0;
-  #ring: (TableEntry | null)[] = new Array<TableEntry | null>(16).fill(null);
+  #ring: (TableEntry | null)[] = [];
   readonly #onEvict: ((entry: TableEntry) => void) | null;
 
   /** @param onEvict - told of every entry that leaves */
@@ -73,7 +76,7 @@ export class DynamicTable {
 
   #grow(): void {
     const old = this.#ring;
-    const ring = new Array<TableEntry | null>(old.length * 2).fill(null);
+    const ring = new Array<TableEntry | null>(Math.max(LEAST_ROOM, old.length * 2)).fill(null);
     for (let index = this.dropped; index < this.insertCount; index++) {
       ring[index & (ring.length - 1)] = old[index & (old.length - 1)]!;
     }

@@ -38,6 +38,14 @@ interface DynamicName {
   readonly values: Map<string, TableEntry>;
 }
 
+const NO_SECTION = new PrefixWriter();
+
+/** Where the next section is written: one for all encoders, which an encoder takes while it is at work. */
+let spare: PrefixWriter | null = null;
+
+/** Bytes of a section that are kept room for when it is done. */
+const SPARE_ROOM = 16_384;
+
 /** Where the lines of a section begin in the buffer: before them there is room for the longest prefix. */
 const PREFIX_ROOM = 24;
 
@@ -63,9 +71,9 @@ export class QpackEncoder {
   readonly #outstanding = new OutstandingSections();
   readonly #instructions = new PartialInstructions();
   /** Instructions to be sent. */
-  readonly #stream = new PrefixWriter(1024);
-  /** The section at work. */
-  readonly #section = new PrefixWriter(2048);
+  readonly #stream = new PrefixWriter();
+  /** The section at work, or the last one's. */
+  #section = NO_SECTION;
   /** The peer's maximum; what counts for the Required Insert Count. */
   #peerCapacity = 0;
   #maxEntries = 0;
@@ -174,7 +182,9 @@ export class QpackEncoder {
    * @throws {InvalidFieldError} where a field is no string of bytes
    */
   encode(streamId: number, fields: readonly Field[]): Uint8Array {
-    const section = this.#section;
+    const section = (this.#section = spare ?? new PrefixWriter());
+    spare = null;
+    section.room(PREFIX_ROOM);
     section.position = PREFIX_ROOM;
     this.#base = this.#table.insertCount;
     this.#required = 0;
@@ -198,7 +208,11 @@ export class QpackEncoder {
     const start = PREFIX_ROOM - section.position;
     section.bytes.copyWithin(start, 0, section.position);
     section.position = end;
-    return section.copy(start);
+    const bytes = section.copy(start);
+    this.#section = NO_SECTION;
+    section.position = 0;
+    if (section.bytes.length <= SPARE_ROOM) spare = section;
+    return bytes;
   }
 
   /** rfc9204#4.5.1 */

@@ -80,20 +80,20 @@ const SHORT = 24;
 /** Bytes an integer can take. */
 const INTEGER_ROOM = 2 + MAX_CONTINUATION;
 
-/** A buffer that grows, with the writers of QPACK's primitives. */
-export class PrefixWriter {
-  bytes: Buffer;
-  position = 0;
+const NO_BYTES = Buffer.alloc(0);
+/** Bytes that a writer has as soon as it has any. */
+const LEAST_ROOM = 64;
 
-  constructor(size: number) {
-    this.bytes = Buffer.allocUnsafeSlow(size);
-  }
+/** A buffer that grows from nothing, with the writers of QPACK's primitives. */
+export class PrefixWriter {
+  bytes: Buffer = NO_BYTES;
+  position = 0;
 
   /** Makes room for `more` bytes after the position. */
   room(more: number): void {
     const needed = this.position + more;
     if (needed <= this.bytes.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.bytes.length));
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.bytes.length, LEAST_ROOM));
     grown.set(this.bytes.subarray(0, this.position));
     this.bytes = grown;
   }

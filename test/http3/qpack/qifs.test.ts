@@ -12,7 +12,7 @@ const plain = (fields: readonly Field[]) => fields.map(({ name, value }) => `${n
 /** A decoder as the offline interop sets it up: some encoders take its capacity as agreed without setting it. */
 function offlineDecoder(capacity: number, blocked: number): QpackDecoder {
   const decoder = new QpackDecoder({ maxTableCapacity: capacity, maxBlockedStreams: blocked });
-  const writer = new PrefixWriter(16);
+  const writer = new PrefixWriter();
   writer.integer(0x20, 5, capacity);
   decoder.receiveEncoderStream(writer.copy());
   return decoder;
