@@ -133,7 +133,10 @@ export class ConnectionPool {
     }
     const { aborter } = entry;
     const wanted = entry;
-    const opening = early ? entry.opening : entry.opening.then((first) => wanted.confirmed ?? first);
+    // Where 0-RTT was refused meanwhile, the connection is another one.
+    const opening = early
+      ? entry.opening
+      : entry.opening.then((first) => wanted.confirmed ?? wanted.connection ?? first);
     if (signal === undefined) {
       entry.waiting++;
       return opening;
