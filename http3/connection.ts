@@ -68,6 +68,7 @@ export class Http3Connection implements AsyncDisposable {
   readonly #opener: StreamOpener;
   readonly #remembered: RememberedSettings;
   #nextStream = 0;
+  readonly #ping = (): void => this.quic.ping();
   #failure: Error | null = null;
   readonly #resets = new Allowance(limits.RESET_BURST, limits.RESETS_PER_SECOND);
   readonly #controlFrames = new Allowance(limits.CONTROL_FRAME_BURST, limits.CONTROL_FRAMES_PER_SECOND);
@@ -434,6 +435,8 @@ export class Http3Connection implements AsyncDisposable {
       const stream = new ClientStream(quicStream, this.#host, request);
       this.#trace?.streamType("local", stream.id, "request");
       this.#streams.add(stream);
+      // rfc9114#5.1: clients keep the connection open while there are responses outstanding, and let it time out otherwise.
+      this.#streams.keepOpen(this.#options.pingInterval ?? limits.PING_INTERVAL, this.#ping);
       this.#nextStream = Math.max(this.#nextStream, stream.id + 4);
       try {
         await stream.send();

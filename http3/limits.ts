@@ -71,6 +71,9 @@ export const PUSHES = 16;
 /** Milliseconds for which a push stream waits for its promise. Its data waits in QUIC's windows. rfc9114#4.6: a reasonable amount of time. Stops: push streams that nobody promised. */
 export const PROMISE_TIMEOUT = 10_000;
 
+/** Milliseconds between the PINGs of a client that waits for responses: a third of the usual idle timeout, as quic-go's client. A server that keeps sending to an address that a NAT has forgotten hears of the new one by it. rfc9114#5.1 */
+export const PING_INTERVAL = 10_000;
+
 /** Milliseconds from a request stream's first byte to the end of its header section. Node's own default for HTTP/1. Stops: streams that are opened and never say what for. */
 export const HEADERS_TIMEOUT = 60_000;
 

@@ -66,6 +66,11 @@ export interface Http3Options {
   readonly settings?: ReadonlyMap<number, number>;
   /** Sends reserved settings, frames and streams, so that peers learn to ignore them (rfc9114#7.2.8). Default true. */
   readonly grease?: boolean;
+  /**
+   * Client: milliseconds between PINGs while a response is outstanding, so that no idle timeout ends the connection and no NAT forgets
+   * it (rfc9114#5.1); otherwise it may time out. Default 10,000, or half of `config.maxIdleTimeout` where that is less; 0: none.
+   */
+  readonly pingInterval?: number;
   /** Server: how long a request's header section may take. Default 60,000; 0: for ever. */
   readonly headersTimeout?: number;
   /**

@@ -87,6 +87,16 @@ export class StreamSet {
     this.#timer.unref();
   }
 
+  /** Client: from now on until there is none, `ping` every `interval` ms; 0 for never. */
+  keepOpen(interval: number, ping: () => void): void {
+    if (this.#timer !== null || interval === 0) return;
+    this.#timer = setInterval(() => {
+      if (this.size === 0) this.stopWatching();
+      else ping();
+    }, interval);
+    this.#timer.unref();
+  }
+
   stopWatching(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;

@@ -10,6 +10,7 @@ import {
 } from "../../src/index.ts";
 import { Http3Connection } from "../connection.ts";
 import { Http3StateError, Http3TimeoutError } from "../errors.ts";
+import { PING_INTERVAL } from "../limits.ts";
 import { Coalescing } from "./coalescing.ts";
 import { checkConfig, H3_ALPN, type Http3Options } from "../options.ts";
 
@@ -74,7 +75,8 @@ export class ConnectionPool {
 
   constructor(options: PoolOptions) {
     checkConfig(options.config);
-    this.#options = options;
+    const quiet = (options.config?.maxIdleTimeout ?? 0) || Infinity;
+    this.#options = { pingInterval: Math.min(PING_INTERVAL, quiet / 2), ...options };
     this.#coalescing = new Coalescing(options);
   }
 

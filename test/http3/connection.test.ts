@@ -1,6 +1,7 @@
 // HTTP/3 connections: two of ours over real sockets.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { DEFAULT_PRIORITY } from "../../http3/priority.ts";
 import {
   GoingAwayError,
@@ -283,3 +284,28 @@ test("priorities: by field, by frame, by a frame that comes first", { timeout },
   await until(() => there.priority.urgency === 6, "the frame");
   assert.deepEqual(there.priority, { urgency: 6, incremental: false });
 });
+
+test(
+  "rfc9114#5.1 a client keeps the connection open while a response is outstanding, and lets it time out otherwise",
+  { timeout },
+  async () => {
+    const quic = { clientConfig: { maxIdleTimeout: 400 } };
+    const ask = async ({ client, server }: Awaited<ReturnType<typeof http3Pair>>): Promise<number> => {
+      const accepted = server.acceptRequest();
+      const stream = await client.request(GET);
+      await stream.end();
+      const there = await accepted;
+      await Promise.race([sleep(1200), there.connection.closed]);
+      await there.respond(200);
+      await there.end();
+      const { status } = await stream.response();
+      assert.equal(await stream.read(), null);
+      return status;
+    };
+    await using pair = await http3Pair({ quic, client: { pingInterval: 100 } });
+    assert.equal(await ask(pair), 200);
+    assert.equal((await pair.quic.client.closed).error.code, "ERR_QUIC_IDLE_TIMEOUT");
+    await using without = await http3Pair({ quic, client: { pingInterval: 0 } });
+    await assert.rejects(ask(without));
+  },
+);

@@ -27,9 +27,9 @@ export interface RelayOptions extends Line {
   toClient?: Faults;
   /**
    * Gives clients a new port or address towards the server, as soon as they send something (a NAT has no mapping for those who
-   * are silent); what arrives for the old one is dropped from then on.
+   * are silent); what arrives for the old one is dropped from then on. `most` times at most.
    */
-  rebind?: { kind: "port" | "address"; firstMs: number; everyMs?: number };
+  rebind?: { kind: "port" | "address"; firstMs: number; everyMs?: number; most?: number };
   /** Default 1. Equal seeds and equal packets give equal faults. */
   seed?: number;
   /** Keep the first so many datagrams with long headers of each direction. */
@@ -389,7 +389,8 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   }
   function onRebindTimer(): void {
     rebind().catch(onError);
-    if (rebinding?.everyMs !== undefined) rebindTimer = setTimeout(onRebindTimer, rebinding.everyMs);
+    if (rebinding?.everyMs !== undefined && counts.rebinds < (rebinding.most ?? Infinity))
+      rebindTimer = setTimeout(onRebindTimer, rebinding.everyMs);
   }
 
   return {
