@@ -1,5 +1,6 @@
 // A network in virtual time: hosts with endpoints, links between them with every fault a network has. All of it follows
 // from one seed, and a hash over each datagram and its time tells whether two runs were the same.
+import { crc32 } from "node:zlib";
 import type { Connection } from "../../internal/connection/connection.ts";
 import type { Endpoint } from "../../internal/endpoint/endpoint.ts";
 import type { EndpointEvent } from "../../internal/endpoint/types.ts";
@@ -138,10 +139,7 @@ class TraceHash {
   }
 
   bytes(bytes: Uint8Array): void {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    let i = 0;
-    for (; i + 4 <= bytes.length; i += 4) this.#word(view.getInt32(i, true));
-    for (; i < bytes.length; i++) this.#word(bytes[i]!);
+    this.#word(crc32(bytes));
     this.#word(bytes.length);
   }
 
@@ -187,6 +185,8 @@ interface Arrival {
 
 /** Datagrams a socket keeps while nobody reads. */
 const SOCKET_QUEUE = 400;
+/** Bytes of a block of copies. */
+const BLOCK = 65_536;
 /** Rounds at one instant before it counts as a loop without end. */
 const MAX_ROUNDS = 20_000;
 
@@ -204,6 +204,9 @@ export class Network {
   #order = 0;
   #links = 0;
   readonly #tx = new TxBatch();
+  /** Where datagrams that leave are copied to, from `#used` on. */
+  #block = new Uint8Array(0);
+  #used = 0;
   readonly #rx = new RxBatch();
 
   constructor(seed: number) {
@@ -301,8 +304,21 @@ export class Network {
   }
 
   #hostOf(address: Address): Host | undefined {
-    const is = (own: Address) => own.key === address.key;
-    return this.hosts.find((host) => is(host.address) || host.others.some(is));
+    for (const host of this.hosts)
+      if (host.address === address || host.address.key === address.key) return host;
+    const { key } = address;
+    return this.hosts.find(({ others }) => others.some((own) => own.key === key));
+  }
+
+  /** A copy of its own, in a block that it shares with others: what is on its way is many small things. */
+  #copy(slab: Uint8Array, offset: number, length: number): Uint8Array {
+    if (this.#used + length > this.#block.length) {
+      this.#block = new Uint8Array(Math.max(length, BLOCK));
+      this.#used = 0;
+    }
+    const copy = this.#block.subarray(this.#used, (this.#used += length));
+    copy.set(slab.subarray(offset, offset + length));
+    return copy;
   }
 
   /** Does what the host's loop does after anything happened. */
@@ -320,9 +336,9 @@ export class Network {
       endpoint.transmit(tx, this.now);
       for (let i = 0; i < tx.count; i++) {
         moved = true;
-        const end = tx.offset[i]! + tx.length[i]!;
-        for (let at = tx.offset[i]!; at < end; at += tx.segmentSize[i]!) {
-          const bytes = tx.slab.slice(at, Math.min(end, at + tx.segmentSize[i]!));
+        const all = this.#copy(tx.slab, tx.offset[i]!, tx.length[i]!);
+        for (let at = 0; at < all.length; at += tx.segmentSize[i]!) {
+          const bytes = all.subarray(at, at + tx.segmentSize[i]!);
           host.bytesSent += bytes.length;
           host.datagramsSent++;
           const local = tx.local[i]!;
@@ -364,19 +380,17 @@ export class Network {
   #deliver(host: Host): void {
     const rx = this.#rx;
     rx.clear();
-    const give = (): void => {
-      if (rx.count > 0) host.endpoint.receive(rx, this.now, this.wallNow);
+    for (const { bytes, from, to, ecn } of host.waiting) {
+      host.bytesReceived += bytes.length;
+      const local = to === host.address ? null : (host.others.find(({ key }) => key === to.key) ?? null);
+      if (rx.push(bytes, from, local, ecn)) continue;
+      host.endpoint.receive(rx, this.now, this.wallNow);
       rx.clear();
-    };
-    for (const datagram of host.waiting) {
-      host.bytesReceived += datagram.bytes.length;
-      const local = host.others.find((own) => own.key === datagram.to.key) ?? null;
-      if (rx.push(datagram.bytes, datagram.from, local, datagram.ecn)) continue;
-      give();
-      rx.push(datagram.bytes, datagram.from, local, datagram.ecn);
+      rx.push(bytes, from, local, ecn);
     }
     host.waiting.length = 0;
-    give();
+    host.endpoint.receive(rx, this.now, this.wallNow);
+    rx.clear();
   }
 
   /** A datagram as if it came from `from`, past all links. */

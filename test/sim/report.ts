@@ -2,6 +2,21 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+export interface CampaignOptions {
+  readonly short: boolean;
+  readonly only: string | null;
+  /** The only seed to run. */
+  readonly seed: number | null;
+  /** Tables and plots are kept. */
+  readonly results: boolean;
+}
+
+export interface Totals {
+  runs: number;
+  datagrams: number;
+  readonly failures: string[];
+}
+
 const FOLDER = join(import.meta.dirname, "../bench/results");
 
 export class CampaignReport {
@@ -24,14 +39,14 @@ export class CampaignReport {
     this.#lines.push(line);
   }
 
-  /** Runs a part of the campaign. What it says takes the place of what it said before. */
-  part(name: string, run: () => void): void {
+  /** What was said since the last one is part `name` of the campaign: it takes the place of what that said before. */
+  part(name: string): void {
+    const lines = this.#lines;
     this.#lines = [];
-    run();
-    if (!this.#saving) return;
+    if (!this.#saving || lines.length === 0) return;
     const [begin, end] = [`<!-- ${name} -->`, `<!-- end of ${name} -->`];
     const old = existsSync(this.#file) ? readFileSync(this.#file, "utf8") : this.#title;
-    const part = `${begin}\n${this.#lines.join("\n")}\n${end}`;
+    const part = `${begin}\n${lines.join("\n")}\n${end}`;
     const from = old.indexOf(begin);
     const to = old.indexOf(end);
     const after = from < 0 ? `${old}\n${part}\n` : old.slice(0, from) + part + old.slice(to + end.length);

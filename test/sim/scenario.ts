@@ -73,21 +73,22 @@ function identity(kind: "server" | "client" | "long"): Identity {
   return result;
 }
 
-// Content: a block of random bytes, changed at each repetition, so that misplaced data shows.
+// Content: a block of random bytes that begins elsewhere at each repetition, so that misplaced data shows. It is here
+// twice: what begins anywhere in it goes on.
 const BLOCK = 65_521;
-const block = new Uint8Array(BLOCK);
-seeded(4242)(block);
+const blocks = new Uint8Array(2 * BLOCK);
+seeded(4242)(blocks.subarray(0, BLOCK));
+blocks.copyWithin(BLOCK, 0, BLOCK);
 
 /** The bytes of stream content `key` from `offset` on. */
 export function fillContent(out: Uint8Array, offset: number, key: number): void {
-  let at = offset % BLOCK;
-  let turn = (Math.floor(offset / BLOCK) * 31 + key * 7) & 0xff;
-  for (let i = 0; i < out.length; i++) {
-    out[i] = block[at]! ^ turn;
-    if (++at === BLOCK) {
-      at = 0;
-      turn = (turn + 31) & 0xff;
-    }
+  for (let i = 0; i < out.length;) {
+    const at = (offset + i) % BLOCK;
+    const turn = (Math.floor((offset + i) / BLOCK) * 31 + key * 7) & 0xff;
+    const n = Math.min(out.length - i, BLOCK - at);
+    const begin = (at + turn * 251) % BLOCK;
+    out.set(blocks.subarray(begin, begin + n), i);
+    i += n;
   }
 }
 

@@ -19,6 +19,24 @@ export interface PathCase {
   readonly brief?: boolean;
 }
 
+/** One case with one seed. */
+export interface PathsJob {
+  readonly part: string;
+  readonly name: string;
+  readonly seed: number;
+  /** A seed is all there is to a run: its replay leaves the same trace. */
+  readonly twice: boolean;
+}
+
+export interface PathsResult {
+  readonly figures: Figures;
+  /** Mbit/s over time, of what is plotted. */
+  readonly goodput: readonly (readonly [number, number])[];
+  readonly datagrams: number;
+  /** What did not hold; there are no figures then. */
+  readonly failure: string | null;
+}
+
 export interface Part {
   readonly name: string;
   readonly title: string;
