@@ -192,6 +192,13 @@ export class Reassembly {
     this.#blocks.length = 0;
   }
 
+  /** Bytes that have arrived, in whatever order. */
+  get arrived(): number {
+    let total = this.contiguous;
+    for (let i = 0; i < this.#beyond.count; i++) total += this.#beyond.end(i) - this.#beyond.start(i);
+    return total;
+  }
+
   /** Bytes of memory held. */
   get memory(): number {
     let total = 0;

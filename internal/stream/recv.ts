@@ -85,6 +85,11 @@ export class RecvHalf {
     return this.#done;
   }
 
+  /** Bytes that have arrived, in whatever order. */
+  get arrived(): number {
+    return this.#data.arrived;
+  }
+
   /** Bytes of memory held. */
   get memory(): number {
     return this.#data.memory;

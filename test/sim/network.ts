@@ -64,6 +64,9 @@ export class Link {
   onQueued: ((delay: number) => void) | null = null;
   readonly #random: () => number;
   #freeAt = 0;
+  /** When those that came left or will leave, in order; the first `#left` of them have. */
+  readonly #departures: number[] = [];
+  #left = 0;
 
   constructor(options: LinkOptions, random: () => number) {
     this.options = options;
@@ -73,6 +76,17 @@ export class Link {
   /** How long what comes now would wait, ms. */
   queueDelay(now: number): number {
     return Math.max(0, this.#freeAt - now);
+  }
+
+  /** Datagrams that have not left yet. */
+  #waiting(now: number): number {
+    const departures = this.#departures;
+    while (this.#left < departures.length && departures[this.#left]! <= now) this.#left++;
+    if (this.#left > 1000 && 2 * this.#left > departures.length) {
+      departures.splice(0, this.#left);
+      this.#left = 0;
+    }
+    return departures.length - this.#left;
   }
 
   /** Calls `out` with each copy that comes through and when. */
@@ -92,15 +106,14 @@ export class Link {
     }
     let at = now;
     if (o.rate !== undefined) {
-      const time = datagram.bytes.length / o.rate;
-      const waiting = Math.max(0, this.#freeAt - now) / time;
-      if (waiting > (o.queue ?? 1000)) {
+      if (this.#waiting(now) > (o.queue ?? 1000)) {
         this.dropped++;
         this.overflowed++;
         return;
       }
       if (this.onQueued !== null) this.onQueued(Math.max(0, this.#freeAt - now));
-      at = this.#freeAt = Math.max(now, this.#freeAt) + time;
+      at = this.#freeAt = Math.max(now, this.#freeAt) + datagram.bytes.length / o.rate;
+      this.#departures.push(at);
     }
     if (o.corrupt !== undefined && random() < o.corrupt) {
       const bytes = datagram.bytes.slice();

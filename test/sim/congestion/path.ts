@@ -39,7 +39,7 @@ export interface Flow {
 /** Figures over a time, and over its second half. */
 export interface FlowResult {
   readonly name: string;
-  /** Mbit/s that the application received. */
+  /** Mbit/s of new data that arrived. */
   readonly goodput: number;
   readonly steady: number;
 }
@@ -159,10 +159,10 @@ export class Bench {
     return this.#running[i]!.connection;
   }
 
-  /** Bytes of flow `i` that arrived. */
+  /** Bytes of flow `i` that arrived, also those behind a hole: what a loss keeps back is not less goodput. */
   received(i: number): number {
     const { peer, id } = this.#running[i]!;
-    return this.scenario.state(peer).streams.get(id)?.received ?? 0;
+    return this.scenario.state(peer).streams.get(id)?.stream.recv?.arrived ?? 0;
   }
 
   sample(i: number): Sample {
