@@ -50,7 +50,8 @@ export class CongestionControl implements CongestionController {
     let ssthresh = cwnd;
     try {
       const { state } = this.#inner;
-      const starts = state.endsWith("slow_start") || state === "startup";
+      // Where the application has not filled the window yet, no slow start is over.
+      const starts = state.endsWith("slow_start") || state === "startup" || state === "application_limited";
       if (starts && this.#inner.ssthresh === Infinity) ssthresh = Infinity;
     } catch {
       // It is being replaced because it throws.

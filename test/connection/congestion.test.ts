@@ -58,6 +58,24 @@ test("changed while a transfer runs, again and again: nothing is lost and the wi
   assert.equal(controllers(s).length, 13);
 });
 
+test("changed before there is data, the first slow start is still to come", () => {
+  for (const factory of [newRenoFactory, bbrFactory, cubicFactory]) {
+    const s = scenario();
+    const { client, server } = s.connect();
+    const { cwnd } = client.controller;
+    client.setCongestionControl(factory, s.net.now);
+    assert.equal(client.controller.ssthresh, Infinity);
+    s.open(client, 6_000_000, false);
+    s.net.flush(s.client);
+    // The window doubles with each of four round trips, and what is under way fills the path: two megabytes in two seconds.
+    s.run(200);
+    assert.ok(client.controller.cwnd >= 4 * cwnd, `${client.controller.name}: ${client.controller.cwnd}`);
+    s.run(1800);
+    const arrived = [...s.state(server).streams.values()][0]!.stream.recv!.arrived;
+    assert.ok(arrived > 2_000_000, `${client.controller.name}: ${arrived} bytes`);
+  }
+});
+
 /** Why controllers failed, as the client's trace has it. */
 function failures(s: Scenario): string[] {
   return s.trace.client.flatMap((e) => (e.name === "congestion_control_failed" ? [e.reason] : []));
