@@ -2,8 +2,6 @@
 // lossy network. Streams of random sizes open and close, datagrams, resets, moves to other addresses, key updates, other
 // connection IDs; no error, all books balance, and when all is closed the heap is what it was after the first such round.
 // `npm run campaign -- soak [--short] [--seed N]`
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import type { Connection } from "../../../internal/connection/connection.ts";
 import type { ConnectionEvent } from "../../../internal/connection/events.ts";
 import type { Path } from "../../../internal/path/path.ts";
@@ -11,6 +9,7 @@ import { markForeign } from "../../../internal/path/path.ts";
 import { makeAddress, type Address } from "../../../internal/protocol/address.ts";
 import { seededFloat, type Host } from "../network.ts";
 import { Scenario } from "../scenario.ts";
+import { heapInUse, type Heap } from "./heap.ts";
 import { Pair, type Books } from "./traffic.ts";
 
 export interface SoakOptions {
@@ -37,25 +36,12 @@ const DATAGRAM_BYTES = 200;
 
 interface Round {
   readonly books: Books;
-  readonly heap: number;
+  readonly heap: Heap;
   readonly moves: number;
   readonly handshakes: number;
   readonly keyUpdates: number;
   readonly lostPackets: number;
   readonly datagramsLost: number;
-}
-
-const collect = ((): (() => void) => {
-  setFlagsFromString("--expose-gc");
-  return runInNewContext("gc") as () => void;
-})();
-
-/** Bytes in use when nothing is left to collect. */
-function heapInUse(): number {
-  collect();
-  collect();
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
 }
 
 class Soak {
@@ -308,11 +294,13 @@ function datagramsSettled({ datagrams }: Connection): boolean {
   return datagrams.sendCount === 0 && sent === acked + lost;
 }
 
+const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(2);
+
 /** Runs it, and tells whether all held. */
 export function soakCampaign({ short, seed }: SoakOptions): boolean {
   const plan = short ? SHORT : FULL;
   const soak = new Soak(seed ?? 1);
-  const heaps: number[] = [];
+  const heaps: Heap[] = [];
   console.log(
     `${plan.connections} connections, ${plan.lasts / 1000} s of virtual time, ${100 * LOSS} % lost, sans-I/O core, seed ${seed ?? 1}`,
   );
@@ -327,13 +315,16 @@ export function soakCampaign({ short, seed }: SoakOptions): boolean {
       `round ${i}: ${books.streams} directions of streams, ${books.written} bytes sent = ${books.delivered} delivered + ` +
         `${resets.join(" + ")}; ${books.resets} resets, ${books.datagrams} datagrams (${round.datagramsLost} lost), ` +
         `${round.moves} moves, ${round.keyUpdates} key updates, ${round.lostPackets} packets lost; ` +
-        `${(round.heap / 1e6).toFixed(1)} MB in use after the close; ${((performance.now() - begun) / 1000).toFixed(0)} s`,
+        `${megabytes(round.heap.data)} MB of data after the close, ${megabytes(round.heap.code)} MB of code; ${((performance.now() - begun) / 1000).toFixed(0)} s`,
     );
   }
-  const growth = heaps[1]! / heaps[0]! - 1;
+  const [first, second] = [heaps[0]!, heaps[1]!];
+  const growth = second.data / first.data - 1;
+  const whole = (second.data + second.code) / (first.data + first.code) - 1;
   const holds = Math.abs(growth) <= 0.05;
   console.log(
-    `heap after the second round: ${(100 * growth).toFixed(2)} % more than after the first${holds ? "" : " FAILED"}`,
+    `heap after the second round: ${(100 * growth).toFixed(2)} % more data than after the first` +
+      `${holds ? "" : " FAILED"}; with code ${(100 * whole).toFixed(2)} %`,
   );
   return holds;
 }
