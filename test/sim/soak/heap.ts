@@ -1,6 +1,8 @@
 // What the heap holds, from a snapshot: data, and apart from it what V8 makes of functions. The latter grows for thousands
 // of connections, for what is optimised, found wanting and optimised anew keeps pieces of code, and lists of maps that
-// point to them: it was all that a comparison of snapshots of the 4th and the 10th round of the soak found.
+// point to them: it was all that a comparison of snapshots of the 4th and the 10th round of the short soak found. Data
+// grows from the first round of the full one to the second, by three dozen buffers in pools, and then no more: 11.45, 11.76,
+// 11.76, 11.72 MB.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
