@@ -41,6 +41,8 @@ export class StreamLimitReachedError extends QuicError {
 /** What a connection needs of its transport. @internal */
 export interface ConnectionOwner {
   flushSoon(): void;
+  /** As flushSoon, for a message that is whole. */
+  flushWhole(): void;
   flushNow(): void;
   pump(): void;
   describeSocket(): SocketDescription;

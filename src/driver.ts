@@ -3,7 +3,7 @@
 //
 // A turn looks like this: datagrams arrive (poll phase) and are delivered in one batch (check phase); what woke up
 // because of them runs as microtasks; then every touched connection transmits once, so that acknowledgements and
-// answers leave together.
+// answers leave together. Where a turn takes long, messages that are whole leave before.
 
 import type { Connection as CoreConnection } from "../internal/connection/connection.ts";
 import type { ConnectionEvent } from "../internal/connection/events.ts";
@@ -14,6 +14,7 @@ import {
   FINAL_FLUSH_WAIT,
   LATE_TIMER,
   MAX_BATCHES_PER_FLUSH,
+  MAX_FLUSH_DELAY,
   MAX_FINAL_FLUSHES,
 } from "../internal/protocol/limits.ts";
 import { BusyPoll } from "./busy-poll.ts";
@@ -41,6 +42,10 @@ export class Driver implements PacketSink {
   #timer: NodeJS.Timeout | null = null;
   #timerAt = Infinity;
   #flushScheduled = false;
+  /** When what waits for the end of the turn leaves without it. */
+  #flushBy = 0;
+  /** The core is at work: what its tracers call must not send. */
+  #inCore = false;
   #blocked = false;
   #stopped = false;
   #onDrained: (() => void) | null = null;
@@ -63,8 +68,24 @@ export class Driver implements PacketSink {
 
   /** Has what was queued leave at the end of this turn. */
   flushSoon(): void {
+    if (!this.#flushScheduled) this.#schedule(monotonicNow());
+  }
+
+  /**
+   * A message is whole: it leaves at the end of this turn, or before where that takes long. Of a hundred requests that
+   * came at once the first answers travel while the last are made, and the peer works meanwhile. Parts of a message wait
+   * for the end: nobody can do much with them, and full batches cost less.
+   */
+  flushWhole(): void {
+    const now = monotonicNow();
+    if (!this.#flushScheduled) this.#schedule(now);
+    else if (now >= this.#flushBy && !this.#inCore && !this.#stopped) this.#sendBatch(now);
+  }
+
+  #schedule(now: number): void {
     if (this.#flushScheduled || this.#stopped) return;
     this.#flushScheduled = true;
+    this.#flushBy = now + MAX_FLUSH_DELAY;
     setImmediate(this.#flush);
   }
 
@@ -81,23 +102,30 @@ export class Driver implements PacketSink {
   #transmit(): void {
     const now = monotonicNow();
     let more = true;
-    for (let count = 0; more && count < MAX_BATCHES_PER_FLUSH; count++) {
-      const batch = this.#socket.batch();
-      if (batch === null) {
-        // The kernel's queue is full: `drained` goes on.
-        this.#blocked = true;
-        break;
-      }
-      more = this.#endpoint.transmit(batch, now);
-      this.foreign.distribute(batch);
-      if (batch.count > 0) this.#busyPoll.sent(now, batch.used);
-      this.#socket.send(batch);
-    }
+    for (let count = 0; more && count < MAX_BATCHES_PER_FLUSH; count++) more = this.#sendBatch(now);
     this.pump();
     this.#arm(now);
     makeSpareShare();
     // Receiving gets its turn between two flushes.
-    if (more && !this.#blocked) this.flushSoon();
+    if (more) this.#schedule(now);
+  }
+
+  /** @returns whether there is more that can be sent now. */
+  #sendBatch(now: number): boolean {
+    this.#flushBy = now + MAX_FLUSH_DELAY;
+    const batch = this.#socket.batch();
+    if (batch === null) {
+      // The kernel's queue is full: `drained` goes on.
+      this.#blocked = true;
+      return false;
+    }
+    this.#inCore = true;
+    const more = this.#endpoint.transmit(batch, now);
+    this.#inCore = false;
+    this.foreign.distribute(batch);
+    if (batch.count > 0) this.#busyPoll.sent(now, batch.used);
+    this.#socket.send(batch);
+    return more;
   }
 
   // PacketSink
@@ -116,9 +144,11 @@ export class Driver implements PacketSink {
   #take(batch: RxBatch): void {
     const now = monotonicNow();
     this.#busyPoll.arrived(now, batch.used);
+    this.#inCore = true;
     this.#endpoint.receive(batch, now, Date.now());
+    this.#inCore = false;
     this.pump();
-    this.flushSoon();
+    this.#schedule(now);
   }
 
   drained(): void {

@@ -24,6 +24,8 @@ export interface StreamOwner {
   starved: Set<{ wake(): void }> | null;
   /** The core has something to send. */
   flush(): void;
+  /** The end of a stream is among it. */
+  flushWhole(): void;
   /** Somebody wants to hear when data has to wait. */
   watchBlocked(): void;
 }

@@ -253,7 +253,7 @@ export class SendStream implements AsyncDisposable {
 
   #finish(): void {
     this.#half.finish();
-    this.#owner.flush();
+    this.#owner.flushWhole();
     // Whoever waits for the end to be acknowledged looks again.
     this.#drain.wake();
   }

@@ -71,6 +71,7 @@ export class Transport implements AsyncDisposable {
   /** What connections ask of it. */
   readonly #owner: ConnectionOwner = {
     flushSoon: () => this.#driver!.flushSoon(),
+    flushWhole: () => this.#driver!.flushWhole(),
     flushNow: () => this.#driver!.flushNow(),
     pump: () => this.#driver!.pump(),
     describeSocket: () => this.#socket!.describe(),

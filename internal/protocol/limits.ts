@@ -314,6 +314,8 @@ export const MAX_REMEMBERED_ADDRESSES = 4096;
 
 /** Batches sent in one turn of the event loop before receiving gets its turn. Stops: a sender that starves its own ACKs. */
 export const MAX_BATCHES_PER_FLUSH = 8;
+/** A whole message waits so long, ms, for the end of the turn of the event loop, then leaves before it. Stops: latency by others' work. */
+export const MAX_FLUSH_DELAY = 0.1;
 /** A transport that closes flushes so often, and waits so long (ms) for a full socket each time. Stops: a close that never ends. */
 export const MAX_FINAL_FLUSHES = 64;
 export const FINAL_FLUSH_WAIT = 100;
