@@ -38,6 +38,13 @@ interface Waiting {
 
 const NOBODY: Waiting[] = [];
 
+/** Calls `aborted` with the reason. Gives back how to stop that. */
+function onAbort(signal: AbortSignal, aborted: (reason: unknown) => void): () => void {
+  const listener = (): void => aborted(signal.reason);
+  signal.addEventListener("abort", listener, { once: true });
+  return () => signal.removeEventListener("abort", listener);
+}
+
 /** Calls that wait for one thing to change, and the deadline they share. */
 export class Waiter {
   /** Nearly always none or one. */
@@ -75,13 +82,11 @@ export class Waiter {
 
   /** The call that has `reject` ends with the signal. Gives back how to stop that. */
   #watch(signal: AbortSignal, reject: Waiting["reject"]): () => void {
-    const onAbort = () => {
+    return onAbort(signal, (reason) => {
       const others = this.#waiting.filter((other) => other.reject !== reject);
       this.#waiting = others.length === 0 ? NOBODY : others;
-      reject(signal.reason);
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
-    return () => signal.removeEventListener("abort", onAbort);
+      reject(reason);
+    });
   }
 
   wake(): void {
@@ -219,12 +224,10 @@ export class WaitQueue<T> {
 
   /** The call that has `reject` ends with the signal. Gives back how to stop that. */
   #until(signal: AbortSignal, reject: (error: unknown) => void): () => void {
-    const onAbort = () => {
+    return onAbort(signal, (reason) => {
       this.#waiting = this.#waiting.filter((one) => one.reject !== reject);
-      reject(signal.reason);
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
-    return () => signal.removeEventListener("abort", onAbort);
+      reject(reason);
+    });
   }
 
   /** Calls `changed` whenever a value is left for whoever takes it, and at the end. Gives back how to stop that. */
