@@ -42,7 +42,7 @@ export class BbrPath {
   lossInRound = false;
   lossRoundStart = false;
   #lossRoundDelivered = 0;
-  #bwLatest = 0;
+  bwLatest = 0;
   inflightLatest = 0;
 
   // max_bw over this and the last ProbeBW cycle.
@@ -85,7 +85,7 @@ export class BbrPath {
 
   /** UpdateLatestDeliverySignals */
   updateLatest(sample: RateSample, delivered: number): void {
-    this.#bwLatest = Math.max(this.#bwLatest, sample.deliveryRate);
+    this.bwLatest = Math.max(this.bwLatest, sample.deliveryRate);
     this.inflightLatest = Math.max(this.inflightLatest, sample.delivered);
     this.lossRoundStart = sample.priorDelivered >= this.#lossRoundDelivered;
     if (this.lossRoundStart) this.#lossRoundDelivered = delivered;
@@ -94,7 +94,7 @@ export class BbrPath {
   /** AdvanceLatestDeliverySignals */
   advanceLatest(sample: RateSample): void {
     if (!this.lossRoundStart) return;
-    this.#bwLatest = sample.deliveryRate;
+    this.bwLatest = sample.deliveryRate;
     this.inflightLatest = sample.delivered;
   }
 
@@ -168,13 +168,13 @@ export class BbrPath {
   adaptLowerBounds(cwnd: number): void {
     if (this.#bwShortTerm === Infinity) this.#bwShortTerm = this.maxBw;
     if (this.inflightShortTerm === Infinity) this.inflightShortTerm = cwnd;
-    this.#bwShortTerm = Math.max(this.#bwLatest, BETA * this.#bwShortTerm);
+    this.#bwShortTerm = Math.max(this.bwLatest, BETA * this.#bwShortTerm);
     this.inflightShortTerm = Math.max(this.inflightLatest, BETA * this.inflightShortTerm);
   }
 
   resetCongestionSignals(): void {
     this.lossInRound = false;
-    this.#bwLatest = 0;
+    this.bwLatest = 0;
     this.inflightLatest = 0;
   }
 

@@ -8,16 +8,14 @@ import type { AckedBatch, CongestionController, CongestionControllerOptions } fr
 import type { CongestionControllerFactory } from "./controller.ts";
 import { DeliveryRate } from "./delivery-rate.ts";
 import { FullPipe } from "./full-pipe.ts";
+import { inflightAtLoss, isTooMuchLoss, LOSS_THRESHOLD } from "./loss-tolerance.ts";
 import { initialWindow } from "./window.ts";
 
-/** BBR.LossThresh: more is too much while probing. */
-const LOSS_THRESHOLD = 0.02;
-/** Datagrams lost beyond that threshold that may be chance, and the part of what is in flight that they may be. */
-const CHANCE_LOSSES = 2;
-const CHANCE_SHARE = 1 / 16;
 const STARTUP_LOSS_RANGES = 6;
 /** BBR.PacingMarginPercent */
 const PACING_MARGIN = 0.99;
+/** Of the rate, what is delivered at least where nothing but chance takes some. */
+const AS_SENT = PACING_MARGIN - LOSS_THRESHOLD;
 /** BBR.MinPipeCwnd and others, in datagrams. */
 const MIN_PIPE = 4;
 const DRAIN_ROUNDS = 3;
@@ -75,6 +73,7 @@ class Bbr implements CongestionController {
   /** Ranges of numbers lost in this round trip, and the last number. */
   #lossRanges = 0;
   #lastLost = -1;
+  #markedInRound = false;
 
   #idleRestart = false;
   #outOfData = false;
@@ -194,10 +193,7 @@ class Bbr implements CongestionController {
     if (!this.#isProbeSample || !lostPacket.hasData) return;
     const { bytes, txInFlight, lost } = lostPacket;
     if (!this.#isTooMuch(lost, txInFlight)) return;
-    // InflightAtLoss: where in this packet losses came to be too many.
-    const before = txInFlight - bytes;
-    const prefix = (LOSS_THRESHOLD * before - (lost - bytes)) / (1 - LOSS_THRESHOLD);
-    this.#onInflightTooHigh(now, before + prefix, lostPacket.isAppLimited);
+    this.#onInflightTooHigh(now, inflightAtLoss(lost, txInFlight, bytes), lostPacket.isAppLimited);
   }
 
   /** OnEnterFastRecovery, once per recovery period. */
@@ -237,10 +233,11 @@ class Bbr implements CongestionController {
     this.#undoState = null;
   }
 
-  /** The controller's response MUST treat any CE marks as congestion: they count as lost packets do, for the model. */
+  /** The controller's response MUST treat any CE marks as congestion: they count as lost packets do, but never as chance. */
   onEcnCe(now: number, sentTime: number, count: number): void {
     if (!this.#started) this.#start(now);
     const { rate } = this;
+    this.#markedInRound = true;
     rate.onMarked(count * this.#maxDatagramSize);
     this.#path.noteLoss(rate.delivered);
     if (sentTime > this.recoveryStart) {
@@ -271,6 +268,7 @@ class Bbr implements CongestionController {
     this.#pacingRate = this.#quantum = this.#nextSendTime = this.#priorCwnd = this.#lossRanges = 0;
     this.#takenOver = this.#started = this.#pipe.reached = this.#isProbeSample = this.#inRecovery = false;
     this.#probeTooHigh = this.#probePrecautionary = this.#idleRestart = this.#entering = false;
+    this.#markedInRound = false;
     this.#cwndLimited = this.#cwndLimitedBefore = false;
     this.#upAckedPerIncrease = Infinity;
     this.#undoState = null;
@@ -280,14 +278,8 @@ class Bbr implements CongestionController {
 
   // Losses
 
-  /**
-   * IsInflightTooHigh, with room for chance: a packet or two of many are no rate. Of fifty in flight a single one would be
-   * too much for the draft, and on a path that loses one in a hundred at random the window would go down with every
-   * other probe; a queue that overflows loses many more.
-   */
   #isTooMuch(lost: number, txInFlight: number): boolean {
-    const chance = Math.min(CHANCE_LOSSES * this.#maxDatagramSize, CHANCE_SHARE * txInFlight);
-    return lost > LOSS_THRESHOLD * txInFlight + chance;
+    return isTooMuchLoss(lost, txInFlight, this.#maxDatagramSize);
   }
 
   /** SaveStateUponLoss */
@@ -330,8 +322,21 @@ class Bbr implements CongestionController {
     path.updateMaxBw(sample);
     if (!path.lossRoundStart) return;
     const isProbing = this.#state === STARTUP || this.#state === REFILL || this.#state === UP;
-    if (path.lossInRound && !isProbing) path.adaptLowerBounds(this.cwnd);
-    path.lossInRound = false;
+    if (path.lossInRound && !isProbing && this.#isCongested) path.adaptLowerBounds(this.cwnd);
+    path.lossInRound = this.#markedInRound = false;
+  }
+
+  /**
+   * Whether losses of this round trip are congestion. The draft takes any for that while it does not probe, and goes down to
+   * what arrived. But so few as it bears with while it probes, in a round trip that delivered what was sent, are chance:
+   * where one in a hundred is lost at random, rate and window would shrink by that and by the pacing margin every round trip.
+   * And what is delivered after ProbeRTT or a pause of the application is no measure of the path.
+   */
+  get #isCongested(): boolean {
+    const { lost, txInFlight, isAppLimited } = this.rate.sample;
+    const { bw, bwLatest } = this.#path;
+    if (this.#markedInRound || this.#isTooMuch(lost, txInFlight)) return true;
+    return !isAppLimited && bwLatest < AS_SENT * bw;
   }
 
   // Startup and Drain

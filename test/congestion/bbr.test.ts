@@ -139,6 +139,31 @@ describe("losses", () => {
     assert.ok(w.utilization(6000) > 0.8);
   });
 
+  // draft-ietf-ccwg-bbr IsInflightTooHigh: so few as are borne with while it probes are borne with while it does not.
+  test("one in a hundred after ProbeRTT is no reason to send at the rate that ProbeRTT delivered", () => {
+    const w = new Watched({ rate: 20, rtt: 100, loss: 0.01, queue: 200 });
+    w.until("probe_rtt");
+    w.until("probe_bw_cruise");
+    let least = Infinity;
+    const begun = w.now;
+    w.run(1500, (state) => {
+      least = Math.min(least, w.pacing);
+      return state !== "probe_bw_cruise";
+    });
+    assert.ok(w.now - begun > 1000, "long enough for losses");
+    assert.ok(least > 0.95 * w.path.rate, `${least} Mbit/s`);
+  });
+
+  test("as few that come with a slower path hold the rate down", () => {
+    const w = new Watched({ rate: 20, rtt: 100, loss: 0.01, queue: 2000 });
+    w.until("probe_rtt");
+    w.until("probe_bw_cruise");
+    w.run(300);
+    w.bench.link.options.rate = 0.8 * 20 * 125;
+    w.run(1000, (state) => state !== "probe_bw_cruise" || w.pacing < 0.85 * w.path.rate);
+    assert.ok(w.pacing < 0.85 * w.path.rate, `${w.pacing} Mbit/s, ${w.states.at(-1)}`);
+  });
+
   test("a short queue is not overrun again and again", () => {
     const w = new Watched({ ...PATH, queue: 10 });
     w.run(3000);
