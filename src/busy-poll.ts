@@ -23,7 +23,7 @@ export class BusyPoll {
   /** How often the next datagram came within the longest wait, lately: a miss weighs more than a hit. */
   #hits = 1;
   #last = -Infinity;
-  #until = 0;
+  #until = -Infinity;
   #spinning = false;
 
   /** @param most the longest wait that is spent awake, ms; 0 for none. One core has nothing to spend. */
@@ -69,6 +69,6 @@ export class BusyPoll {
   };
 
   stop(): void {
-    this.#until = 0;
+    this.#until = -Infinity;
   }
 }

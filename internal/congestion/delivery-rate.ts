@@ -1,6 +1,8 @@
 // How fast the network delivers: draft-ietf-ccwg-bbr, "Delivery Rate Samples". Bytes, ms. What is remembered of each
 // packet lies in columns beside the other things that recovery knows of it, so that measuring allocates nothing.
 
+import { WIDE } from "../protocol/wide.ts";
+
 /** `flags` of a packet in `SendSnapshots`. */
 const TAKEN = 1;
 const APP_LIMITED = 2;
@@ -77,8 +79,8 @@ export interface LostPacket {
  */
 export class DeliveryRate {
   /** Bytes delivered and lost so far. */
-  delivered = 0;
-  lost = 0;
+  delivered = WIDE;
+  lost = WIDE;
   /** Samples are limited by the application until more than so many bytes are delivered; 0: they are not. */
   appLimited = 0;
   readonly sample: RateSample = {
@@ -106,6 +108,10 @@ export class DeliveryRate {
   #sendElapsed = 0;
   #ackElapsed = 0;
   #priorLost = 0;
+
+  constructor() {
+    this.delivered = this.lost = 0;
+  }
 
   /** OnPacketSent: a packet leaves, `inFlight` with it. */
   onSent(at: SendSnapshots, slot: number, now: number, bytes: number, inFlight: number): void {

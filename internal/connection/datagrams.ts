@@ -2,6 +2,7 @@
 
 import { DATAGRAM_URGENCY } from "../protocol/limits.ts";
 import type { DatagramDropReason } from "../protocol/tracer.ts";
+import { WIDE } from "../protocol/wide.ts";
 import { REC_DATAGRAM, type RecordSink } from "../recovery/sent-packets.ts";
 import { writeDatagram } from "../wire/frame-writers.ts";
 import { varintLength } from "../wire/varint.ts";
@@ -72,9 +73,9 @@ export class Datagrams {
   #wasFull = false;
   readonly counters: DatagramCounters = {
     sent: 0,
-    bytesSent: 0,
+    bytesSent: WIDE,
     received: 0,
-    bytesReceived: 0,
+    bytesReceived: WIDE,
     acked: 0,
     lost: 0,
     dropped: { send_queue_full: 0, receive_queue_full: 0, expired: 0, too_large: 0, purged: 0 },
@@ -82,6 +83,7 @@ export class Datagrams {
 
   constructor(core: Core) {
     this.#core = core;
+    this.counters.bytesSent = this.counters.bytesReceived = 0;
   }
 
   // Sending

@@ -1,4 +1,5 @@
 import type { CongestionControl } from "../congestion/control.ts";
+import { WIDE } from "../protocol/wide.ts";
 import type { Recovery } from "../recovery/loss-recovery.ts";
 import type { EcnState } from "../recovery/ecn-validation.ts";
 import type { RttEstimator } from "../recovery/rtt.ts";
@@ -7,8 +8,8 @@ import type { RttEstimator } from "../recovery/rtt.ts";
 export class ConnectionStats {
   packetsSent = 0;
   packetsReceived = 0;
-  bytesSent = 0;
-  bytesReceived = 0;
+  bytesSent = WIDE;
+  bytesReceived = WIDE;
   datagramsSent = 0;
   datagramsReceived = 0;
   packetsDropped = 0;
@@ -22,6 +23,10 @@ export class ConnectionStats {
   handshakeStart = 0;
   /** Ms from the first packet to the completed handshake, 0 until then. */
   handshakeDuration = 0;
+
+  constructor() {
+    this.bytesSent = this.bytesReceived = 0;
+  }
 }
 
 /** Counters and estimates at one moment; times in ms, sizes in bytes. */

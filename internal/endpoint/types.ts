@@ -13,6 +13,7 @@ import type { RxBatch, TxBatch } from "../protocol/batch.ts";
 import type { QuicError, TransportError } from "../protocol/errors.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import type { DropReason, Tracer } from "../protocol/tracer.ts";
+import { WIDE } from "../protocol/wide.ts";
 import type { Rates } from "./hosts.ts";
 
 /** One connection as its endpoint sees it. */
@@ -150,9 +151,9 @@ export type StatelessKind = "version_negotiation" | "retry" | "stateless_reset" 
 /** Counters of one endpoint; a snapshot is a copy. What a connection drops itself is in its own statistics. */
 export class EndpointStats {
   datagramsReceived = 0;
-  bytesReceived = 0;
+  bytesReceived = WIDE;
   datagramsSent = 0;
-  bytesSent = 0;
+  bytesSent = WIDE;
   connectionsDialed = 0;
   connectionsAccepted = 0;
   connectionsRefused = 0;
@@ -167,4 +168,8 @@ export class EndpointStats {
   };
   /** Datagrams dropped, by reason. */
   readonly dropped: { [reason in DropReason]?: number } = {};
+
+  constructor() {
+    this.bytesReceived = this.bytesSent = 0;
+  }
 }

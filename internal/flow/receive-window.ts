@@ -1,26 +1,28 @@
 // How much the peer may send: rfc9000#4.1, with a window that grows while the application keeps up (as quic-go's does).
 
 import { WINDOW_UPDATE_FRACTION } from "../protocol/limits.ts";
+import { WIDE } from "../protocol/wide.ts";
 
 /** A receive window, of a stream or of the connection. Offsets and sizes in bytes. */
 export class ReceiveWindow {
   /** What the peer was told: it may send up to this offset. */
-  limit: number;
+  limit = WIDE;
   /** Bytes between what was consumed and the next limit. */
   size: number;
   /** What it grows to. */
   max: number;
   /** Highest offset received (stream) or sum of those (connection). */
-  received = 0;
+  received = WIDE;
   /** Consumed by the application, or given up for it. */
-  consumed = 0;
-  #epochStart = 0;
-  #epochOffset = 0;
+  consumed = WIDE;
+  #epochStart = WIDE;
+  #epochOffset = WIDE;
 
   constructor(initial: number, max: number) {
     this.limit = initial;
     this.size = initial;
     this.max = max;
+    this.received = this.consumed = this.#epochStart = this.#epochOffset = 0;
   }
 
   /** Data arrives for the first time: what the growth is measured from. */

@@ -1,11 +1,18 @@
 // How much we may send: rfc9000#4.1.
 
+import { WIDE } from "../protocol/wide.ts";
+
 /** The peer's limit for a stream, the connection, or a count of streams. */
 export class SendWindow {
-  limit = 0;
-  used = 0;
+  limit = WIDE;
+  used = WIDE;
   /** The limit at which a BLOCKED frame was sent last, so that there is one for each limit: rfc9000#4.1 */
-  #blockedAt = -1;
+  #blockedAt = WIDE;
+
+  constructor() {
+    this.limit = this.used = 0;
+    this.#blockedAt = -1;
+  }
 
   get available(): number {
     return this.limit - this.used;

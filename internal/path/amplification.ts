@@ -21,11 +21,11 @@ export class Amplification {
    * payload bytes received in datagrams that are uniquely attributed to a single connection, valid packets or not.
    */
   onReceived(bytes: number): void {
-    this.#received += bytes;
+    if (!this.#validated) this.#received += bytes;
   }
 
   onSent(bytes: number): void {
-    this.#sent += bytes;
+    if (!this.#validated) this.#sent += bytes;
   }
 
   validate(): void {

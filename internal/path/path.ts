@@ -4,6 +4,7 @@ import { sameAddress, type Address } from "../protocol/address.ts";
 import { FRAME_PATH_RESPONSE, type Role } from "../protocol/constants.ts";
 import { MAX_QUEUED_PATH_RESPONSES } from "../protocol/limits.ts";
 import type { RandomSource } from "../protocol/random.ts";
+import { WIDE } from "../protocol/wide.ts";
 import { REC_PATH_CHALLENGE, type RecordSink } from "../recovery/sent-packets.ts";
 import { Amplification } from "./amplification.ts";
 import { MtuDiscovery } from "./mtu-discovery.ts";
@@ -47,8 +48,8 @@ export class Path {
   held = false;
   /** It has been in use, or proved itself. */
   known = false;
-  bytesSent = 0;
-  bytesReceived = 0;
+  bytesSent = WIDE;
+  bytesReceived = WIDE;
   datagramsSent = 0;
   datagramsReceived = 0;
   readonly validation: PathValidation;
@@ -58,6 +59,7 @@ export class Path {
   /** @param validated at a client from the start: it chose the address itself. */
   constructor(remote: Address, local: Address | null, validated: boolean, settings: PathSettings) {
     const { mtu, random } = settings;
+    this.bytesSent = this.bytesReceived = 0;
     this.remote = remote;
     this.local = local;
     this.mtu = mtu.base;

@@ -6,6 +6,7 @@
 // received, which flow control counts, and never are more than a few per window: frames of one byte buy nothing.
 
 import { MAX_STREAM_GAPS, STREAM_GAP_SPACING } from "../protocol/limits.ts";
+import { WIDE } from "../protocol/wide.ts";
 import { BLOCK, giveBlock, isCarved, takeBlock } from "./block-pool.ts";
 import { copyBytes } from "./copy.ts";
 import { RangeSet } from "./range-set.ts";
@@ -13,11 +14,17 @@ import { RangeSet } from "./range-set.ts";
 const MIN_BLOCK = 2048;
 const MAX_BLOCK = BLOCK;
 
-interface Block {
-  readonly start: number;
+class Block {
+  readonly start: number = WIDE;
   /** Offsets up to here are the block's; less than its capacity once part of it was handed out. */
-  end: number;
+  end = WIDE;
   readonly bytes: Uint8Array;
+
+  constructor(start: number, end: number) {
+    this.start = start;
+    this.end = end;
+    this.bytes = takeBlock(end - start);
+  }
 }
 
 /** Where the cell of `offset` begins. */
@@ -35,11 +42,15 @@ function cellEnd(start: number): number {
 export class Reassembly {
   #blocks: Block[] = [];
   /** Next offset to read. */
-  read = 0;
+  read = WIDE;
   /** Everything below has arrived. */
-  contiguous = 0;
+  contiguous = WIDE;
   /** What arrived above `contiguous`. */
   readonly #beyond = new RangeSet();
+
+  constructor() {
+    this.read = this.contiguous = 0;
+  }
 
   get available(): number {
     return this.contiguous - this.read;
@@ -116,7 +127,7 @@ export class Reassembly {
     const cell = cellStart(offset);
     const start = Math.max(cell, this.read);
     const end = Math.min(cellEnd(cell), finalSize);
-    return { start, end, bytes: takeBlock(end - start) };
+    return new Block(start, end);
   }
 
   /** Copies up to `target.length` bytes out. */

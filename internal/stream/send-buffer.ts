@@ -1,6 +1,7 @@
 // Bytes written and not acknowledged: kept in blocks, read by range when they are sent or sent again.
 
 import { MIN_OWNED_CHUNK } from "../protocol/limits.ts";
+import { WIDE } from "../protocol/wide.ts";
 import { BLOCK, giveBlock, takeBlock } from "./block-pool.ts";
 import { copyBytes } from "./copy.ts";
 import { RangeSet } from "./range-set.ts";
@@ -17,12 +18,16 @@ export class SendBuffer {
   #blocks: Block[] = [];
   #head = 0;
   /** Everything below was acknowledged. */
-  base = 0;
+  base = WIDE;
   /** One past the last byte written. */
-  end = 0;
+  end = WIDE;
   readonly #acked = new RangeSet();
   /** Block that was read last: sequential sending finds its block at once. */
   #cursor = 0;
+
+  constructor() {
+    this.base = this.end = 0;
+  }
 
   /** Bytes held. */
   get size(): number {

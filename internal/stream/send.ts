@@ -1,6 +1,7 @@
 // The sending half of a stream: rfc9000#3.1.
 
 import { SEND_BUFFER_PER_STREAM, SEND_BUFFER_UNSENT } from "../protocol/limits.ts";
+import { WIDE } from "../protocol/wide.ts";
 import { SendWindow } from "../flow/send-window.ts";
 import { streamHeaderLength, writeStreamHeader } from "../wire/frame-writers.ts";
 import { RangeSet } from "./range-set.ts";
@@ -41,7 +42,7 @@ export class SendHalf {
   readonly #data = new SendBuffer();
   readonly #lost = new RangeSet();
   /** Next offset never sent. */
-  #next = 0;
+  #next = WIDE;
   #fin = false;
   #finSent = false;
   #finLost = false;
@@ -72,7 +73,7 @@ export class SendHalf {
   incremental = true;
 
   /** What `writeFrame` wrote last. */
-  wroteOffset = 0;
+  wroteOffset = WIDE;
   wroteLength = 0;
   wroteFin = false;
   wroteNew = 0;
@@ -80,6 +81,7 @@ export class SendHalf {
   constructor(id: number, host: SendHost) {
     this.id = id;
     this.#host = host;
+    this.#next = this.wroteOffset = 0;
   }
 
   /** When its data leaves, against that of other streams: at once, also for what is lost. rfc9218#4 */

@@ -13,8 +13,11 @@ import { NO_WORK } from "./peers.ts";
 
 const PROGRAM = join(import.meta.dirname, "..", "floor.ts");
 const SIZES = [1452, 8900];
-/** MB. The floor is compiled in no time, a connection takes most of a second to be: it has to be a small part. */
-const LONG = 4000;
+/**
+ * MB. The floor is compiled in no time, a connection takes more than a second to be: it has to be a small part. Of a transfer
+ * the first tenth is not measured.
+ */
+const LONG = 10_000;
 
 function message<T>(child: ChildProcess): Promise<T> {
   return new Promise((resolve, reject) => {
