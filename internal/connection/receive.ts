@@ -323,8 +323,6 @@ export class Receiver {
     const received = core.received[space]!;
     const now = this.#now;
     const size = end - start;
-    // Opening destroys the bytes: a stateless reset is recognised before, and counts where the packet does not open.
-    const isReset = first && type === PACKET_ONE_RTT && core.remoteCids.isStatelessReset(buf, start, end);
     // rfc9000#17.2 packets containing a zero value for the fixed bit are not valid packets in this version and MUST be
     // discarded.
     let length = -1;
@@ -338,6 +336,9 @@ export class Receiver {
       length = protection.open(level, buf, start, pnOffset, end);
     }
     if (length < 0) {
+      // rfc9000#10.3.1 the comparison MUST be performed when the first packet in an incoming datagram cannot be decrypted.
+      // The attempt left the last 16 bytes as they came.
+      const isReset = first && type === PACKET_ONE_RTT && core.remoteCids.isStatelessReset(buf, start, end);
       if (isReset) core.onStatelessReset(now);
       else this.drop(wellFormed ? "decryption_failed" : "invalid_header", type, size);
       return;

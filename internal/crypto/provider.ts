@@ -49,7 +49,7 @@ export interface PacketAead {
   ): void;
   /**
    * Decrypts in place; `payloadLength` includes the tag. False where it does not authenticate, and then the ciphertext
-   * is destroyed: there is one attempt per packet.
+   * is destroyed: there is one attempt per packet. The tag stays: it may be the token of a stateless reset.
    */
   open(
     buf: Uint8Array,

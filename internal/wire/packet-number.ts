@@ -33,9 +33,10 @@ export function writePacketNumber(buf: Uint8Array, pos: number, pn: number, leng
  */
 export function decodePacketNumber(largest: number, truncated: number, bits: number): number {
   const expected = largest + 1;
-  const window = 2 ** bits;
+  const window = bits < 32 ? 1 << bits : 2 ** 32;
   const half = window / 2;
-  const candidate = expected - (expected % window) + truncated;
+  // The quotient is exact, and the remainder of two doubles takes ten times as long.
+  const candidate = window * Math.floor(expected / window) + truncated;
   if (candidate <= expected - half && candidate < 2 ** 62 - window) return candidate + window;
   if (candidate > expected + half && candidate >= window) return candidate - window;
   return candidate;
