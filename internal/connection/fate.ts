@@ -35,7 +35,7 @@ export class RecordFate implements FrameFate {
         core.ackFrequency.onAcked(a, b);
         return;
       case rec.REC_MTU_PROBE:
-        onMtuProbeAcked(core, a);
+        onMtuProbeAcked(core, a, b);
         return;
       case rec.REC_PING:
       case rec.REC_PATH_CHALLENGE:
@@ -48,9 +48,9 @@ export class RecordFate implements FrameFate {
   }
 
   /** Frames that are not sent again hear of the real loss alone, not of probes. */
-  onProbedRecordLost(_space: Space, kind: number, a: number, _b: number, c: number): void {
+  onProbedRecordLost(_space: Space, kind: number, a: number, b: number, c: number): void {
     if (kind === rec.REC_DATAGRAM) this.#core!.datagrams.onLost(a, c === 1);
-    else if (kind === rec.REC_MTU_PROBE) onMtuProbeLost(this.#core!, a);
+    else if (kind === rec.REC_MTU_PROBE) onMtuProbeLost(this.#core!, a, b);
   }
 
   onRecordLost(space: Space, kind: number, a: number, b: number, c: number): void {
@@ -70,7 +70,7 @@ export class RecordFate implements FrameFate {
         core.ackFrequency.onLost(a);
         return;
       case rec.REC_MTU_PROBE:
-        if (!core.recovery.probes.probing) onMtuProbeLost(core, a);
+        if (!core.recovery.probes.probing) onMtuProbeLost(core, a, b);
         return;
       case rec.REC_CRYPTO:
         core.crypto.onLost(space, a, b);
@@ -94,12 +94,18 @@ export class RecordFate implements FrameFate {
   }
 }
 
-/** rfc8899#4.4 a probe that arrived: datagrams may be as large. */
-function onMtuProbeAcked(core: Core, bytes: number): void {
-  const { active } = core.paths;
-  if (active.discovery.onProbeAcked(bytes, core.now)) core.onMtu(active.discovery.size);
+/**
+ * rfc8899#4.4 a probe that arrived: datagrams may be as large on the path that it went over, and on no other: rfc9000#14.3 QUIC
+ * endpoints maintain a DPLPMTUD Maximum Packet Size for each combination of local and remote IP addresses.
+ */
+function onMtuProbeAcked(core: Core, bytes: number, id: number): void {
+  const path = core.paths.byId(id);
+  if (path === null || !path.discovery.onProbeAcked(bytes, core.now)) return;
+  if (path === core.paths.active) core.onMtu(path.discovery.size);
+  else path.mtu = path.discovery.size;
 }
 
-function onMtuProbeLost(core: Core, bytes: number): void {
-  core.paths.active.discovery.onProbeLost(bytes, core.now);
+/** Also of a path that was left: a search that waits for it could not go on when that is in use again. */
+function onMtuProbeLost(core: Core, bytes: number, id: number): void {
+  core.paths.byId(id)?.discovery.onProbeLost(bytes, core.now);
 }

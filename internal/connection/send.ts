@@ -200,7 +200,7 @@ export class Sender {
     if (!tx.hasRoom(size)) return tx.used > 0;
     const packet = this.#packets.beginOneRtt(this.#open, tx.slab, tx.used, path);
     tx.slab[packet.end++] = FRAME_PING;
-    recovery.sent(APPLICATION).addRecord(REC_MTU_PROBE, size, 0, 0);
+    recovery.sent(APPLICATION).addRecord(REC_MTU_PROBE, size, path.id, 0);
     this.#finishOwn(tx, packet, packet.start + size - AEAD_TAG, path, now);
     // rfc9000#14.4 the loss of a probe SHOULD NOT trigger a congestion control reaction.
     recovery.sent(APPLICATION).markLast(MTU_PROBE);

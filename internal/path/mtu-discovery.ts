@@ -85,7 +85,7 @@ export class MtuDiscovery {
 
   /** A probe arrived. True where datagrams may be larger now: `size` says how large. */
   onProbeAcked(bytes: number, now: number): boolean {
-    // One of before a black hole, or of another path, tells nothing any more.
+    // One of before a black hole tells nothing any more.
     if (bytes !== this.#inFlight) return false;
     this.#inFlight = 0;
     if (this.#state !== "searching" || bytes <= this.#low || bytes > this.#high) return false;

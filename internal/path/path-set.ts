@@ -54,6 +54,8 @@ export class PathSet {
   /** Matches the active path, too, whose own local address may be unknown. */
   #alsoLocal: Address | null = null;
   #paths: Path[];
+  /** Paths that were made: the next one's number. */
+  #made = 0;
   /** From where an unauthenticated datagram came last: joins the paths with its first packet that opens. */
   #candidate: Path | null = null;
   /** The path of the congestion controller's and the RTT's measurements. */
@@ -66,7 +68,7 @@ export class PathSet {
     this.#host = options.host;
     this.#migrationDisabled = options.migrationDisabled;
     this.#settings = options.settings;
-    this.#active = new Path(options.remote, options.local, options.validated, options.settings);
+    this.#active = new Path(this.#made++, options.remote, options.local, options.validated, options.settings);
     this.#measured = this.#active;
     this.#paths = [this.#active];
   }
@@ -131,8 +133,14 @@ export class PathSet {
     // MUST either drop the incoming packets on that path without generating a Stateless Reset or proceed with path
     // validation. A new port alone is a NAT's doing, not the peer's.
     if (this.#migrationDisabled && remote.ip !== this.#active.remote.ip) return null;
-    this.#candidate = new Path(remote, local, false, this.#settings);
+    this.#candidate = new Path(this.#made++, remote, local, false, this.#settings);
     return this.#candidate;
+  }
+
+  /** The path of that number, null where it is gone. */
+  byId(id: number): Path | null {
+    for (const path of this.#paths) if (path.id === id) return path;
+    return null;
   }
 
   /** The path of these addresses, null where there is none. */
@@ -221,7 +229,7 @@ export class PathSet {
     if (known !== undefined) return known;
     if (this.#paths.length >= MAX_PATHS) return null;
     // A client's own choice is no amplification: rfc9000#8.1.
-    const path = new Path(remote, local, true, this.#settings);
+    const path = new Path(this.#made++, remote, local, true, this.#settings);
     path.held = true;
     this.#paths.push(path);
     return path;

@@ -33,6 +33,8 @@ export interface PathSettings {
 
 /** A path of one connection. */
 export class Path {
+  /** Which of its connection's paths: no other ever has this number. */
+  readonly id: number;
   readonly remote: Address;
   /** Our address on it, null where the platform does not tell. */
   readonly local: Address | null;
@@ -57,8 +59,15 @@ export class Path {
   readonly #responses: Uint8Array[] = [];
 
   /** @param validated at a client from the start: it chose the address itself. */
-  constructor(remote: Address, local: Address | null, validated: boolean, settings: PathSettings) {
+  constructor(
+    id: number,
+    remote: Address,
+    local: Address | null,
+    validated: boolean,
+    settings: PathSettings,
+  ) {
     const { mtu, random } = settings;
+    this.id = id;
     this.bytesSent = this.bytesReceived = 0;
     this.remote = remote;
     this.local = local;

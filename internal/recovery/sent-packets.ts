@@ -37,7 +37,7 @@ export const REC_DATAGRAM = 19;
 export const REC_PATH_CHALLENGE = 20;
 /** a: sequence number, b: the delay asked for, ms. */
 export const REC_ACK_FREQUENCY = 22;
-/** a: bytes of the datagram. */
+/** a: bytes of the datagram, b: number of the path. */
 export const REC_MTU_PROBE = 21;
 
 /** Whoever writes frames adds what it wants to hear about. */

@@ -94,7 +94,7 @@ describe("path validation", () => {
   });
 
   test("a challenge is answered once with its data, a flood within a bound", () => {
-    const path = new Path(makeAddress("192.0.2.1", 1), null, true, settings("client", 4));
+    const path = new Path(0, makeAddress("192.0.2.1", 1), null, true, settings("client", 4));
     const challenge = new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8]);
     path.onChallenge(challenge, 0);
     challenge.fill(0);

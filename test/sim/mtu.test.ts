@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Connection } from "../../internal/connection/connection.ts";
+import { markForeign, type Path } from "../../internal/path/path.ts";
+import { makeAddress } from "../../internal/protocol/address.ts";
 import type { LinkOptions } from "./network.ts";
 import { replayed, Scenario, type ScenarioOptions } from "./scenario.ts";
 
@@ -128,5 +130,78 @@ describe("path MTU discovery in the simulator", () => {
     const { client, server } = s.connect();
     send(s, client, server, 200_000);
     assert.ok(mtu(client) <= 1280 && mtu(server) <= 1280);
+  });
+});
+
+describe("path MTU discovery on more than one path", () => {
+  /** Another way of the client's that was probed; and a probe of `probe` bytes is under way on the one in use. */
+  function away(s: Scenario, probe: number, carried: number): { client: Connection; other: Path } {
+    const local = makeAddress("192.0.2.200", 1234);
+    let ready = false;
+    let under = false;
+    s.up.filter = ({ bytes, from }) => {
+      if (bytes.length !== probe || from.key === local.key) return true;
+      under ||= ready;
+      return ready;
+    };
+    const { client } = s.connect();
+    markForeign(local);
+    s.client.others.push(local);
+    const link = { delay: 10, mtu: carried };
+    s.client.routes.set(local.key, { outbound: [s.net.link(link)], inbound: [s.net.link(link)] });
+    s.until("a connection ID for it", () => client.remoteCids.activeCount > 1);
+    const other = client.migration.add(local);
+    assert.ok(typeof other !== "string", String(other));
+    assert.equal(client.migration.probe(other, s.net.now), null);
+    client.wake();
+    s.until("an answer", () => other.validation.state === "succeeded");
+    assert.equal(client.paths.active.discovery.state, "searching");
+    ready = true;
+    client.ping();
+    s.until("a probe", () => under);
+    return { client, other };
+  }
+
+  // rfc9000#14.3 … maintain a DPLPMTUD Maximum Packet Size (MPS) for each combination of local and remote IP addresses.
+  it("a path that is left in the midst of its search goes on with it when it is in use again", () => {
+    replayed(
+      () => scenario(1452, { delay: 10 }),
+      (s) => {
+        const { client, other } = away(s, 1452, 1500);
+        const server = s.accepted[0]!;
+        const home = client.paths.active;
+        assert.equal(client.migration.switchTo(other, s.net.now), null);
+        // The answer to home's probe is lost with it.
+        s.up.blackhole = s.down.blackhole = true;
+        s.run(2000);
+        s.up.blackhole = s.down.blackhole = false;
+        assert.equal(client.migration.switchTo(home, s.net.now), null);
+        send(s, client, server, 500_000);
+        assert.deepEqual([home.discovery.state, home.mtu], ["complete", 1452]);
+      },
+    );
+  });
+
+  it("the answer to a probe of the path that was left tells nothing of a narrower one", () => {
+    replayed(
+      () => scenario(1452, { delay: 10, mtu: 1500 }),
+      (s) => {
+        const { client, other } = away(s, 1452, 1300);
+        const server = s.accepted[0]!;
+        const home = client.paths.active;
+        assert.equal(client.migration.switchTo(other, s.net.now), null);
+        let largest = 0;
+        const from = s.net.now;
+        while (s.net.now < from + 500) {
+          s.run(1);
+          largest = Math.max(largest, other.mtu);
+        }
+        search(s, client, server);
+        largest = Math.max(largest, other.mtu);
+        assert.ok(largest <= 1300 && other.mtu > 1280, `${largest}, in the end ${other.mtu}`);
+        // It came too late to be used, not to be known.
+        assert.equal(home.mtu, 1452);
+      },
+    );
   });
 });
