@@ -30,12 +30,13 @@ export class FfiX25519Share implements KeyShare {
     this.#key = call.rawPrivateKey(NID_X25519, 0, scratchAddress + PRIVATE, 32);
     scratch.fill(0, PRIVATE, PRIVATE + 32);
     if (this.#key === 0) throw new Error("libcrypto: X25519 refused");
-    lib.own(this.#key, this);
     lib.length = 32;
     if (call.getRawPublicKey(this.#key, scratchAddress + OUT, lib.lengthAddress) !== 1) {
+      call.pkeyFree(this.#key);
       throw new Error("libcrypto: X25519 failed");
     }
     this.publicKey = scratch.slice(OUT, OUT + 32);
+    lib.own(this.#key, this);
   }
 
   agree(peer: Uint8Array): Uint8Array | null {

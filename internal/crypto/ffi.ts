@@ -181,10 +181,15 @@ export class FfiProvider extends NodeProvider {
     this.#sparesOf = random;
   }
 
-  /** Makes the next handshake's share now. */
+  /** Makes the next handshake's share now, if it can: nobody waits for it who could be told of an error. */
   makeSpare(): void {
     this.wantsSpare = false;
-    if (this.#sparesOf !== null) this.#spare ??= new FfiX25519Share(this.#lib, this.#sparesOf);
+    if (this.#sparesOf === null || this.#spare !== null) return;
+    try {
+      this.#spare = new FfiX25519Share(this.#lib, this.#sparesOf);
+    } catch {
+      // The handshake that needs one tries again, and says what is wrong.
+    }
   }
 
   /** No key lies about for long. */
