@@ -5,6 +5,7 @@ import { ffiProvider } from "../../internal/crypto/ffi.ts";
 import { nodeProvider } from "../../internal/crypto/node.ts";
 import { makeAddress } from "../../internal/protocol/address.ts";
 import { NOT_ECT, type RxBatch } from "../../internal/protocol/batch.ts";
+import { MAX_BATCHES_PER_FLUSH } from "../../internal/protocol/limits.ts";
 import { openSocket } from "../../internal/udp/open.ts";
 
 const provider = ffiProvider() ?? nodeProvider();
@@ -13,43 +14,53 @@ const hp = provider.headerProtector("aes-128-gcm", new Uint8Array(16).fill(9));
 const HEADER = 12;
 const TAG = 16;
 const PER_BATCH = 44;
-const samples = new Uint8Array(16 * 1024);
+/** The samples of a batch, and then its masks. */
 const masks = new Uint8Array(16 * 1024);
+const words = new DataView(masks.buffer);
 
-/** Masks or unmasks the headers of `n` packets of `size` bytes from `at` on. */
-function mask(buf: Uint8Array, at: (i: number) => number, n: number): void {
+/** Masks or unmasks the headers of the `n` packets that begin at `offsets`. */
+function mask(buf: Uint8Array, offsets: Int32Array, n: number): void {
+  // By words: half the time of bytes, and a fourth of what `set` of a `subarray` takes.
+  const from = new DataView(buf.buffer, buf.byteOffset, buf.byteLength);
   for (let i = 0; i < n; i++) {
-    const from = at(i) + HEADER + 1;
-    for (let k = 0; k < 16; k++) samples[16 * i + k] = buf[from + k]!;
+    const sample = offsets[i]! + HEADER + 1;
+    for (let k = 0; k < 16; k += 4) words.setUint32(16 * i + k, from.getUint32(sample + k));
   }
-  hp.masks(samples.length === 16 * n ? samples : samples.subarray(0, 16 * n), n, masks);
+  hp.masks(masks, n, masks);
   for (let i = 0; i < n; i++) {
-    const start = at(i);
-    buf[start]! ^= masks[16 * i]! & 0x1f;
-    for (let k = 0; k < 3; k++) buf[start + 9 + k]! ^= masks[16 * i + 1 + k]!;
+    const at = offsets[i]!;
+    buf[at]! ^= masks[16 * i]! & 0x1f;
+    buf[at + 9]! ^= masks[16 * i + 1]!;
+    buf[at + 10]! ^= masks[16 * i + 2]!;
+    buf[at + 11]! ^= masks[16 * i + 3]!;
   }
 }
 
-async function receiver(): Promise<void> {
+/** Counts what arrives after the first `warm` bytes, as a transfer of ours does. */
+async function receiver(warm: number): Promise<void> {
   const socket = await openSocket({ address: "127.0.0.1", port: 0 });
   let got = 0;
   let packets = 0;
+  let before = 0;
   let begun = 0;
   let last = 0;
   let bad = 0;
   socket.start({
     receive(batch: RxBatch) {
       const { slab, offset, length, count } = batch;
-      last = performance.now();
-      if (packets === 0) begun = last;
-      mask(slab, (i) => offset[i]!, count);
+      mask(slab, offset, count);
       for (let i = 0; i < count; i++) {
         const at = offset[i]!;
         const n = length[i]!;
         const pn = (slab[at + 9]! << 16) | (slab[at + 10]! << 8) | slab[at + 11]!;
         if (!aead.open(slab, at, HEADER, at + HEADER, n - HEADER, pn)) bad++;
         got += n - HEADER - TAG;
-        packets++;
+      }
+      packets += count;
+      last = performance.now();
+      if (begun === 0 && got >= warm) {
+        begun = last;
+        before = got;
       }
     },
     drained() {},
@@ -58,8 +69,7 @@ async function receiver(): Promise<void> {
   });
   process.send!({ port: socket.address().port });
   process.on("message", () => {
-    const { user, system } = process.cpuUsage();
-    process.send!({ bytes: got, packets, bad, seconds: (last - begun) / 1000, cpu: (user + system) / 1e6 });
+    process.send!({ bytes: got - before, packets, bad, seconds: (last - begun) / 1000 });
   });
   process.once("disconnect", () => void socket.close());
 }
@@ -69,17 +79,18 @@ async function sender(port: number, bytes: number, size: number): Promise<void> 
   const payload = new Uint8Array(size).fill(7);
   const remote = makeAddress("127.0.0.1", port);
   const perBatch = Math.min(PER_BATCH, Math.floor(65_000 / size));
+  const offsets = Int32Array.from({ length: perBatch }, (_, i) => i * size);
   const total = Math.ceil(bytes / (size - HEADER - TAG));
   let sent = 0;
   await new Promise<void>((resolve) => {
     const more = (): void => {
       // So many batches a turn, as ours.
-      for (let turn = 0; turn < 4 && sent < total; turn++) {
+      for (let turn = 0; turn < MAX_BATCHES_PER_FLUSH && sent < total; turn++) {
         const tx = socket.batch();
         if (tx === null) return;
         const buf = tx.slab;
         for (let i = 0; i < perBatch; i++) {
-          const at = i * size;
+          const at = offsets[i]!;
           buf.set(payload, at);
           buf[at] = 0x42;
           buf[at + 9] = sent >> 16;
@@ -88,7 +99,7 @@ async function sender(port: number, bytes: number, size: number): Promise<void> 
           aead.seal(buf, at, HEADER, at + HEADER, size - HEADER - TAG, sent & 0xffffff);
           sent++;
         }
-        mask(buf, (i) => i * size, perBatch);
+        mask(buf, offsets, perBatch);
         tx.commit(perBatch * size, size, remote, null, NOT_ECT);
         socket.send(tx);
       }
@@ -103,6 +114,7 @@ async function sender(port: number, bytes: number, size: number): Promise<void> 
   process.disconnect();
 }
 
-const [role, port, bytes, size] = process.argv.slice(2);
-if (role === "receiver") await receiver();
-else if (role === "sender") await sender(Number(port), Number(bytes), Number(size));
+const [role, ...numbers] = process.argv.slice(2);
+const [a, b, c] = numbers.map(Number);
+if (role === "receiver") await receiver(a!);
+else if (role === "sender") await sender(a!, b!, c!);

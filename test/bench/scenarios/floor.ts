@@ -14,8 +14,8 @@ import { NO_WORK } from "./peers.ts";
 const PROGRAM = join(import.meta.dirname, "..", "floor.ts");
 const SIZES = [1452, 8900];
 /**
- * MB. The floor is compiled in no time, a connection takes more than a second to be: it has to be a small part. Of a transfer
- * the first tenth is not measured.
+ * MB. The floor is compiled in no time, a connection takes more than a second to be: it has to be a small part. The first
+ * tenth is not measured, here or there.
  */
 const LONG = 10_000;
 
@@ -35,7 +35,7 @@ interface Report {
 
 async function floorOnce(bytes: number, size: number): Promise<number> {
   const program = compiled(plainTree(), PROGRAM);
-  const receiver = fork(program, ["receiver"]);
+  const receiver = fork(program, ["receiver", String(bytes / 10)]);
   const { port } = await message<{ port: number }>(receiver);
   const sender = fork(program, ["sender", String(port), String(bytes), String(size)]);
   await message(sender);
