@@ -250,7 +250,7 @@ export function onSocket(config: ConnectionConfig, socket: SocketDescription): C
   return {
     ...config,
     ecn: config.ecn && socket.ecn,
-    mtuDiscovery: config.mtuDiscovery && socket.dontFragment,
+    dontFragment: socket.dontFragment,
   };
 }
 

@@ -41,7 +41,7 @@ export class SharedSocket {
     if (known !== undefined) return known.local;
     const { ip, port } = this.#socket.address();
     const local = makeAddress(ip, port);
-    markForeign(local);
+    markForeign(local, this.#socket.describe().dontFragment);
     this.#boarders.push({ guest, local, inbox: new RxBatch(2 * 65536, 64) });
     return local;
   }

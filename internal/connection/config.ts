@@ -36,8 +36,10 @@ export interface ConnectionConfig extends StreamLimits {
   readonly datagramSize: number;
   /** Largest UDP payload that is tried, where `mtuDiscovery` finds that it arrives: rfc9000#14.3. */
   readonly maxDatagramSize: number;
-  /** Look for it by probes: rfc8899. Only where the socket sets DF (rfc9000#14). */
+  /** Look for it by probes: rfc8899. Only on paths over sockets that set DF (rfc9000#14). */
   readonly mtuDiscovery: boolean;
+  /** Whether the connection's first socket sets DF; others tell of themselves (`markForeign`). */
+  readonly dontFragment: boolean;
   /** Largest UDP payload we take, announced as max_udp_payload_size. */
   readonly maxUdpPayloadSize: number;
   /** Largest DATAGRAM frame we take, announced as max_datagram_frame_size (rfc9221#3); 0: none at all. */
@@ -87,6 +89,7 @@ export function connectionConfig(
     datagramSize: limits.INITIAL_DATAGRAM_SIZE,
     maxDatagramSize: limits.DEFAULT_DATAGRAM_SIZE,
     mtuDiscovery: false,
+    dontFragment: true,
     maxUdpPayloadSize: limits.MAX_DATAGRAM_SIZE,
     congestionControl: defaultController,
     maxDatagramFrameSize: 0,

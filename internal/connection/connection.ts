@@ -197,6 +197,7 @@ export class Connection implements Core, StreamHost {
           base: config.datagramSize,
           ceiling: Math.max(config.datagramSize, config.maxDatagramSize),
           discovered: config.mtuDiscovery,
+          dontFragment: config.dontFragment,
         },
       },
       host: this.pathKeeper,

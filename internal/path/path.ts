@@ -11,11 +11,15 @@ import { MtuDiscovery } from "./mtu-discovery.ts";
 import { SpinBit, type SpinMode } from "./spin-bit.ts";
 import { CHALLENGE_LENGTH, PATH_FRAME_LENGTH, PathValidation } from "./validation.ts";
 
-/** Addresses of sockets other than the connection's first, by identity: what comes to one of them came to no other. */
-const foreign = new WeakSet<Address>();
+/**
+ * Addresses of sockets other than the connection's first, by identity: what comes to one of them came to no other. Each with
+ * whether its socket sets DF.
+ */
+const foreign = new WeakMap<Address, boolean>();
 
-export function markForeign(local: Address): void {
-  foreign.add(local);
+/** @param dontFragment what leaves from there is not fragmented on its way: rfc9000#14. */
+export function markForeign(local: Address, dontFragment: boolean): void {
+  foreign.set(local, dontFragment);
 }
 
 function isForeign(local: Address | null): boolean {
@@ -25,8 +29,16 @@ function isForeign(local: Address | null): boolean {
 /** What holds for all paths of a connection. */
 export interface PathSettings {
   readonly role: Role;
-  /** Bytes of datagrams at first, at most, and whether what the path carries is to be found out. */
-  readonly mtu: { readonly base: number; readonly ceiling: number; readonly discovered: boolean };
+  /**
+   * Bytes of datagrams at first, at most; whether what the path carries is to be found out, and whether the first socket sets
+   * DF, which that takes.
+   */
+  readonly mtu: {
+    readonly base: number;
+    readonly ceiling: number;
+    readonly discovered: boolean;
+    readonly dontFragment: boolean;
+  };
   readonly spin: SpinMode;
   readonly random: RandomSource;
 }
@@ -73,7 +85,8 @@ export class Path {
     this.local = local;
     this.mtu = mtu.base;
     this.discovery = new MtuDiscovery(mtu.base, mtu.ceiling);
-    if (mtu.discovered) this.discovery.enable();
+    const ofSocket = local === null ? undefined : foreign.get(local);
+    if (mtu.discovered && (ofSocket ?? mtu.dontFragment)) this.discovery.enable();
     this.spin = new SpinBit(settings.role, settings.spin, random);
     this.#amplification = new Amplification(validated);
     this.validation = new PathValidation(random);

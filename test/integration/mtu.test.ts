@@ -1,8 +1,8 @@
 // Path MTU discovery over real sockets.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { InvalidOptionError } from "../../src/index.ts";
-import { clientTls, noUnhandledRejections, pair, pattern } from "./pair.ts";
+import { InvalidOptionError, Transport } from "../../src/index.ts";
+import { clientTls, noUnhandledRejections, pair, pattern, until } from "./pair.ts";
 
 noUnhandledRejections();
 
@@ -53,6 +53,41 @@ test("the default ceiling, and a connection without a search", async () => {
   await send(larger, 20, 1400);
   assert.equal(larger.server.stats().mtu, 1300);
 });
+
+// rfc9000#14 UDP datagrams MUST NOT be fragmented at the IP layer: each path's socket says whether it can see to that.
+test("a second path is searched where its own socket sets DF", async () => {
+  for (const [first, second] of [
+    ["auto", "dgram"],
+    ["dgram", "auto"],
+  ] as const) {
+    const home = new Transport({ address: "127.0.0.1", udp: first });
+    const other = new Transport({ address: "127.0.0.1", udp: second });
+    await using both = await pair({ dialer: home });
+    const { client } = both;
+    try {
+      await until(
+        () => client.connectionState().handshakeConfirmed && client.connectionIds().spare > 0,
+        "confirmation and spare connection IDs",
+      );
+      const path = await client.addPath(other);
+      await path.probe();
+      path.switch();
+      await send(both, 10, 1400);
+      // The native socket where it works, as on any machine; node:dgram has no way to set DF.
+      const native = second === "auto" && (await setsDf());
+      assert.equal(path.info().mtu, native ? 1452 : 1252, `${first}, then ${second}`);
+    } finally {
+      await client.close();
+      await other.close();
+    }
+  }
+});
+
+/** Whether sockets are such by default that they set DF. */
+async function setsDf(): Promise<boolean> {
+  await using both = await pair();
+  return both.client.connectionState().socket.dontFragment;
+}
 
 test("sizes that cannot be are refused", async () => {
   await using both = await pair();

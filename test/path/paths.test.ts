@@ -13,7 +13,7 @@ import { seeded } from "./seeded.ts";
 
 const settings = (role: Role, seed: number): PathSettings => ({
   role,
-  mtu: { base: 1200, ceiling: 1200, discovered: false },
+  mtu: { base: 1200, ceiling: 1200, discovered: false, dontFragment: true },
   spin: "off",
   random: seeded(seed),
 });

@@ -22,7 +22,7 @@ const scenario = (options: Partial<ScenarioOptions> = {}): Scenario =>
 /** Another socket of `host`. */
 function socket(host: Host, ip: string, port: number): Address {
   const local = makeAddress(ip, port);
-  markForeign(local);
+  markForeign(local, true);
   host.others.push(local);
   return local;
 }
@@ -126,7 +126,7 @@ describe("client migration in the simulator", () => {
     s.run(200);
     const seen = pathEvents(s);
     const local = makeAddress("192.0.2.250", 9);
-    markForeign(local);
+    markForeign(local, true);
     s.client.others.push(local);
     s.up.filter = ({ from }) => from.key !== local.key;
     const dead = path(client, local);
@@ -213,7 +213,7 @@ describe("client migration in the simulator", () => {
 
   it("is refused where it cannot be", () => {
     const local = makeAddress("192.0.2.200", 1);
-    markForeign(local);
+    markForeign(local, true);
     const plain = scenario();
     const before = plain.dial();
     assert.equal(before.migration.add(local), "unconfirmed");

@@ -134,6 +134,34 @@ describe("path MTU discovery in the simulator", () => {
 });
 
 describe("path MTU discovery on more than one path", () => {
+  // rfc9000#14 UDP datagrams MUST NOT be fragmented at the IP layer.
+  it("is of the paths whose sockets set DF, whichever the first is", () => {
+    for (const first of [true, false]) {
+      const s = scenario(
+        1452,
+        { delay: 10 },
+        { client: { mtuDiscovery: true, maxDatagramSize: 1452, dontFragment: first } },
+      );
+      const { client, server } = s.connect();
+      s.run(200);
+      const local = makeAddress("192.0.2.200", 1234);
+      markForeign(local, !first);
+      s.client.others.push(local);
+      const home = client.paths.active;
+      const other = client.migration.add(local);
+      assert.ok(typeof other !== "string", String(other));
+      client.migration.probe(other, s.net.now);
+      client.wake();
+      s.run(200);
+      send(s, client, server, 500_000);
+      client.migration.switchTo(other, s.net.now);
+      send(s, client, server, 500_000);
+      const [sets, lacks] = first ? [home, other] : [other, home];
+      assert.deepEqual([sets.discovery.state, sets.mtu], ["complete", 1452]);
+      assert.deepEqual([lacks.discovery.state, lacks.mtu], ["off", 1252]);
+    }
+  });
+
   /** Another way of the client's that was probed; and a probe of `probe` bytes is under way on the one in use. */
   function away(s: Scenario, probe: number, carried: number): { client: Connection; other: Path } {
     const local = makeAddress("192.0.2.200", 1234);
@@ -145,7 +173,7 @@ describe("path MTU discovery on more than one path", () => {
       return ready;
     };
     const { client } = s.connect();
-    markForeign(local);
+    markForeign(local, true);
     s.client.others.push(local);
     const link = { delay: 10, mtu: carried };
     s.client.routes.set(local.key, { outbound: [s.net.link(link)], inbound: [s.net.link(link)] });

@@ -18,7 +18,7 @@ const scenario = (options: Partial<ScenarioOptions> = {}): Scenario =>
 
 function add(s: Scenario, client: Connection, ip: string): Path {
   const local = makeAddress(ip, 1234);
-  markForeign(local);
+  markForeign(local, true);
   s.client.others.push(local);
   const made = client.migration.add(local);
   assert.ok(typeof made !== "string", String(made));

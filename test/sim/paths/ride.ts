@@ -217,7 +217,7 @@ export class Ride {
   interface(ip: string, road: Road): { local: Address; up: Link; down: Link } {
     const { net, client } = this.s;
     const local = makeAddress(ip, 40_000);
-    markForeign(local);
+    markForeign(local, true);
     client.others.push(local);
     const up = net.link(linkOptions(road));
     const down = net.link(linkOptions(road));

@@ -72,7 +72,7 @@ class Soak {
     const { client, server } = this.#scenario;
     for (let i = 0; i < 8; i++) {
       const local = makeAddress(`192.0.2.${100 + i}`, 40_000);
-      markForeign(local);
+      markForeign(local, true);
       this.#locals.push(local);
       client.others.push(local);
     }
