@@ -1,12 +1,14 @@
 // The controller of one connection, whichever it is at the moment: changed on request, and replaced when it fails. What
 // it says is checked here, once after each event, so that those who ask on the hot path read plain fields.
 
+import { MAX_DATAGRAM_SPACING, MIN_DATAGRAM_SPACING_RTT } from "../protocol/limits.ts";
 import type {
   AckedBatch,
   CongestionController,
   CongestionControllerFactory,
   CongestionControllerOptions,
 } from "./controller.ts";
+import { CONTROLLER_FACTORIES } from "./controllers.ts";
 import { DeliveryRate } from "./delivery-rate.ts";
 import { cubicFactory } from "./cubic.ts";
 import { initialWindow } from "./window.ts";
@@ -20,6 +22,8 @@ export class CongestionControl implements CongestionController {
   readonly #onFailure: OnControllerFailure;
   #maxDatagramSize: number;
   #appLimited = false;
+  /** Somebody else's: its rate is not taken for granted. */
+  #foreign = false;
   cwnd: number;
   sendQuantum: number;
   rate: DeliveryRate | undefined;
@@ -62,13 +66,14 @@ export class CongestionControl implements CongestionController {
   #adopt(factory: CongestionControllerFactory, options: CongestionControllerOptions): void {
     let made: CongestionController | null = null;
     try {
+      this.#foreign = !CONTROLLER_FACTORIES.includes(factory);
       this.#inner = made = factory(options);
       this.rate = made.rate;
       if (made.rate !== undefined && !(made.rate instanceof DeliveryRate))
         throw new Error("rate is no DeliveryRate");
       this.#inner.setAppLimited(this.#appLimited);
       this.#check();
-      checkNumber("pacingRate()", this.#inner.pacingRate(100));
+      this.#checkRate(this.#inner.pacingRate(100), 100);
     } catch (error) {
       this.#instead(options, made, error);
     }
@@ -91,6 +96,19 @@ export class CongestionControl implements CongestionController {
     }
   }
 
+  /** @throws {Error} where a datagram would wait for so long that the connection stood still. */
+  #checkRate(rate: number, smoothedRtt: number): void {
+    checkNumber("pacingRate()", rate);
+    if (!this.#foreign) return;
+    const least =
+      this.#maxDatagramSize / (MAX_DATAGRAM_SPACING * Math.max(smoothedRtt, MIN_DATAGRAM_SPACING_RTT));
+    if (rate < least) {
+      throw new Error(
+        `pacingRate() is ${rate} bytes per ms, a datagram in more than ${MAX_DATAGRAM_SPACING} round trips`,
+      );
+    }
+  }
+
   /** The default one, Cubic, goes on with the last window that made sense. */
   #fail(error: unknown): void {
     this.#instead(this.#takeover(), this.#inner, error);
@@ -99,6 +117,7 @@ export class CongestionControl implements CongestionController {
   #instead(options: CongestionControllerOptions, failed: CongestionController | null, error: unknown): void {
     const name = describe(() => failed?.name ?? "");
     this.#inner = cubicFactory(options);
+    this.#foreign = false;
     this.rate = undefined;
     this.#inner.setAppLimited(this.#appLimited);
     this.#check();
@@ -146,7 +165,7 @@ export class CongestionControl implements CongestionController {
   pacingRate(smoothedRtt: number): number {
     try {
       const rate = this.#inner.pacingRate(smoothedRtt);
-      checkNumber("pacingRate()", rate);
+      this.#checkRate(rate, smoothedRtt);
       return rate;
     } catch (error) {
       this.#fail(error);

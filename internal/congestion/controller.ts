@@ -48,7 +48,8 @@ export function emptyBatch(): AckedBatch {
 /**
  * Decides how many bytes may be in flight and how fast they leave. Bytes and ms. It is called synchronously, once per
  * event, and must not call back. What it says is read after each call. One that throws or says nonsense (a window or a
- * rate that is no positive, finite number) is replaced by Cubic, and the connection tells so by a warning.
+ * rate that is no positive, finite number, or a rate at which the connection would stand still) is replaced by Cubic,
+ * and the connection tells so by a warning.
  */
 export interface CongestionController {
   readonly name: string;
@@ -64,7 +65,10 @@ export interface CongestionController {
   readonly sendQuantum?: number;
   /** For a controller that wants rates of delivery: they are measured by this, before the methods are called. */
   readonly rate?: DeliveryRate;
-  /** Bytes per ms the pacer spreads packets at, given the smoothed RTT. */
+  /**
+   * Bytes per ms the pacer spreads packets at, given the smoothed RTT. At least a datagram in four round trips, which
+   * count as a second or more each. Where it is very large, the window alone decides.
+   */
   pacingRate(smoothedRtt: number): number;
   /** @param inFlight with this packet */
   onPacketSent(now: number, bytes: number, inFlight: number): void;

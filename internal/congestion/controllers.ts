@@ -12,6 +12,8 @@ export type CongestionControllerName = keyof typeof BY_NAME;
 
 export const CONTROLLER_NAMES = Object.keys(BY_NAME) as readonly CongestionControllerName[];
 
+export const CONTROLLER_FACTORIES: readonly CongestionControllerFactory[] = Object.values(BY_NAME);
+
 export const defaultController: CongestionControllerFactory = cubicFactory;
 
 /** The factory of that name, or the given one; null for anything else. */

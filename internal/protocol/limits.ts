@@ -324,6 +324,14 @@ export const LATE_TIMER = 50;
 
 /** Granularity of the timers that pacing rides on, ms: Node's. */
 export const PACING_TIMER_GRANULARITY = 1;
+/**
+ * The slowest that a user's congestion controller may pace: a datagram in so many round trips, each counted as that many ms
+ * at least. The least window is two datagrams for each (rfc9002#7.2, rfc9002#7.7), and a rate that was measured is never
+ * under half a datagram or so: a datagram's own time on the link is part of the round trip. Stops: a wrong unit that holds
+ * everything back until the idle timeout (30 s by default).
+ */
+export const MAX_DATAGRAM_SPACING = 4;
+export const MIN_DATAGRAM_SPACING_RTT = 1000;
 
 /** A PTO never backs off further, ms: a peer that comes back is noticed within a minute. */
 export const MAX_PTO = 60_000;

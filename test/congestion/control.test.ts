@@ -10,6 +10,7 @@ import { controllerFactory } from "../../internal/congestion/controllers.ts";
 import { cubicFactory } from "../../internal/congestion/cubic.ts";
 import type { DeliveryRate } from "../../internal/congestion/delivery-rate.ts";
 import { newRenoFactory } from "../../internal/congestion/newreno.ts";
+import { Pacer } from "../../internal/congestion/pacer.ts";
 import { acked } from "./acked.ts";
 
 const MTU = 1200;
@@ -100,6 +101,14 @@ describe("replaced by Cubic with one warning", () => {
     cases[`a window of ${typeof nonsense} ${String(nonsense)}`] = own({ cwnd: nonsense as number });
     cases[`a rate of ${typeof nonsense} ${String(nonsense)}`] = own({ pacingRate: () => nonsense as number });
   }
+  // 1,200 bytes in four seconds are 0.3 per ms.
+  for (const tiny of [Number.MIN_VALUE, 1e-9, 1e-3, 0.299]) {
+    cases[`a rate of ${tiny}, at which the connection would stand still`] = own({ pacingRate: () => tiny });
+  }
+  cases["a rate that shrinks to next to nothing"] = () => {
+    let rate = 1e5;
+    return own({ pacingRate: () => (rate /= 1e4) })({ maxDatagramSize: MTU });
+  };
   cases["a recoveryStart of NaN"] = own({ recoveryStart: NaN });
   cases["a rate that is none of ours"] = own({ rate: {} as DeliveryRate });
   cases["a quantum of NaN"] = own({ sendQuantum: NaN });
@@ -139,6 +148,33 @@ test("a window under two datagrams counts as two: it could stand still for ever"
   const { cc, warnings } = control(own({ cwnd: 3 }));
   assert.equal(cc.cwnd, 2 * MTU);
   assert.deepEqual(warnings, []);
+});
+
+test("a slow rate is taken at its word: slower where the round trip is long, and from ours always", () => {
+  const { cc, warnings } = control(own({ pacingRate: (rtt) => (rtt > 5000 ? 0.06 : 0.3) }));
+  assert.deepEqual([cc.pacingRate(0.01), cc.pacingRate(1000), cc.pacingRate(5001)], [0.3, 0.3, 0.06]);
+  assert.deepEqual(warnings, []);
+  // Two windows of two datagrams in a round trip of two minutes.
+  const ours = control(newRenoFactory);
+  ours.cc.onPersistentCongestion(10);
+  assert.equal(ours.cc.pacingRate(120_000), (2 * 2 * MTU) / 120_000);
+  assert.deepEqual([ours.cc.name, ours.warnings.length], ["newreno", 0]);
+});
+
+test("a huge rate is a word too: the window alone decides", () => {
+  for (const rate of [1e12, Number.MAX_VALUE]) {
+    const { cc, warnings } = control(own({ pacingRate: () => rate }));
+    live(cc);
+    const pacer = new Pacer(cc, { smoothed: 10 }, MTU, true);
+    for (let now = 1; now < 100; now++) {
+      for (let i = 0; i < 1000; i++) pacer.onSent(MTU);
+      assert.equal(pacer.nextSendTime(now + 0.5, MTU), now + 0.5);
+    }
+    assert.deepEqual([cc.name, ...warnings], ["mine"]);
+    // And what comes after it paces again.
+    cc.replace(newRenoFactory);
+    assert.ok(pacer.budget(101) <= 10 * cc.cwnd, `${pacer.budget(101)}`);
+  }
 });
 
 test("another controller takes over the window; slow start only from slow start", () => {

@@ -138,3 +138,49 @@ test("a factory that throws is told of at once", () => {
   assert.equal(warnings.length, 1);
   assert.deepEqual(failures(s), ["boom"]);
 });
+
+/** NewReno, but for the rate. */
+const paced = (rate: number): CongestionControllerFactory => {
+  return (options) => {
+    const inner = newRenoFactory(options);
+    return new Proxy(inner, {
+      get: (_, key) => {
+        if (key === "name") return "mine";
+        if (key === "pacingRate") return () => rate;
+        const value: unknown = Reflect.get(inner, key, inner);
+        return typeof value === "function" ? (value.bind(inner) as unknown) : value;
+      },
+    });
+  };
+};
+
+for (const [rate, name] of [
+  [1e-9, "cubic"],
+  [1e-3, "cubic"],
+  [Number.MAX_VALUE, "mine"],
+] as const) {
+  test(`one of the user's that says ${rate} bytes per ms: all arrives in time`, () => {
+    const warnings: string[] = [];
+    const s = scenario({ congestionControl: paced(rate) }, warnings);
+    const { client, server } = s.connect();
+    s.transfer(client, server, 200_000);
+    assert.equal(client.controller.name, name);
+    assert.equal(warnings.length, name === "mine" ? 0 : 1, warnings.join());
+    assert.ok(s.net.now < 2000, `${s.net.now} ms`);
+  });
+}
+
+test("one of the user's that is slow, but moves: it is let alone, and the connection lives", () => {
+  const warnings: string[] = [];
+  const s = scenario({ congestionControl: paced(0.5), maxIdleTimeout: 10_000 }, warnings);
+  const { client, server } = s.connect();
+  const opened = s.open(client, 40_000, false)!;
+  s.until(
+    "all of it arrives",
+    () => s.state(server).streams.get(opened.stream.id)?.finished === true,
+    120_000,
+  );
+  assert.equal(client.controller.name, "mine");
+  assert.deepEqual(warnings, []);
+  assert.ok(s.net.now > 40_000, `${s.net.now} ms`);
+});
