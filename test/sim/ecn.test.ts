@@ -92,7 +92,15 @@ describe("ECN in the simulator", () => {
   it("a path that marks everything: as slow as it asks for, and no slower", () => {
     const s = scenario({ up: { delay: 10, mangle: (ecn) => (ecn === ECT_0 ? ECN_CE : ecn) } });
     const client = transfer(s, 100_000);
-    assert.ok(client.controller.cwnd >= 2 * 1252);
+    assert.equal(state(client), "capable");
+    const { congested } = client.recovery.ecn;
+    const marked = marks(s).filter((mark) => mark === ECT_0).length;
+    assert.ok(congested > 50 && congested <= marked, `${congested} of ${marked}`);
+    // rfc9002#7.1 an increase in the ECN-CE count is a congestion event, as a loss is; but nothing was lost.
+    assert.equal(client.recovery.lostPackets, 0);
+    // Once in a round trip the window shrinks, to the least that there is: rfc9002#7.2.
+    assert.equal(client.controller.cwnd, 2 * client.paths.active.mtu);
+    assert.ok(client.controller.ssthresh <= client.controller.cwnd);
   });
 
   it("a path that drops what is marked holds the handshake up for two timeouts at most", () => {
