@@ -57,7 +57,7 @@ export class Bench {
           const end = tx.offset[i]! + tx.length[i]!;
           for (let at = tx.offset[i]!; at < end; at += tx.segmentSize[i]!) {
             const bytes = tx.slab.slice(at, Math.min(end, at + tx.segmentSize[i]!));
-            if (tx.remote[i]!.key === HOSTILE.key) this.peer.receive(bytes);
+            if (tx.remote[i]!.key === HOSTILE.key) this.peer.receive(bytes, tx.ecn[i]);
             else
               this.#deliver(
                 tx.remote[i]!.key === VICTIM.key ? this.victim : this.honest,

@@ -4,6 +4,7 @@ import type { CipherSuite } from "../../internal/crypto/suites.ts";
 import { simProvider } from "../../internal/crypto/sim.ts";
 import { PacketProtection } from "../../internal/handshake/protection.ts";
 import type { Address } from "../../internal/protocol/address.ts";
+import { ECT_0, NOT_ECT } from "../../internal/protocol/batch.ts";
 import {
   APPLICATION,
   HANDSHAKE,
@@ -25,7 +26,12 @@ import { makeCertificate } from "../../internal/tls/self-signed.ts";
 import { TlsServer } from "../../internal/tls/server.ts";
 import type { TlsSink } from "../../internal/tls/types.ts";
 import { FrameCollector } from "../../internal/wire/frame-objects.ts";
-import { writeAck, writeBareFrame, writeCryptoHeader } from "../../internal/wire/frame-writers.ts";
+import {
+  writeAck,
+  writeBareFrame,
+  writeCryptoHeader,
+  type EcnCounts,
+} from "../../internal/wire/frame-writers.ts";
 import { parseFrames } from "../../internal/wire/frames.ts";
 import {
   isLongHeader,
@@ -64,6 +70,8 @@ export interface PeerOptions {
   readonly parameters?: (parameters: TransportParameters) => Uint8Array | undefined;
   /** Whether it sends what TLS wants at a level. */
   readonly sendsCrypto?: (level: Space) => boolean;
+  /** What it says of the marks on the victim's packets at a level, of which so many came as ECT(0). Default: nothing. */
+  readonly ecn?: (marked: number) => EcnCounts;
 }
 
 /** How a packet differs from an honest one. */
@@ -173,6 +181,10 @@ export class ScriptedPeer implements TlsSink {
   /** Where the run of numbers up to the largest begins: the victim skips some, to see who acknowledges them. */
   readonly #runLow = [0, 0, 0];
   #ackDue = [false, false, false];
+  /** Packets of each level that came marked as ECN-capable, and what is said of them. */
+  readonly marked = [0, 0, 0];
+  ecn: PeerOptions["ecn"];
+  #mark = NOT_ECT;
   /** Datagrams to deliver. */
   out: Uint8Array[] = [];
   readonly issued = this.#collector.issued;
@@ -183,6 +195,7 @@ export class ScriptedPeer implements TlsSink {
     this.role = role;
     this.address = address;
     this.#options = options;
+    this.ecn = options.ecn;
     const random = seeded(options.seed ?? 4711);
     this.protection = new PacketProtection(provider, role, VERSION_1);
     this.scid = new Uint8Array(8);
@@ -305,7 +318,8 @@ export class ScriptedPeer implements TlsSink {
       while (this.crypto.hasData(level) || this.#ackDue[level]) {
         const buf = new Uint8Array(1100);
         let pos = 0;
-        if (this.#ackDue[level]) pos = this.writeAck(buf, pos, this.#runLow[level]!, this.largest[level]!);
+        if (this.#ackDue[level])
+          pos = this.writeAck(buf, pos, this.#runLow[level]!, this.largest[level]!, level);
         this.#ackDue[level] = false;
         pos = this.crypto.writeFrames(level, buf, pos, buf.length, { addRecord: () => undefined } as never);
         this.send(level, pos < 4 ? buf.slice(0, 4) : buf.slice(0, pos));
@@ -313,12 +327,14 @@ export class ScriptedPeer implements TlsSink {
     }
   }
 
-  writeAck(buf: Uint8Array, pos: number, low: number, high: number): number {
-    return writeAck(buf, pos, buf.length, Float64Array.of(low, high), 1, 0, null);
+  writeAck(buf: Uint8Array, pos: number, low: number, high: number, level: Space = APPLICATION): number {
+    const ecn = this.ecn?.(this.marked[level]!) ?? null;
+    return writeAck(buf, pos, buf.length, Float64Array.of(low, high), 1, 0, ecn);
   }
 
-  /** A datagram of the victim's. */
-  receive(datagram: Uint8Array): void {
+  /** A datagram of the victim's, with its mark. */
+  receive(datagram: Uint8Array, ecn = NOT_ECT): void {
+    this.#mark = ecn;
     let pos = 0;
     while (pos < datagram.length) {
       let level: Space = APPLICATION;
@@ -371,6 +387,7 @@ export class ScriptedPeer implements TlsSink {
     if (length < 0) return;
     if (protection.pn > this.largest[level]! + 1) this.#runLow[level] = protection.pn;
     this.largest[level] = Math.max(this.largest[level]!, protection.pn);
+    if (this.#mark === ECT_0) this.marked[level]!++;
     const payload = pnOffset + protection.pnLength;
     this.#collector.level = level;
     const flags = parseFrames(buf, payload, payload + length, type, this.#collector);
