@@ -10,6 +10,8 @@ export interface Measured {
   readonly median: number;
   readonly min: number;
   readonly max: number;
+  /** Both of them: smallest and largest. */
+  readonly spread: readonly [number, number];
   readonly values: readonly number[];
 }
 
@@ -53,7 +55,8 @@ export interface Row {
 }
 
 export function measured(values: readonly number[]): Measured {
-  return { median: median(values), ...spread(values), values };
+  const { min, max } = spread(values);
+  return { median: median(values), min, max, spread: [min, max], values };
 }
 
 export interface RowInput {

@@ -90,6 +90,7 @@ async function run(context: Context): Promise<Row[]> {
 
 export const floor: Scenario = {
   name: "floor",
+  also: SIZES.map((size) => `floor-${size}`),
   about: "MB/s of a download at 1,452 and 8,900 byte datagrams, against sealing, sending and opening alone",
   run,
 };

@@ -11,7 +11,7 @@ const SIZES = [1452, 8900];
 
 export const inMemory: Scenario = {
   name: "in-memory",
-  also: ["memory"],
+  also: ["memory", ...SIZES.map((size) => `in-memory-${size}`)],
   about:
     "protocol cost: CPU µs per packet and side, in memory, no encryption, datagrams of 1,452 and 8,900 bytes",
   async run(context) {

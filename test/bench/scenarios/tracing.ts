@@ -92,7 +92,7 @@ async function unpaced(context: Context, folder: string): Promise<Row> {
 }
 
 async function link(context: Context, folder: string): Promise<Row> {
-  const runs = context.runs ?? (context.quick ? 1 : 3);
+  const runs = context.runs ?? (context.quick ? 1 : 5);
   const ms = context.quick ? "2000" : "4000";
   type Result = { bytesPerSecond: number; load: number };
   const on: Result[] = [];
@@ -119,6 +119,7 @@ async function link(context: Context, folder: string): Promise<Row> {
 
 export const tracing: Scenario = {
   name: "tracing",
+  also: ["tracing-off", "tracing-qlog-unpaced", "tracing-qlog-100mbit"],
   about: "tracing off against a tree without trace hooks; qlog (core) against off, unpaced and at 100 Mbit/s",
   async run(context) {
     const folder = mkdtempSync(join(tmpdir(), "quic-bench-"));

@@ -54,7 +54,7 @@ async function loop(bytes: number): Promise<number> {
 }
 
 async function run(name: string, env: Environment, context: Context): Promise<Row[]> {
-  const runs = context.runs ?? (context.quick ? 1 : 3);
+  const runs = context.runs ?? (context.quick ? 1 : 5);
   const bytes = (context.megabytes ?? (context.quick ? 200 : 1000)) * 1e6;
   const ours: number[] = [];
   const theirs: number[] = [];
