@@ -26,6 +26,10 @@ test("Switches become environment variables, and what ours must confirm", () => 
     QUIC_TS_FFI: "0",
   });
   assert.deepEqual(expect, { kind: "dgram", crypto: "node", gso: "false", gro: "true" });
+  const asleep = parseOptions(["--busy-poll", "off"]);
+  assert.deepEqual(asleep.environment, { QUIC_TS_BENCH_BUSY_POLL: "0" });
+  assert.deepEqual(asleep.expect, { busyPoll: "false" });
+  assert.deepEqual(parseOptions(["--busy-poll", "on"]).expect, { busyPoll: "true" });
   assert.deepEqual(parseOptions(["--crypto", "null"]).environment, { QUIC_TS_BENCH_NULL: "1" });
 });
 
@@ -41,6 +45,7 @@ test("What makes no sense is refused", () => {
     "--seconds -1",
     "--udp tcp",
     "--gso 1",
+    "--busy-poll 0",
     "--results a/b",
     "--what",
   ]) {
@@ -52,6 +57,6 @@ test("Peers are known by their packages' names too; ours has modes", () => {
   assert.equal(peer("@currentspace/http3")?.name, "currentspace");
   assert.equal(peer("node:http2")?.name, "http2");
   assert.equal(peer("oursome"), undefined);
-  const mode = peer("ours:QUIC_TS_UDP=dgram+QUIC_TS_GSO=0")!;
-  assert.match(mode.notes.join(), /QUIC_TS_UDP=dgram.*QUIC_TS_GSO=0/);
+  const mode = peer("ours:QUIC_TS_UDP=dgram+QUIC_TS_GSO=0+QUIC_TS_BENCH_BUSY_POLL=0")!;
+  assert.match(mode.notes.join(), /QUIC_TS_UDP=dgram.*QUIC_TS_GSO=0.*BUSY_POLL=0/);
 });

@@ -41,6 +41,7 @@ export const HELP = `npm run bench -- [options]
   --crypto ffi|node|null  AEAD of ours; null encrypts nothing, for seeing what encryption costs
   --udp native|dgram      socket of ours
   --gso on|off  --gro on|off  --ffi on|off   fast paths of ours
+  --busy-poll on|off      whether ours waits awake where answers come soon
 `;
 
 const ON_OFF = ["on", "off"];
@@ -85,6 +86,7 @@ export function parseOptions(args: readonly string[]): Options {
         gso: text,
         gro: text,
         ffi: text,
+        "busy-poll": text,
         quick: flag,
         list: flag,
         help: flag,
@@ -113,6 +115,9 @@ export function parseOptions(args: readonly string[]): Options {
     // FFI is seen by what builds on it.
     if (choice !== null && name !== "ffi") expect[name] = String(choice === "on");
   }
+  const busyPoll = oneOf("busy-poll", values["busy-poll"], ON_OFF);
+  if (busyPoll === "off") environment["QUIC_TS_BENCH_BUSY_POLL"] = "0";
+  if (busyPoll !== null) expect["busyPoll"] = String(busyPoll === "on");
   return {
     scenarios: list(values.scenario),
     peers: list(values.peers),

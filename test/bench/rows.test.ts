@@ -24,10 +24,13 @@ test("A row has medians, spread and runs, and survives JSON", () => {
   assert.deepEqual(read, made);
   assert.equal(read.ours.median, 20);
   assert.deepEqual([read.ours.min, read.ours.max], [10, 30]);
-  assert.deepEqual([read.ours.spread, read.theirs!.spread], [
-    [10, 30],
-    [5, 20],
-  ]);
+  assert.deepEqual(
+    [read.ours.spread, read.theirs!.spread],
+    [
+      [10, 30],
+      [5, 20],
+    ],
+  );
   assert.equal(read.theirs!.median, 10);
   assert.equal(read.ratio, 2);
   assert.equal(read.runs, 3);

@@ -12,7 +12,7 @@ import {
 import { type Connection, Transport } from "../../../../src/index.ts";
 import { type Fields, handler, type HttpConnection, httpMain } from "../../engine/http.ts";
 import { CHUNK, MAX_STREAMS, type Spec } from "../../engine/spec.ts";
-import { infoOf, NOTHING_KEPT, TLS } from "./settings.ts";
+import { infoOf, NOTHING_KEPT, TLS, TRANSPORT } from "./settings.ts";
 
 const SHAPE = process.env["QUIC_TS_BENCH_HTTP"] ?? "node";
 const { ALPNProtocols: _, ...TLS_OF_HTTP } = TLS;
@@ -124,7 +124,11 @@ function connectionOf(quic: Connection, authority: string): HttpConnection {
 }
 
 async function fetching(spec: Spec, tls: object): Promise<HttpConnection> {
-  const client = new RoundTripper({ tls, config: config(spec), transport: { address: "127.0.0.1" } });
+  const client = new RoundTripper({
+    tls,
+    config: config(spec),
+    transport: { address: "127.0.0.1", ...TRANSPORT },
+  });
   const origin = `https://localhost:${spec.port}`;
   const alternative = { host: "127.0.0.1", port: spec.port };
   const { quic } = await client.connect(origin, { alternative });
@@ -155,7 +159,7 @@ async function fetching(spec: Spec, tls: object): Promise<HttpConnection> {
 
 await httpMain({
   async listen(spec) {
-    const transport = new Transport({ address: "127.0.0.1", port: 0 });
+    const transport = new Transport({ address: "127.0.0.1", port: 0, ...TRANSPORT });
     const identity = { cert: readFileSync(spec.cert), key: readFileSync(spec.key) };
     const options = { ...TLS_OF_HTTP, ...identity, transport, config: config(spec) };
     const server = new Server({ ...options, ...SERVERS[SHAPE] });
@@ -165,7 +169,7 @@ await httpMain({
   async client(spec) {
     const tls = { ...TLS_OF_HTTP, ...NOTHING_KEPT, ca: readFileSync(spec.ca, "utf8") };
     if (SHAPE === "fetch") return { connect: () => fetching(spec, tls), close: () => {} };
-    const transport = new Transport({ address: "127.0.0.1" });
+    const transport = new Transport({ address: "127.0.0.1", ...TRANSPORT });
     const target = { host: "127.0.0.1", port: spec.port };
     const settings = config(spec);
     return {

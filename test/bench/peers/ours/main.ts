@@ -5,7 +5,7 @@ import { type Config, type Connection, type Stream, Transport } from "../../../.
 import type { Adapter, BenchConnection, BenchStream } from "../../engine/adapter.ts";
 import { main } from "../../engine/main.ts";
 import { MAX_STREAMS, type Spec } from "../../engine/spec.ts";
-import { infoOf, NOTHING_KEPT, TLS } from "./settings.ts";
+import { infoOf, NOTHING_KEPT, TLS, TRANSPORT } from "./settings.ts";
 
 /** What the API gets once it has datagrams; until then the scenario is skipped. */
 type Datagrams = {
@@ -64,7 +64,7 @@ type State = { datagrams: number };
 
 const adapter: Adapter = {
   async listen(spec, { onStream }) {
-    const transport = new Transport({ address: "127.0.0.1", port: 0 });
+    const transport = new Transport({ address: "127.0.0.1", port: 0, ...TRANSPORT });
     const tls = { ...TLS, cert: readFileSync(spec.cert), key: readFileSync(spec.key) };
     const listener = await transport.listen(tls, config(spec));
     void (async () => {
@@ -73,7 +73,7 @@ const adapter: Adapter = {
     return listener.address().port;
   },
   async client(spec) {
-    const transport = new Transport({ address: "127.0.0.1" });
+    const transport = new Transport({ address: "127.0.0.1", ...TRANSPORT });
     const tls = { ...TLS, ca: readFileSync(spec.ca, "utf8"), ...(spec.workload.resumed ? {} : NOTHING_KEPT) };
     const target = { host: "127.0.0.1", port: spec.port };
     return {
