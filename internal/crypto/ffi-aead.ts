@@ -93,8 +93,7 @@ export class FfiPacketAead extends PooledKey implements PacketAead {
       call.cipherFinal(context, at + payloadLength, lengthAddress) !== 1 ||
       call.cipherControl(context, EVP_CTRL_AEAD_GET_TAG, 16, base + end) !== 1
     ) {
-      call.clearErrors();
-      throw new Error("libcrypto: sealing failed");
+      throw lib.failure("sealing");
     }
   }
 
@@ -123,7 +122,7 @@ export class FfiPacketAead extends PooledKey implements PacketAead {
     ) {
       return true;
     }
-    // OpenSSL keeps a queue of errors per thread, which node:crypto would report as its own.
+    // Nobody shall take them for his own, see `failure`.
     call.clearErrors();
     return false;
   }
@@ -149,7 +148,7 @@ export class FfiAesHeaderProtector extends PooledKey implements HeaderProtector 
     const to = lib.address(out);
     const from = samples === out ? to : lib.address(samples);
     if (lib.call.cipherUpdate(context, to, lib.lengthAddress, from, length) !== 1) {
-      throw new Error("libcrypto: header protection failed");
+      throw lib.failure("header protection");
     }
   }
 }
@@ -173,7 +172,7 @@ export class FfiChaChaHeaderProtector extends PooledKey implements HeaderProtect
         call.cipherInit(context, 0, 0, 0, scratchAddress, 1) !== 1 ||
         call.cipherUpdate(context, scratchAddress + 16, lengthAddress, scratchAddress + 16, 5) !== 1
       ) {
-        throw new Error("libcrypto: header protection failed");
+        throw this.lib.failure("header protection");
       }
       for (let k = 0; k < 5; k++) out[16 * i + k] = scratch[16 + k]!;
     }

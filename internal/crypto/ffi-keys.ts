@@ -29,11 +29,11 @@ export class FfiX25519Share implements KeyShare {
     random(scratch.subarray(PRIVATE, PRIVATE + 32));
     this.#key = call.rawPrivateKey(NID_X25519, 0, scratchAddress + PRIVATE, 32);
     scratch.fill(0, PRIVATE, PRIVATE + 32);
-    if (this.#key === 0) throw new Error("libcrypto: X25519 refused");
+    if (this.#key === 0) throw lib.failure("making an X25519 key");
     lib.length = 32;
     if (call.getRawPublicKey(this.#key, scratchAddress + OUT, lib.lengthAddress) !== 1) {
       call.pkeyFree(this.#key);
-      throw new Error("libcrypto: X25519 failed");
+      throw lib.failure("an X25519 key's public part");
     }
     this.publicKey = scratch.slice(OUT, OUT + 32);
     lib.own(this.#key, this);
@@ -103,6 +103,9 @@ export class FfiVerifier {
     if (info === null || info.kind !== expected.kind || signature.length > MAX_SIGNATURE) return false;
     // rfc5480#2.2 the compressed form is possible in certificates: left to node.
     if (info.key.length !== expected.point || info.key[0] !== 4) return null;
+    const digest = this.#lib.digest(expected.digest);
+    // OpenSSL would take one of its choice.
+    if (digest === 0) return null;
     const key = this.#key(expected.nid, info.key);
     if (key === 0) return false;
     const { call, scratch, scratchAddress } = this.#lib;
@@ -111,7 +114,7 @@ export class FfiVerifier {
     const context = call.mdContextNew();
     const ok =
       context !== 0 &&
-      call.verifyInit(context, 0, this.#lib.digest(expected.digest), 0, key) === 1 &&
+      call.verifyInit(context, 0, digest, 0, key) === 1 &&
       call.verify(context, scratchAddress + SIGNATURE, signature.length, scratchAddress, data.length) === 1;
     call.mdContextFree(context);
     if (!ok) call.clearErrors();

@@ -42,7 +42,7 @@ export class FfiSha256 {
     const out = new Uint8Array(outLength);
     for (let i = 0; i < outLength; i++) out[i] = scratch[OUT + i]!;
     scratch.fill(0, CONTEXT, OUT + DIGEST);
-    if (ok !== 1) throw new Error("libcrypto: SHA-256 failed");
+    if (ok !== 1) throw this.#lib.failure("SHA-256");
     return out;
   }
 
@@ -84,7 +84,7 @@ class Running implements RunningHash {
     const ok = sha256!.final(scratchAddress + OUT, scratchAddress + CONTEXT);
     const out = scratch.slice(OUT, OUT + DIGEST);
     scratch.fill(0, CONTEXT, OUT + DIGEST);
-    if (ok !== 1) throw new Error("libcrypto: SHA-256 failed");
+    if (ok !== 1) throw this.#lib.failure("SHA-256");
     return out;
   }
 
@@ -97,6 +97,6 @@ class Running implements RunningHash {
     scratch.set(this.#state, CONTEXT);
     const ok = step(scratchAddress + CONTEXT);
     this.#state.set(scratch.subarray(CONTEXT, CONTEXT + STATE));
-    if (ok !== 1) throw new Error("libcrypto: SHA-256 failed");
+    if (ok !== 1) throw this.#lib.failure("SHA-256");
   }
 }

@@ -82,9 +82,12 @@ export class FfiProvider extends NodeProvider {
   ): Uint8Array {
     const packet = concatBytes(aad, plaintext, new Uint8Array(16));
     const aead = new FfiPacketAead(this.#lib, name, key, nonce);
-    // Packet number 0 leaves the nonce as it is.
-    aead.seal(packet, 0, aad.length, aad.length, plaintext.length, 0);
-    aead.dispose();
+    try {
+      // Packet number 0 leaves the nonce as it is.
+      aead.seal(packet, 0, aad.length, aad.length, plaintext.length, 0);
+    } finally {
+      aead.dispose();
+    }
     return packet.subarray(aad.length);
   }
 
@@ -98,8 +101,12 @@ export class FfiProvider extends NodeProvider {
     if (sealed.length < 16) return null;
     const packet = concatBytes(aad, sealed);
     const aead = new FfiPacketAead(this.#lib, name, key, nonce);
-    const opened = aead.open(packet, 0, aad.length, aad.length, sealed.length, 0);
-    aead.dispose();
+    let opened = false;
+    try {
+      opened = aead.open(packet, 0, aad.length, aad.length, sealed.length, 0);
+    } finally {
+      aead.dispose();
+    }
     if (!opened) packet.fill(0);
     return opened ? packet.subarray(aad.length, packet.length - 16) : null;
   }
@@ -155,7 +162,7 @@ export class FfiProvider extends NodeProvider {
       lengthAddress,
     );
     scratch.fill(0, KEY, KEY + key.length);
-    if (ok === 0) throw new Error("libcrypto: HMAC failed");
+    if (ok === 0) throw this.#lib.failure("HMAC");
     const out = scratch.slice(OUT, OUT + outLength);
     scratch.fill(0, OUT, OUT + full);
     return out;
@@ -216,7 +223,8 @@ export class FfiProvider extends NodeProvider {
   }
 }
 
-// Known answers: NIST's first GCM vectors, rfc9001#A.5, rfc4231#4.3, rfc7748#5.2.
+// Known answers: NIST's first GCM vectors, rfc9001#A.5, FIPS 197 C.3, rfc4231#4.3, FIPS 180-2 B.1, rfc7748#6.1,
+// rfc6979#A.2.5.
 const AEAD_ANSWERS: readonly (readonly [
   AeadName,
   key: string,
@@ -257,12 +265,48 @@ const AEAD_ANSWERS: readonly (readonly [
 const MASK_ANSWERS: readonly (readonly [AeadName, key: string, sample: string, mask: string])[] = [
   ["aes-128-gcm", "9f50449e04a0e810283a1e9933adedd2", "d1b1c98dd7689fb8ec11d242b123dc9b", "437b9aec36"],
   [
+    "aes-256-gcm",
+    "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+    "00112233445566778899aabbccddeeff",
+    "8ea2b7ca51",
+  ],
+  [
     "chacha20-poly1305",
     "25a282b9e82f06f21f488917a4fc8f1b73573685608597d0efcb076b0ab7a7a4",
     "5e5cd55c41f69080575d7999c25a5bfb",
     "aefefe7d03",
   ],
 ];
+const MAC_ANSWERS: readonly (readonly [HashName, mac: string])[] = [
+  ["sha256", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"],
+  [
+    "sha384",
+    "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e8e2240ca5e69e2c78b3239ecfab21649",
+  ],
+];
+const HASH_ANSWERS: readonly (readonly [HashName, hash: string])[] = [
+  ["sha256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"],
+  [
+    "sha384",
+    "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7",
+  ],
+];
+const X25519_ANSWER = {
+  scalar: "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
+  publicKey: "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a",
+  peer: "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
+  secret: "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742",
+} as const;
+const P256_ANSWER = {
+  spki:
+    "3059301306072a8648ce3d020106082a8648ce3d03010703420004" +
+    "60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6" +
+    "7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299",
+  message: "sample",
+  signature:
+    "3046022100efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716" +
+    "022100f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8",
+} as const;
 
 /** Whether the library gives the known answers, and refuses what it should. */
 export function passesSelfTest(provider: CryptoProvider): boolean {
@@ -291,22 +335,29 @@ export function passesSelfTest(provider: CryptoProvider): boolean {
       hp.dispose();
       if (toHex(out.subarray(0, 5)) !== mask) return false;
     }
-    const mac = provider.hmac("sha256", ascii("Jefe"), ascii("what do ya want for nothing?"));
-    if (toHex(mac) !== "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843") return false;
-    // FIPS 180-2, appendix B.1, in two pieces and with a look in between.
-    const hash = provider.runningHash("sha256");
-    hash.update(ascii("ab"));
-    hash.digest();
-    hash.update(ascii("c"));
-    const digest = toHex(hash.clone().digest());
-    if (digest !== "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad") return false;
-    const scalar = fromHex("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4");
-    const share = provider.keyShare("x25519", (out) => out.set(scalar));
-    const secret = share.agree(fromHex("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c"));
+    for (const [name, mac] of MAC_ANSWERS) {
+      const data = ascii("what do ya want for nothing?");
+      if (toHex(provider.hmac(name, ascii("Jefe"), data)) !== mac) return false;
+    }
+    for (const [name, digest] of HASH_ANSWERS) {
+      // In two pieces and with a look in between.
+      const hash = provider.runningHash(name);
+      hash.update(ascii("ab"));
+      hash.digest();
+      hash.update(ascii("c"));
+      if (toHex(hash.clone().digest()) !== digest) return false;
+    }
+    const share = provider.keyShare("x25519", (out) => out.set(fromHex(X25519_ANSWER.scalar)));
+    if (toHex(share.publicKey) !== X25519_ANSWER.publicKey) return false;
+    const secret = share.agree(fromHex(X25519_ANSWER.peer));
     share.dispose();
-    return (
-      secret !== null && toHex(secret) === "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"
-    );
+    if (secret === null || toHex(secret) !== X25519_ANSWER.secret) return false;
+    const { spki, message, signature } = P256_ANSWER;
+    const altered = fromHex(signature);
+    altered[altered.length - 1]! ^= 1;
+    const accepts = (bytes: Uint8Array): boolean =>
+      provider.verify("ecdsa_secp256r1_sha256", fromHex(spki), ascii(message), bytes);
+    return accepts(fromHex(signature)) && !accepts(altered);
   } catch {
     return false;
   }

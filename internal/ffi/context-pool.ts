@@ -43,37 +43,41 @@ export class ContextPool {
   /** A context with `key`, which `owner` has until it gives it back or loses it. Throws where OpenSSL refuses. */
   take(owner: object, key: Uint8Array): Lent {
     const lent = this.#free.pop() ?? (this.#all.length < this.#most ? this.#make() : this.#oldest());
-    if (!this.#load(lent, key, 0)) {
-      lent.owner = null;
-      this.#free.push(lent);
-      throw new Error("libcrypto: cipher refused");
-    }
     if (lent.owner === null) this.#lib.contexts++;
     lent.owner = owner;
-    return lent;
+    if (this.#load(lent, key, 0)) return lent;
+    this.giveBack(lent, owner);
+    throw this.#lib.failure("a key's set-up");
   }
 
-  /** The key of `owner` is over: nothing of it stays in the context. */
+  /** The key of `owner` is over: nothing of it stays in the context, which is kept for the next key. */
   giveBack(lent: Lent, owner: object): void {
     if (lent.owner !== owner) return;
     lent.owner = null;
     this.#lib.contexts--;
-    // Another key's schedule takes the place of the old one's.
-    this.#load(lent, ZEROS, 0);
-    this.#free.push(lent);
+    // Another key's schedule takes the place of the old one's. Where it does not, OpenSSL cleanses what it frees.
+    if (this.#load(lent, ZEROS, 0)) this.#free.push(lent);
+    else this.#drop(lent);
   }
 
   #make(): Lent {
     const context = this.#lib.call.contextNew();
-    if (context === 0) throw new Error("libcrypto: out of memory");
+    if (context === 0) throw this.#lib.failure("making a context");
     const lent = { context, owner: null };
-    if (!this.#load(lent, ZEROS, this.#cipher)) {
+    if (
+      !this.#load(lent, ZEROS, this.#cipher) ||
+      (!this.#padding && this.#lib.call.setPadding(context, 0) !== 1)
+    ) {
       this.#lib.call.contextFree(context);
-      throw new Error("libcrypto: cipher refused");
+      throw this.#lib.failure("a cipher's set-up");
     }
-    if (!this.#padding) this.#lib.call.setPadding(context, 0);
     this.#all.push(lent);
     return lent;
+  }
+
+  #drop(lent: Lent): void {
+    this.#all.splice(this.#all.indexOf(lent), 1);
+    this.#lib.call.contextFree(lent.context);
   }
 
   /** In turns: of many keys that are used one after the other, the one that was loaded first is the one to wait longest. */

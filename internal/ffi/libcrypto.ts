@@ -5,13 +5,15 @@
 // Addresses and lengths are numbers. What C gets the address of is either a buffer of this module's own, or a slab
 // that is held here for as long as the call runs.
 
+import { INTERNAL_ERROR } from "../protocol/constants.ts";
+import { TransportError } from "../protocol/errors.ts";
 import { MAX_CIPHER_CONTEXTS } from "../protocol/limits.ts";
 import { ContextPool } from "./context-pool.ts";
 import { addressOf, loadKoffi, nativeBuffer, type Koffi, type NativeFunction } from "./koffi.ts";
 
 type Numeric = (...args: readonly number[]) => number;
 
-const PROTOTYPES = {
+export const PROTOTYPES = {
   cipherFetch: "uintptr_t EVP_CIPHER_fetch(uintptr_t, uintptr_t, uintptr_t)",
   contextNew: "uintptr_t EVP_CIPHER_CTX_new()",
   contextFree: "void EVP_CIPHER_CTX_free(uintptr_t)",
@@ -99,6 +101,15 @@ export class LibCrypto {
     this.#last = this.scratch;
     this.#held = [this.scratch];
     this.#lastAddress = this.scratchAddress;
+  }
+
+  /** The error for a call that failed: out of memory, or a policy of OpenSSL's. */
+  failure(what: string): TransportError {
+    // OpenSSL keeps a queue of errors per thread, which node:crypto would report as its own.
+    this.call.clearErrors();
+    return new TransportError(INTERNAL_ERROR, "internal error", {
+      cause: new Error(`libcrypto: ${what} failed`),
+    });
   }
 
   /** The address of `buffer`'s first byte. It holds for this buffer and the one before, until a third is asked for. */
