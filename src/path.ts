@@ -62,7 +62,10 @@ export interface PathInfo extends PathStatistics {
 
 /** Something happened to a path. */
 export interface PathEvent {
-  /** "active": data goes there now. "validated": a probe was answered. "failed": none was. */
+  /**
+   * "active": data goes there now. "validated": a probe was answered, so that it works in both directions. "failed": none was.
+   * Servers probe each new address of a client, and once more the one that it left (rfc9000#9.3.3).
+   */
   readonly type: "active" | "validated" | "failed";
   readonly path: PathInfo;
 }

@@ -33,7 +33,7 @@ export type ConnectionEvent =
   /** What became of a datagram that is watched. */
   | { readonly type: "datagram_settled"; readonly id: number; readonly outcome: DatagramOutcome }
   | { readonly type: "path_changed"; readonly remote: string; readonly path: Path }
-  /** Client: a path that was probed works, or did not answer. */
+  /** A path that was probed works, or did not answer: at a server each address that the client comes from is. */
   | { readonly type: "path_validated"; readonly path: Path }
   | { readonly type: "path_failed"; readonly path: Path }
   /** One of ours that the peer retired, or one of the peer's that is given back: rfc9000#5.1.2. Where watched. */

@@ -51,17 +51,21 @@ export class PathKeeper implements PathSetHost {
     (this.#ledger ??= new PathLedger(this.#connection)).onLeft(previous);
   }
 
-  pathValidated(path: Path, reset: boolean): void {
+  pathValidated(_path: Path, reset: boolean): void {
     // rfc9000#9.4 This timer SHOULD be set as described in Section 6.2.1 of [QUIC-RECOVERY] and MUST NOT be more
     // aggressive.
+    if (!reset) return;
     const connection = this.#connection;
-    if (reset) {
-      connection.recovery.onNewPath(connection.now);
-      connection.giveToken();
-    }
-    tracePath(connection, path, "validated");
+    connection.recovery.onNewPath(connection.now);
+    connection.giveToken();
   }
 
+  pathProbed(path: Path): void {
+    tracePath(this.#connection, path, "validating");
+  }
+
+  // A peer that moves to and fro cannot fill the queue with these two: each is of a validation of ours, of which a path has
+  // one at a time.
   pathUsable(path: Path): void {
     const connection = this.#connection;
     tracePath(connection, path, "validated");
@@ -78,7 +82,6 @@ export class PathKeeper implements PathSetHost {
   pathAbandoned(path: Path): void {
     const connection = this.#connection;
     tracePath(connection, path, "abandoned");
-    if (!path.held) return;
     connection.events.push({ type: "path_failed", path });
     connection.migration.onFailed(path);
   }

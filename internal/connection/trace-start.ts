@@ -35,7 +35,11 @@ export function traceController(core: Core, tracer: Tracer): void {
   tracer.record({ name: "congestion_state_updated", time: core.now, state: core.controller.state });
 }
 
-export function tracePath(core: Core, path: Path, state: "validated" | "abandoned" | "active"): void {
+export function tracePath(
+  core: Core,
+  path: Path,
+  state: "validating" | "validated" | "abandoned" | "active",
+): void {
   core.tracer?.record({
     name: "path_updated",
     time: core.now,

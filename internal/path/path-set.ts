@@ -18,9 +18,11 @@ export interface PathSetHost {
   pathActivated(path: Path, previous: Path, peerChangedCid: boolean): void;
   /** Congestion control and round trips are measured on `path` from now on, and were on `previous` so far. */
   pathMeasured(path: Path, previous: Path): void;
-  /** The active path is validated; where `reset`, congestion control and RTT start anew (rfc9000#9.4). */
+  /** The peer is known to be at the active path's address; where `reset`, congestion control and RTT start anew (rfc9000#9.4). */
   pathValidated(path: Path, reset: boolean): void;
-  /** A path of the application's, or the preferred address, works in both directions: rfc9000#8.2. */
+  /** Validation of `path` begins. */
+  pathProbed(path: Path): void;
+  /** A probe was answered: `path` works in both directions, rfc9000#8.2. */
   pathUsable(path: Path): void;
   /** Validation gave up on `path`. */
   pathAbandoned(path: Path): void;
@@ -202,7 +204,7 @@ export class PathSet {
       path.validate();
       // An address is the peer's before it is known whether full datagrams pass: rfc9000#9.4 wants no more than that.
       if (path === this.#active) this.#confirm(path);
-      else if (answer === "path" && path.held) this.#host.pathUsable(path);
+      if (answer === "path") this.#host.pathUsable(path);
       this.#host.pathsChanged();
       return true;
     }
@@ -277,6 +279,7 @@ export class PathSet {
   /** Validates a path now: also for an address the connection learned otherwise. */
   #validate(path: Path, now: number): void {
     path.validation.start(now, this.#host.pathPto());
+    this.#host.pathProbed(path);
     this.#host.pathsChanged();
   }
 

@@ -1,7 +1,16 @@
 // Connections over several sockets: addPath, probe, switch; the preferred address; events and figures of paths.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MigrationError, type PathEvent, Transport } from "../../src/index.ts";
+import {
+  type Address,
+  makeAddress,
+  MigrationError,
+  type PacketConn,
+  type PathEvent,
+  type SocketDescription,
+  Transport,
+  TxBatch,
+} from "../../src/index.ts";
 import { bytes, collect, noUnhandledRejections, pair, pattern, serverTls, clientTls, until } from "./pair.ts";
 
 noUnhandledRejections();
@@ -48,6 +57,15 @@ test("a connection moves to another socket and back, and what is sent arrives", 
         (event) => event.type === "active" && event.path.remote.endsWith(`:${other.address().port}`),
       ),
     );
+    // rfc9000#9.3 the server has probed the address by itself.
+    await until(
+      () =>
+        events.some(
+          ({ type, path: { remote, validated } }) =>
+            type === "validated" && validated && remote.endsWith(`:${other.address().port}`),
+        ),
+      "the server's own validation",
+    );
     assert.throws(() => path.close(), /in use/);
     // The first socket is free for others meanwhile, and so is the second.
     const second = await other.dial(`127.0.0.1:${both.listener.address().port}`, clientTls);
@@ -64,11 +82,45 @@ test("a connection moves to another socket and back, and what is sent arrives", 
   }
 });
 
+/** A socket that is open, and takes no part in anything. */
+class MuteConn implements PacketConn {
+  readonly #address = makeAddress("127.0.0.1", 9);
+  sent = 0;
+
+  start(): void {}
+  batch(): TxBatch {
+    return new TxBatch();
+  }
+  send(batch: TxBatch): void {
+    this.sent += batch.count;
+  }
+  address(): Address {
+    return this.#address;
+  }
+  async close(): Promise<void> {}
+  ref(): void {}
+  unref(): void {}
+  describe(): SocketDescription {
+    return {
+      kind: "mute",
+      gso: false,
+      gro: false,
+      ecn: false,
+      dontFragment: false,
+      receiveBufferSize: 0,
+      sendBufferSize: 0,
+    };
+  }
+}
+
 test("a path that does not answer, and what may not be", async () => {
   await using both = await pair();
   const { client } = both;
   const other = new Transport({ address: "127.0.0.1" });
-  const mute = new Transport({ address: "127.0.0.1" });
+  const socket = new MuteConn();
+  const mute = new Transport({ socket });
+  const events: PathEvent[] = [];
+  client.onPathEvent = (event) => events.push(event);
   try {
     await confirmed(both);
     await assert.rejects(
@@ -79,6 +131,25 @@ test("a path that does not answer, and what may not be", async () => {
     const aborted = AbortSignal.abort(new Error("enough"));
     await assert.rejects(path.probe({ signal: aborted }), /enough/);
     await path.probe();
+    assert.deepEqual(
+      events.map(({ type, path: { local, validated } }) => [type, local, validated]),
+      [["validated", path.info().local, true]],
+    );
+    const silent = await client.addPath(mute);
+    await assert.rejects(
+      silent.probe(),
+      (error) => error instanceof MigrationError && error.refusal === "unanswered",
+    );
+    assert.ok(socket.sent > 0);
+    assert.deepEqual(
+      events.slice(1).map(({ type, path: { local, validated, active } }) => [type, local, validated, active]),
+      [["failed", "127.0.0.1:9", false, false]],
+    );
+    assert.throws(
+      () => silent.switch(),
+      (error) => error instanceof MigrationError && error.refusal === "unvalidated",
+    );
+    silent.close();
     path.close();
     path.close();
     await assert.rejects(

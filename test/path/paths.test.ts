@@ -114,6 +114,7 @@ interface Log {
   activated: [Path, boolean][];
   validated: [Path, boolean][];
   abandoned: Path[];
+  answered: Path[];
   dead: boolean;
 }
 
@@ -122,7 +123,7 @@ const A2 = makeAddress("192.0.2.1", 2000);
 const B = makeAddress("198.51.100.7", 1000);
 
 function paths(role: Role, given: { confirmed?: boolean; disabled?: boolean; remote?: Address } = {}) {
-  const log: Log = { activated: [], validated: [], abandoned: [], dead: false };
+  const log: Log = { activated: [], validated: [], abandoned: [], answered: [], dead: false };
   const host: PathSetHost = {
     handshakeConfirmed: given.confirmed ?? true,
     pathPto: () => 100,
@@ -131,7 +132,8 @@ function paths(role: Role, given: { confirmed?: boolean; disabled?: boolean; rem
     pathAbandoned: (path) => void log.abandoned.push(path),
     noViablePath: () => void (log.dead = true),
     pathsChanged: () => {},
-    pathUsable: () => {},
+    pathProbed: () => {},
+    pathUsable: (path) => void log.answered.push(path),
     pathForgotten: () => {},
     pathMeasured: () => {},
   };
@@ -207,6 +209,7 @@ describe("the paths of a connection", () => {
     assert.ok(!set.onResponse(new Uint8Array(8), 0, 0));
     assert.ok(path.validated);
     assert.deepEqual(log.validated, [[path, false]]);
+    assert.deepEqual(log.answered, [path]);
   });
 
   // rfc9000#9.4 MUST immediately reset the congestion controller and round-trip time estimator for the new path
@@ -233,9 +236,11 @@ describe("the paths of a connection", () => {
     assert.deepEqual(log.activated, []);
     // It is validated all the same, so that a migration finds it ready.
     assert.ok(set.onResponse(challengeOf(path, 0), 0, 0));
-    assert.deepEqual(log.validated, []);
+    assert.deepEqual([log.validated, log.answered], [[], [path]]);
     set.onPacket(path, true, false, 10);
     assert.deepEqual(log.validated, [[path, true]]);
+    // It was not answered once more.
+    assert.deepEqual(log.answered, [path]);
   });
 
   // rfc9000#9.3.2 MUST revert to using the last validated peer address

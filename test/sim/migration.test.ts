@@ -33,15 +33,25 @@ function path(client: Connection, local: Address): Path {
   return made;
 }
 
-/** Events about paths, as the client's owner hears them. */
-function pathEvents(s: Scenario): string[] {
+/** Events about paths, as the client's owner hears them; or the server's, with the other's address. */
+function pathEvents(s: Scenario, host = s.client): string[] {
   const seen: string[] = [];
-  const { onEvent } = s.client;
-  s.client.onEvent = (event) => {
-    if (event.type === "connection" && "path" in event.event) seen.push(event.event.type);
+  const { onEvent } = host;
+  host.onEvent = (event) => {
+    if (event.type === "connection" && "path" in event.event) {
+      const { type, path } = event.event;
+      seen.push(host === s.client ? type : `${type} ${path.remote.key}`);
+    }
     onEvent(event);
   };
   return seen;
+}
+
+/** What the trace of one side says of paths. */
+function traced(s: Scenario, side: "client" | "server"): string[] {
+  return s.trace[side].flatMap((event) =>
+    event.name === "path_updated" ? [side === "client" ? event.state : `${event.state} ${event.remote}`] : [],
+  );
 }
 
 const finished = (s: Scenario, at: Connection, id: number) => s.state(at).streams.get(id)?.finished === true;
@@ -87,6 +97,59 @@ describe("client migration in the simulator", () => {
         s.until("the answer", () => finished(s, client, answer.stream.id), 60_000);
       },
     );
+  });
+
+  it("the server hears of a new address, of its answer, and of that of the one before", () => {
+    const s = scenario();
+    const { client, server } = s.connect();
+    s.run(200);
+    const seen = pathEvents(s, s.server);
+    const atClient = pathEvents(s);
+    const local = socket(s.client, "192.0.2.200", 1234);
+    const other = path(client, local);
+    assert.equal(client.migration.probe(other, s.net.now), null);
+    client.wake();
+    s.run(500);
+    // rfc9000#9.3 the server probes it as well, and it is not used.
+    assert.deepEqual(seen, [`path_validated ${local.key}`]);
+    const home = s.client.address.key;
+    assert.equal(client.migration.switchTo(other, s.net.now), null);
+    s.run(500);
+    // rfc9000#9.3.3 the one that was left is probed once more.
+    assert.deepEqual(seen.slice(1), [`path_changed ${local.key}`, `path_validated ${home}`]);
+    // Nobody had to answer again for the switch.
+    assert.deepEqual(atClient, ["path_validated", "path_changed"]);
+    assert.deepEqual(traced(s, "client"), ["validating", "validated", "active"]);
+    assert.deepEqual(traced(s, "server"), [
+      `validating ${local.key}`,
+      `validated ${local.key}`,
+      `validating ${home}`,
+      `active ${local.key}`,
+      `validated ${home}`,
+    ]);
+    assert.equal(server.paths.active.remote.key, local.key);
+  });
+
+  it("the server hears of an address that does not answer", () => {
+    const s = scenario();
+    const { client, server } = s.connect();
+    s.run(200);
+    const seen = pathEvents(s, s.server);
+    const forged = makeAddress("198.51.100.9", 1);
+    s.up.filter = ({ bytes }) => {
+      s.up.filter = null;
+      s.net.inject(bytes, forged, s.server.address);
+      return false;
+    };
+    client.ping();
+    s.run(5000);
+    // rfc9000#9.3.2 MUST revert to using the last validated peer address
+    const home = s.client.address.key;
+    assert.ok(seen.includes(`path_failed ${forged.key}`), seen.join());
+    assert.ok(!seen.includes(`path_validated ${forged.key}`), seen.join());
+    assert.equal(seen.filter((each) => each.startsWith("path_changed")).at(-1), `path_changed ${home}`);
+    assert.ok(traced(s, "server").includes(`abandoned ${forged.key}`));
+    assert.equal(server.remote.key, home);
   });
 
   it("every path has connection IDs of its own, in both directions", () => {
