@@ -1,6 +1,7 @@
 // When the peer is to acknowledge what we send: the ack-frequency draft, our side of it.
 
-import { MAX_REQUESTED_ACK_THRESHOLD, MIN_ACK_DELAY, REQUESTED_REORDERING } from "../protocol/limits.ts";
+import { MAX_REQUESTED_ACK_THRESHOLD, MIN_ACK_DELAY } from "../protocol/limits.ts";
+import { PACKET_THRESHOLD } from "../recovery/reordering.ts";
 import { REC_ACK_FREQUENCY, type RecordSink } from "../recovery/sent-packets.ts";
 import { MAX_ACK_FREQUENCY, writeAckFrequency } from "../wire/frame-writers.ts";
 import type { Core } from "./core.ts";
@@ -15,6 +16,8 @@ export class AckFrequency {
   #threshold = 1;
   /** ms */
   #delay = -1;
+  /** Packets by which they may come out of order before we want to hear of it. */
+  #reordering = PACKET_THRESHOLD;
 
   constructor(core: Core) {
     this.#core = core;
@@ -42,7 +45,11 @@ export class AckFrequency {
     // ack-frequency#4 A value smaller than the min_ack_delay advertised by the peer is also invalid.
     const least = peer.minAckDelay! / 1000;
     const delay = Math.max(least, Math.min(core.rtt.smoothed / 4, peer.maxAckDelay));
+    // ack-frequency#9 senders SHOULD implement adaptive packet threshold loss detection and communicate the increased Reordering
+    // Threshold value to the receiver: nothing is declared lost earlier.
+    const reordering = core.recovery.packetThreshold;
     if (
+      reordering === this.#reordering &&
       !differs(threshold, this.#threshold) &&
       (this.#delay >= 0 ? !differs(delay, this.#delay) : threshold === 1)
     ) {
@@ -50,6 +57,7 @@ export class AckFrequency {
     }
     this.#threshold = threshold;
     this.#delay = delay;
+    this.#reordering = reordering;
     this.#sequence++;
     this.#due = true;
   }
@@ -58,7 +66,7 @@ export class AckFrequency {
     if (!this.#due || pos + MAX_ACK_FREQUENCY > limit) return pos;
     this.#due = false;
     const delay = Math.ceil(1000 * this.#delay);
-    pos = writeAckFrequency(buf, pos, this.#sequence, this.#threshold, delay, REQUESTED_REORDERING);
+    pos = writeAckFrequency(buf, pos, this.#sequence, this.#threshold, delay, this.#reordering);
     records.addRecord(REC_ACK_FREQUENCY, this.#sequence, delay / 1000, 0);
     // ack-frequency#7 Until the packet carrying the ACK_FREQUENCY frame is acknowledged, the endpoint MUST use the greater of the
     // current max_ack_delay and the value that is in flight when computing the PTO period.

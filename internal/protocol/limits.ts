@@ -112,8 +112,6 @@ export const ACK_DELAY_EXPONENT = 3;
 export const MIN_ACK_DELAY = 1;
 /** Ack-eliciting packets that we ask a peer to take before it acknowledges: a quarter of the window, up to this. */
 export const MAX_REQUESTED_ACK_THRESHOLD = 64;
-/** Packets by which they may come out of order before we want to hear of it: loss is not declared earlier (rfc9002#6.1.1). */
-export const REQUESTED_REORDERING = 3;
 /** Ack-eliciting packets before an ACK leaves at once, rfc9000#13.2.2. */
 export const ACK_ELICITING_THRESHOLD = 2;
 

@@ -97,6 +97,11 @@ export class Recovery {
   }
 
   /** Marks sent and reported, for traces and for the connection's ECN state. */
+  /** Packets by which one may be overtaken before it counts as lost. */
+  get packetThreshold(): number {
+    return this.#reordering.packetThreshold;
+  }
+
   ecnCounters(space: Space): EcnCounters {
     return this.#spaces[space].ecn;
   }

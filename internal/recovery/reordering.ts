@@ -7,7 +7,7 @@ import type { SpuriousLosses } from "./lost-packets.ts";
 
 // rfc9002#6.1.1 implementations SHOULD NOT use a packet threshold less than 3.
 /** rfc9002#6.1.1 kPacketThreshold */
-const PACKET_THRESHOLD = 3;
+export const PACKET_THRESHOLD = 3;
 /** rfc9002#6.1.2 kTimeThreshold */
 const TIME_THRESHOLD = 9 / 8;
 

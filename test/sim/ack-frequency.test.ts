@@ -69,6 +69,22 @@ describe("ack frequency in the simulator", () => {
     assert.ok(acks(asking) < plain / 2, `${acks(asking)}`);
   });
 
+  // ack-frequency#9 senders SHOULD … communicate the increased Reordering Threshold value to the receiver.
+  it("on a path that reorders, the peer hears by how much, once in a round trip at most", () => {
+    const path = { delay: 25, reorder: 0.1, reorderDelay: 15, rate: 5000 };
+    const s = transfer({ ackFrequency: true }, path);
+    const frames = asked(s).map((frame) => frame["reordering"] as number);
+    assert.equal(frames[0], 3);
+    const client = [...s.states.values()].find(({ connection }) => connection.role === "client")!.connection;
+    const { packetThreshold } = client.recovery;
+    assert.ok(packetThreshold > 10, `${packetThreshold}`);
+    assert.equal(frames.at(-1), packetThreshold);
+    assert.ok(frames.length < s.net.now / 50, `${frames.length} in ${s.net.now} ms`);
+    // So that it acknowledges what is overtaken as rarely as the rest.
+    const plain = acks(transfer({}, path));
+    assert.ok(acks(s) < plain / 3, `${acks(s)} instead of ${plain}`);
+  });
+
   it("losses and reordering are found all the same", () => {
     const s = transfer({ ackFrequency: true }, { delay: 25, loss: 0.02, reorder: 0.05, rate: 5000 });
     assert.ok(asked(s).length >= 1);
