@@ -9,7 +9,13 @@ import { bars } from "./plot.ts";
 
 /** What the short form runs. */
 const SHORT = ["grid-10-10", "grid-10-100", "sharing", "trouble"];
-const TITLE = "# Congestion controllers in the simulator\n\n`npm run campaign -- congestion --results`\n";
+const TITLE = `# Congestion controllers in the simulator
+
+\`npm run campaign -- congestion --results\`
+
+Goodput is in percent of the link's rate. It is judged by what headers leave of that, 96.5 %: 80 % of it for BBR where 1 %
+is lost, in the second half of the run and in the whole, Startup included.
+`;
 
 export async function congestionCampaign(
   pool: Pool,
