@@ -1,24 +1,33 @@
-// npm run harden [-- --minutes N] [--megabytes N] [--only checkingAllocator|valgrind|soak]
+// npm run harden [-- --minutes N] [--megabytes N] [--suite [PART…]] [--only checkingAllocator|valgrind|soak]
 // Memory that C touches, looked at by others than us: glibc's checking allocator, valgrind, and time. The short form (no
-// options) takes seconds of each; `--minutes 10 --megabytes 100` is the long one. What cannot be had is skipped by name,
-// and a watcher that does not see the fault that it is shown first (faulty.ts) counts as a failure.
+// options) takes seconds of each; `--minutes 10 --megabytes 100 --suite` is the long one: so many minutes for each path,
+// and the main test command (its PARTs) under the checking allocator. What cannot be had is skipped by name, and a
+// watcher that does not see the fault that it is shown first (faulty.ts) counts as a failure.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { loadKoffi } from "../../internal/ffi/koffi.ts";
 
-const { values } = parseArgs({
-  options: { minutes: { type: "string" }, megabytes: { type: "string" }, only: { type: "string" } },
+const { values, positionals } = parseArgs({
+  options: {
+    minutes: { type: "string" },
+    megabytes: { type: "string" },
+    suite: { type: "boolean", default: false },
+    only: { type: "string" },
+  },
+  allowPositionals: true,
 });
-const seconds = values.minutes === undefined ? 16 : 60 * Number(values.minutes);
+/** Of the soak of each path. */
+const seconds = values.minutes === undefined ? 8 : 60 * Number(values.minutes);
 const megabytes = values.megabytes ?? "2";
 const ROOT = join(import.meta.dirname, "../..");
 const CACHE = join(import.meta.dirname, ".cache");
 const TRANSFER = join(import.meta.dirname, "transfer.ts");
 const FAULTY = join(import.meta.dirname, "faulty.ts");
-/** The tests of sockets and FFI that run in this process: those of processes start others. */
+/** Without --suite: the tests of sockets and FFI that run in this process: those of processes start others. */
 const TESTS = ["udp/contract.test.ts", "udp/faults.test.ts", "crypto/ffi.test.ts"];
 
 interface Sample {
@@ -44,9 +53,13 @@ function node(args: string[], env: Record<string, string> = {}, before: string[]
   return { ...result, took: ((performance.now() - begun) / 1000).toFixed(1) };
 }
 
-function report(stdout: string): { kind: string; samples: Sample[] } {
-  return JSON.parse(stdout.trim().split("\n").at(-1)!) as { kind: string; samples: Sample[] };
+interface Report {
+  kind: string;
+  crypto: string;
+  samples: Sample[];
 }
+
+const report = (stdout: string): Report => JSON.parse(stdout.trim().split("\n").at(-1)!) as Report;
 
 /** glibc's allocator with checks of its own at every free, and memory filled with a pattern when it is handed out. */
 function checkingAllocator(): void {
@@ -65,13 +78,15 @@ function checkingAllocator(): void {
   }
   assert.equal(control.signal, "SIGABRT", `the allocator missed a fault: ${control.stdout}${control.stderr}`);
   const tests = TESTS.map((name) => join(import.meta.dirname, "..", name));
-  const tested = node(["--test", ...tests], env);
+  const suite = [join(import.meta.dirname, "../run.ts"), ...positionals];
+  const tested = node(values.suite ? suite : ["--test", ...tests], env);
   assert.equal(tested.status, 0, `${tested.stdout.slice(-3000)}${tested.stderr.slice(-2000)}`);
   const passed = /^# pass (\d+)/m.exec(tested.stdout)?.[1] ?? /ℹ pass (\d+)/.exec(tested.stdout)?.[1];
   const moved = node([TRANSFER, "100"], env);
   assert.equal(moved.status, 0, moved.stderr);
   console.log(
-    `checking allocator: an overflow is seen; ${passed} tests of sockets and FFI, 100 MB there and back by the ` +
+    `checking allocator: an overflow is seen; ${passed} tests ` +
+      `${values.suite ? ["of npm test", ...positionals].join(" ") : "of sockets and FFI"}, 100 MB there and back by the ` +
       `${report(moved.stdout).kind} socket: no corruption (${tested.took} + ${moved.took} s)`,
   );
 }
@@ -170,17 +185,27 @@ function slope(samples: readonly Sample[], of: "heap" | "external" | "rss"): num
   return xx === 0 ? 0 : (1000 * xy) / xx;
 }
 
+/** Whether the native socket is to be had. */
+const hasNative = (): boolean =>
+  process.platform === "linux" && ["x64", "arm64"].includes(process.arch) && loadKoffi() !== null;
+
 function soak(): void {
   for (const [udp, crypto] of [
-    ["native", ""],
+    ["native", "openssl"],
     ["dgram", "node"],
   ] as const) {
-    const { status, stdout, stderr } = node(["--expose-gc", TRANSFER, "2", String(seconds / 2)], {
+    if (udp === "native" && !hasNative()) {
+      console.log("skipped: the soak of the native socket (64-bit Linux and koffi are needed)");
+      continue;
+    }
+    const { status, stdout, stderr } = node(["--expose-gc", TRANSFER, "2", String(seconds)], {
       QUIC_TS_UDP: udp,
-      ...(crypto === "" ? {} : { QUIC_TS_CRYPTO: crypto }),
+      QUIC_TS_CRYPTO: crypto,
     });
     assert.equal(status, 0, stderr);
-    const { kind, samples } = report(stdout);
+    const { samples, ...used } = report(stdout);
+    // A path that stepped aside is not the one that was asked for.
+    assert.deepEqual(used, { kind: udp, crypto });
     const [before, after] = [samples[0]!, samples.at(-1)!];
     assert.equal(after.files, before.files, "open files");
     assert.equal(after.contexts, 0, "native contexts and keys");
@@ -200,7 +225,8 @@ function soak(): void {
       growth = `; MB per 1,000 connections in the second half: ${growth}`;
     }
     console.log(
-      `soak, ${kind}${crypto && ` and ${crypto}:crypto`}: ${after.rounds} connections with 2 MB there and back in ${seconds / 2} s: ` +
+      `soak, ${udp} socket and ${udp === "native" ? "libcrypto by FFI" : "node:crypto"}: ${after.rounds} connections ` +
+        `with 2 MB there and back in ${seconds} s: ` +
         `heap ${mb(before.heap)} → ${mb(after.heap)} MB, external ${mb(before.external)} → ${mb(after.external)}, ` +
         `RSS ${mb(before.rss)} → ${mb(after.rss)}, files ${before.files} → ${after.files}, ` +
         `native contexts ${after.contexts}${growth}`,
@@ -211,6 +237,6 @@ function soak(): void {
 const parts = { checkingAllocator, valgrind, soak };
 for (const [name, part] of Object.entries(parts))
   if (values.only === undefined || values.only === name) part();
-if (values.minutes === undefined || values.megabytes === undefined) {
-  console.log("the short form; --minutes 10 --megabytes 100 is the long one");
+if (values.minutes === undefined || values.megabytes === undefined || !values.suite) {
+  console.log("the short form; --minutes 10 --megabytes 100 --suite is the long one");
 }

@@ -3,6 +3,7 @@
 
 import { readdirSync } from "node:fs";
 import { getHeapCodeStatistics } from "node:v8";
+import { defaultProvider } from "../../internal/crypto/ffi.ts";
 import { loadLibCrypto } from "../../internal/ffi/libcrypto.ts";
 import { loadLibuv } from "../../internal/ffi/libuv.ts";
 import { SPARE_SHARE_TIME } from "../../internal/protocol/limits.ts";
@@ -112,7 +113,10 @@ if (seconds > 0) {
   let rounds = 0;
   for (let i = 1; i <= SAMPLES; i++) {
     const end = performance.now() + (seconds * 1000) / SAMPLES;
-    for (; performance.now() < end; rounds++) await round();
+    for (; performance.now() < end; rounds++) {
+      const used = await round();
+      if (used !== kind) throw new Error(`the socket changed from ${kind} to ${used}`);
+    }
     if (i < SAMPLES) samples.push(inUse(rounds));
   }
   await settle();
@@ -120,4 +124,4 @@ if (seconds > 0) {
 } else {
   samples.push(inUse(1));
 }
-console.log(JSON.stringify({ kind, samples }));
+console.log(JSON.stringify({ kind, crypto: defaultProvider().name, samples }));
