@@ -372,6 +372,55 @@ describe("the server's preferred address in the simulator", () => {
     assert.equal(s.state(client).error, null);
   });
 
+  it("of IPv6, where that is the family in use", () => {
+    const ipv6 = { ip: "2001:db8::99", port: 4444 };
+    const ipv4 = { ip: "203.0.113.99", port: 4444 };
+    for (const preferredAddress of [
+      { ipv4: null, ipv6 },
+      { ipv4, ipv6 },
+    ]) {
+      const s = scenario({ server: { preferredAddress } });
+      s.client.address = makeAddress("2001:db8:1::1", 50_000);
+      s.server.address = makeAddress("2001:db8::1", 4433);
+      const local = socket(s.server, ipv6.ip, ipv6.port);
+      const { client, server } = s.connect();
+      s.run(500);
+      assert.equal(client.remote.key, local.key);
+      const opened = s.open(client, 200_000, false)!;
+      s.until("a transfer", () => finished(s, server, opened.stream.id), 60_000);
+      assert.equal(server.paths.active.local?.key, local.key);
+      assert.deepEqual([s.state(client).error, s.state(server).error], [null, null]);
+    }
+  });
+
+  // rfc9000#9.6.1 the client SHOULD select one of the two addresses: only the family in use is known to work from here.
+  it("of the other family alone is not tried", () => {
+    for (const version of [4, 6]) {
+      const ipv4 = { ip: "203.0.113.99", port: 4444 };
+      const ipv6 = { ip: "2001:db8::99", port: 4444 };
+      const preferredAddress = version === 4 ? { ipv4: null, ipv6 } : { ipv4, ipv6: null };
+      const s = scenario({ server: { preferredAddress } });
+      if (version === 6) {
+        s.client.address = makeAddress("2001:db8:1::1", 50_000);
+        s.server.address = makeAddress("2001:db8::1", 4433);
+      }
+      const offered = version === 4 ? ipv6 : ipv4;
+      const local = socket(s.server, offered.ip, offered.port);
+      let tried = 0;
+      s.up.filter = ({ to }) => {
+        if (to.key === local.key) tried++;
+        return true;
+      };
+      const { client, server } = s.connect();
+      const opened = s.open(client, 200_000, false)!;
+      s.until("a transfer", () => finished(s, server, opened.stream.id), 60_000);
+      s.run(1000);
+      assert.deepEqual([tried, client.paths.all.length], [0, 1]);
+      assert.equal(client.remote.key, s.server.address.key);
+      assert.equal(s.state(client).error, null);
+    }
+  });
+
   it("also where the server forbids other moves", () => {
     const { s, local } = preferring({ server: { disableActiveMigration: true } });
     const { client } = s.connect();

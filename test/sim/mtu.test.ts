@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import type { Connection } from "../../internal/connection/connection.ts";
 import { markForeign, type Path } from "../../internal/path/path.ts";
 import { makeAddress } from "../../internal/protocol/address.ts";
+import { MTU_RAISE_TIMER } from "../../internal/protocol/limits.ts";
 import type { LinkOptions } from "./network.ts";
 import { replayed, Scenario, type ScenarioOptions } from "./scenario.ts";
 
@@ -106,7 +107,16 @@ describe("path MTU discovery in the simulator", () => {
         // It grows again: found after the raise timer.
         for (const link of links(s)) link.options.mtu = 9000;
         s.run(10_000);
+        send(s, client, server, 10_000);
         assert.ok(mtu(client) <= 1320);
+        // rfc8899#5.1.1 PMTU_RAISE_TIMER
+        const raised = s.net.now + MTU_RAISE_TIMER;
+        while (s.net.now < raised) {
+          s.run(10_000);
+          send(s, client, server, 1000);
+        }
+        search(s, client, server);
+        assert.equal(mtu(client), 9000);
       },
     );
   });
