@@ -181,6 +181,8 @@ export class Connection implements Core, StreamHost {
       host: {
         addResetToken: (token) => host.addResetToken(token, this.paths.active.remote, this),
         removeResetToken: (token) => host.removeResetToken(token, this.paths.active.remote),
+        // rfc9000#17.4 An endpoint resets the spin value for a network path to 0 when changing the connection ID being used on it.
+        currentChanged: () => this.paths.active.spin.reset(),
       },
     });
     this.control = new ControlFrames(this.localCids, this.remoteCids);

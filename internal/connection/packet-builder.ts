@@ -108,6 +108,7 @@ export class PacketBuilder {
     if (cid === null && (path.held || path.dcidSequence !== paths.active.dcidSequence)) {
       path.cidSequence = remoteCids.take();
       cid = remoteCids.bytesOf(path.cidSequence);
+      path.spin.reset();
     }
     return cid ?? remoteCids.current;
   }

@@ -25,6 +25,8 @@ import { RESET_TOKEN_LENGTH } from "./reset-token.ts";
 export interface RemoteCidHost {
   addResetToken(token: Uint8Array): void;
   removeResetToken(token: Uint8Array): void;
+  /** `current` is another, and the path the same. */
+  currentChanged?(): void;
 }
 
 export interface RemoteCidsOptions {
@@ -236,6 +238,7 @@ export class RemoteCids {
     this.#mark(entry);
     this.current = entry.cid;
     this.currentSequence = entry.sequence;
+    this.#host.currentChanged?.();
   }
 
   #mark(entry: RemoteCid): void {

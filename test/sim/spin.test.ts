@@ -49,6 +49,46 @@ describe("spin bit in the simulator", () => {
     assert.ok(still > 0);
   });
 
+  // rfc9000#17.4 An endpoint resets the spin value for a network path to 0 when changing the connection ID being used on it.
+  it("on: begins anew with another connection ID, by our own wish or the peer's", () => {
+    for (const own of [true, false]) {
+      let spinning = 0;
+      for (let seed = 1; seed <= 6; seed++) {
+        const config = { spinBit: "on" } as const;
+        const link = { delay: 25 };
+        const s = new Scenario({
+          seed,
+          nullAead: true,
+          up: link,
+          down: link,
+          client: config,
+          server: config,
+        });
+        const { client, server } = s.connect();
+        s.run(200);
+        s.open(client, 2_000_000, false);
+        const { spin } = client.paths.active;
+        // One in some does not spin.
+        if (!s.net.runUntil(() => spin.value, 500)) continue;
+        const before = client.remoteCids.currentSequence;
+        const changed = (): boolean => client.remoteCids.currentSequence !== before;
+        if (own) assert.ok(client.remoteCids.retire(before));
+        else {
+          // What comes meanwhile leaves it as it is.
+          const spun = spin.onReceived.bind(spin);
+          spin.onReceived = () => {};
+          assert.ok(server.renewConnectionIds(s.net.now));
+          s.until("another connection ID", changed);
+          spin.onReceived = spun;
+        }
+        assert.ok(changed());
+        assert.equal(spin.value, false, `seed ${seed}`);
+        spinning++;
+      }
+      assert.ok(spinning >= 3);
+    }
+  });
+
   it("off: always 0; greased: never changes, and is not always the same", () => {
     const firsts = new Set<boolean | null>();
     for (let seed = 1; seed <= 12; seed++) {
