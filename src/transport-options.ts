@@ -29,7 +29,10 @@ export interface TransportOptions extends AdmissionOptions, IncomingOptions, Con
    * environment variable QUIC_TS_UDP sets the default.
    */
   udp?: UdpKind;
-  /** Lets several processes bind the same port, the kernel spreads peers over them (SO_REUSEPORT; native only). */
+  /**
+   * Lets several processes bind the same port, the kernel spreads peers over them (SO_REUSEPORT). With node:dgram it needs
+   * Node 22.12 or 23.1, older ones ignore it; where the system has no such thing, opening fails with its error.
+   */
   reusePort?: boolean;
   /**
    * The longest wait for an answer that is spent awake, ms, where answers typically come faster than that: on

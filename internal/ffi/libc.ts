@@ -1,6 +1,7 @@
 // The socket calls of Linux's C library, through koffi. Every call returns what C returns; after a negative result
 // `errno()` says why. Addresses are numbers.
 
+import { getSystemErrorName } from "node:util";
 import { loadKoffi, type Koffi, type NativeFunction } from "./koffi.ts";
 
 type Numeric = (...args: readonly number[]) => number;
@@ -28,6 +29,12 @@ export const EIO = 5;
 export const EAGAIN = 11;
 export const EINVAL = 22;
 export const EMSGSIZE = 90;
+
+/** An error as node's sockets have them; `errno` is positive. */
+export function systemError(syscall: string, errno: number): NodeJS.ErrnoException {
+  const code = getSystemErrorName(-errno);
+  return Object.assign(new Error(`${syscall} ${code}`), { code, errno: -errno, syscall });
+}
 
 let loaded: Libc | null | undefined;
 

@@ -4,6 +4,7 @@
 // (promises, ticks) runs when the next immediate has run, so whoever is called arranges for one.
 
 import { addressOf, loadKoffi, nativeBuffer, type Koffi } from "./koffi.ts";
+import { systemError } from "./libc.ts";
 
 type Numeric = (...args: readonly number[]) => number;
 
@@ -35,19 +36,21 @@ export class PollHandle {
   readonly #onReady: (status: number, events: number) => void;
   #onClosed: (() => void) | null = null;
 
-  /** @throws where libuv refuses the descriptor. */
+  /** @throws a system error of uv_poll_init where libuv refuses the descriptor. */
   constructor(loop: Libuv, fd: number, onReady: (status: number, events: number) => void) {
     this.#uv = loop.call;
     this.#memory = nativeBuffer(loop.handleSize);
     this.#address = addressOf(loop.koffi, this.#memory);
     this.#onReady = onReady;
     const result = this.#uv.pollInit(loop.loop, this.#address, fd);
-    if (result !== 0) throw new Error(`uv_poll_init: ${result}`);
+    if (result !== 0) throw systemError("uv_poll_init", -result);
     loop.handles.set(this.#address, this);
   }
 
-  watch(loop: Libuv, events: number): void {
-    this.#uv.pollStart(this.#address, events, loop.onPoll);
+  /** Null, or the system error of uv_poll_start: what was watched before may not be any more. */
+  watch(loop: Libuv, events: number): Error | null {
+    const result = this.#uv.pollStart(this.#address, events, loop.onPoll);
+    return result === 0 ? null : systemError("uv_poll_start", -result);
   }
 
   ref(): void {

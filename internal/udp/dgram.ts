@@ -17,6 +17,8 @@ export interface DgramOptions {
   /** Only IPv6 on an IPv6 socket. */
   ipv6Only?: boolean;
   reuseAddr?: boolean;
+  /** SO_REUSEPORT: the kernel spreads peers over all sockets bound so. node:dgram has it from 22.12 and 23.1 on. */
+  reusePort?: boolean;
   receiveBufferSize?: number;
   sendBufferSize?: number;
 }
@@ -70,6 +72,8 @@ export class DgramConn implements PacketConn {
       type: family === 6 ? "udp6" : "udp4",
       ipv6Only,
       ...(options.reuseAddr === true ? { reuseAddr: true } : {}),
+      // Older ones ignore it.
+      ...(options.reusePort === true ? { reusePort: true } : {}),
       // Destinations are always numeric here: answer at once instead of one tick later for each datagram.
       lookup: (hostname, _options, callback) => callback(null, hostname, isIP(hostname)),
     };

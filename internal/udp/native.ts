@@ -2,10 +2,9 @@
 // is one call each way (segmentation and receive offload), ECN and local addresses come and go with every datagram, and
 // what arrives is read straight into the slab the core opens it in.
 
-import { getSystemErrorName } from "node:util";
 import { isIP } from "node:net";
 import { addressOf, nativeBuffer } from "../ffi/koffi.ts";
-import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, type Libc } from "../ffi/libc.ts";
+import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, systemError, type Libc } from "../ffi/libc.ts";
 import { PollHandle, READABLE, WRITABLE, type Libuv } from "../ffi/libuv.ts";
 import { makeAddress, type Address } from "../protocol/address.ts";
 import { RxBatch, TxBatch } from "../protocol/batch.ts";
@@ -37,12 +36,6 @@ interface Waiting {
   /** The entry, and how much of it has left. */
   entry: number;
   sent: number;
-}
-
-/** An error as node's sockets have them. */
-export function systemError(syscall: string, errno: number): NodeJS.ErrnoException {
-  const code = getSystemErrorName(-errno);
-  return Object.assign(new Error(`${syscall} ${code}`), { code, errno: -errno, syscall });
 }
 
 /** A PacketConn over the system's own calls. */
@@ -111,7 +104,7 @@ export class NativeConn implements PacketConn {
   }
 
   /** Binds a socket. Throws the system's error, with node's `code`. */
-  static bind(libc: Libc, uv: Libuv, can: NativeCapabilities, options: NativeOptions = {}): NativeConn {
+  static bind(libc: Libc, uv: Libuv, can: NativeCapabilities, options: DgramOptions = {}): NativeConn {
     if (options.address !== undefined) return NativeConn.#bind(libc, uv, can, options.address, options);
     try {
       return NativeConn.#bind(libc, uv, can, "::", options);
@@ -128,7 +121,7 @@ export class NativeConn implements PacketConn {
     uv: Libuv,
     can: NativeCapabilities,
     ip: string,
-    options: NativeOptions,
+    options: DgramOptions,
   ): NativeConn {
     const family = isIP(ip) === 6 ? 6 : 4;
     const fd = libc.socket(
@@ -166,7 +159,7 @@ export class NativeConn implements PacketConn {
 
   start(sink: PacketSink): void {
     this.#sink = sink;
-    this.#poll.watch(this.#uv, this.#events);
+    this.#poke(this.#events);
   }
 
   address(): Address {
@@ -361,7 +354,16 @@ export class NativeConn implements PacketConn {
   #watch(events: number): void {
     if (events === this.#events || this.#closed !== null) return;
     this.#events = events;
-    this.#poll.watch(this.#uv, events);
+    this.#poke(events);
+  }
+
+  #poke(events: number): void {
+    const error = this.#poll.watch(this.#uv, events);
+    if (error === null) return;
+    // Nothing would ever come again. Not from within `send` or `start`: see PacketSink.
+    setImmediate(() => {
+      if (this.#closed === null) this.#sink?.failed(error);
+    });
   }
 
   // The end
@@ -404,12 +406,6 @@ export class NativeConn implements PacketConn {
       sendBufferSize: this.#sendBufferSize,
     };
   }
-}
-
-/** Options of a native socket: those of a dgram one, and sharing a port between processes. */
-export interface NativeOptions extends DgramOptions {
-  /** SO_REUSEPORT: the kernel spreads peers over all sockets bound so. */
-  reusePort?: boolean;
 }
 
 function nothing(): void {}
@@ -471,7 +467,7 @@ function configure(
   fd: number,
   family: 4 | 6,
   can: NativeCapabilities,
-  options: NativeOptions,
+  options: DgramOptions,
 ): void {
   const must = (level: number, name: number, value: number): void => {
     if (!setOption(libc, fd, level, name, value)) throw systemError("setsockopt", libc.errno());

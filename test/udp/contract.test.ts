@@ -1,6 +1,8 @@
 // What a transport expects of its socket, of both sockets.
 import assert from "node:assert/strict";
+import dgram, { type SocketOptions } from "node:dgram";
 import { readdirSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { networkInterfaces } from "node:os";
 import { describe, test } from "node:test";
 import { ECT_0, ECT_1, NOT_ECT } from "../../internal/protocol/batch.ts";
@@ -182,6 +184,36 @@ for (const { kind, skip } of KINDS) {
     );
   });
 }
+
+test("reusePort is handed on to node:dgram, which has it from Node 22.12 on", async (t) => {
+  const create = dgram.createSocket;
+  const asked: SocketOptions[] = [];
+  t.mock.method(dgram, "createSocket", (options: SocketOptions) => {
+    asked.push({ ...options });
+    return create(options);
+  });
+  syncBuiltinESMExports();
+  try {
+    const a = await Probe.open("dgram", { reusePort: true });
+    const b = await Probe.open("dgram");
+    assert.deepEqual(
+      asked.map((options) => "reusePort" in options && options.reusePort),
+      [true, false],
+    );
+    const [major, minor] = process.versions.node.split(".").map(Number) as [number, number];
+    if (
+      process.platform === "linux" &&
+      (major > 23 || (major === 23 ? minor >= 1 : major === 22 && minor >= 12))
+    ) {
+      const c = await Probe.open("dgram", { reusePort: true, port: a.address.port });
+      await c.conn.close();
+    }
+    await Promise.all([a, b].map(({ conn }) => conn.close()));
+  } finally {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  }
+});
 
 const [, { skip }] = KINDS;
 
