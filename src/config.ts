@@ -22,6 +22,23 @@ import type { TokenStore } from "./token-store.ts";
 import { random } from "./random.ts";
 import { checkVersions, type QuicVersion } from "./versions.ts";
 
+/**
+ * How the largest UDP payload that a path carries is looked for, where `maxPacketSize` is more than `initialPacketSize`.
+ *
+ * @example
+ * // A link whose frames become smaller and larger often: looked at every minute.
+ * const pathMTUSearch = { raiseInterval: 60_000, step: 100 };
+ * const conn = await dialAddr("localhost:4433", { ca, ALPNProtocols: ["echo"] }, { maxPacketSize: 8952, pathMTUSearch });
+ */
+export interface PathMTUSearch {
+  /** So many lost probes of a size say that it does not arrive (rfc8899#5.1.2 MAX_PROBES), 1 to 10. Default 3. */
+  probes?: number;
+  /** Bytes that are not worth another probe, 1 to 1,000. Default 20. */
+  step?: number;
+  /** Ms after which the search is done again (rfc8899#5.1.1 PMTU_RAISE_TIMER), 1,000 or more. Default 600,000. */
+  raiseInterval?: number;
+}
+
 /** Settings of a connection, quic-go's names. Times in ms, sizes in bytes. */
 export interface Config {
   /** Ends a connection on which nothing arrived for so long; the smaller of both sides' counts. Default 30,000; 0: never. */
@@ -54,6 +71,8 @@ export interface Config {
   maxPayloadSize?: number;
   /** Keep `initialPacketSize` (or less, where the peer takes less) instead of looking for the largest size. Default false. */
   disablePathMTUDiscovery?: boolean;
+  /** How to look for it: rfc8899#5.1. */
+  pathMTUSearch?: PathMTUSearch;
   /** Take datagrams (rfc9221), and tell the peer so. Default false. */
   enableDatagrams?: boolean;
   /** Bytes of the largest DATAGRAM frame to take where they are enabled, 1 to 65,535 (default). */
@@ -210,6 +229,7 @@ export function resolveConfig(
     maxDatagramSize: config.maxPacketSize ?? limits.DEFAULT_DATAGRAM_SIZE,
     ...(config.maxPayloadSize === undefined ? {} : { maxUdpPayloadSize: config.maxPayloadSize }),
     mtuDiscovery: config.disablePathMTUDiscovery !== true,
+    mtuSearch: searchOf(config.pathMTUSearch),
     ...(config.versions === undefined ? {} : { versions: [...config.versions], honorVersionOrder: true }),
     ...(config.originalVersion === undefined ? {} : { originalVersion: config.originalVersion }),
     ...datagrams,
@@ -228,6 +248,22 @@ export function resolveConfig(
     keyLog,
     tracer: safeTracer(config.tracer ?? null, qlog),
   });
+}
+
+function searchOf(given: PathMTUSearch = {}): ConnectionConfig["mtuSearch"] {
+  const within = (name: keyof PathMTUSearch, byDefault: number, min: number, max: number): number => {
+    const value = given[name] ?? byDefault;
+    if (typeof value === "number" && value >= min && value <= max) return value;
+    throw new InvalidOptionError(
+      `pathMTUSearch.${name}`,
+      `a number from ${min} to ${max}, not ${String(value)}`,
+    );
+  };
+  return {
+    probes: within("probes", limits.MTU_PROBES, 1, 10),
+    step: within("step", limits.MTU_SEARCH_STEP, 1, 1000),
+    raiseInterval: within("raiseInterval", limits.MTU_RAISE_TIMER, 1000, 2 ** 40),
+  };
 }
 
 function preferredOf(given: Config["preferredAddress"]): ConnectionConfig["preferredAddress"] {

@@ -8,7 +8,7 @@ export type { AdmissionOptions, Rate } from "./admission.ts";
 export { acceptFrom } from "./accept-from.ts";
 export { dialAddr, dialAddrEarly, listenAddr, listenAddrEarly } from "./addr.ts";
 export type { ClientHello, ClientHelloAnswer, ClientHelloOptions } from "./client-hello.ts";
-export type { Config } from "./config.ts";
+export type { Config, PathMTUSearch } from "./config.ts";
 export { Connection } from "./connection.ts";
 export type { BlockedEvent } from "./connection-controls.ts";
 export { Error0RTTRejected, memoryReplayFilter, type ReplayFilter } from "./early-data.ts";

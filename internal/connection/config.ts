@@ -6,6 +6,7 @@ import type { CryptoProvider } from "../crypto/provider.ts";
 import { KEY_USE, type KeyUse } from "../handshake/protection.ts";
 import * as limits from "../protocol/limits.ts";
 import { VERSION_1, VERSION_2 } from "../protocol/constants.ts";
+import { MTU_SEARCH, type MtuSearch } from "../path/mtu-discovery.ts";
 import type { SpinMode } from "../path/spin-bit.ts";
 import type { RandomSource } from "../protocol/random.ts";
 import type { StreamLimits } from "../stream/streams.ts";
@@ -38,6 +39,7 @@ export interface ConnectionConfig extends StreamLimits {
   readonly maxDatagramSize: number;
   /** Look for it by probes: rfc8899. Only on paths over sockets that set DF (rfc9000#14). */
   readonly mtuDiscovery: boolean;
+  readonly mtuSearch: MtuSearch;
   /** Whether the connection's first socket sets DF; others tell of themselves (`markForeign`). */
   readonly dontFragment: boolean;
   /** Largest UDP payload we take, announced as max_udp_payload_size. */
@@ -89,6 +91,7 @@ export function connectionConfig(
     datagramSize: limits.INITIAL_DATAGRAM_SIZE,
     maxDatagramSize: limits.DEFAULT_DATAGRAM_SIZE,
     mtuDiscovery: false,
+    mtuSearch: MTU_SEARCH,
     dontFragment: true,
     maxUdpPayloadSize: limits.MAX_DATAGRAM_SIZE,
     congestionControl: defaultController,

@@ -199,6 +199,7 @@ export class Connection implements Core, StreamHost {
           base: config.datagramSize,
           ceiling: Math.max(config.datagramSize, config.maxDatagramSize),
           discovered: config.mtuDiscovery,
+          search: config.mtuSearch,
           dontFragment: config.dontFragment,
         },
       },

@@ -6,6 +6,22 @@ import { MIN_DATAGRAM_SIZE, MTU_PROBES, MTU_RAISE_TIMER, MTU_SEARCH_STEP } from 
 /** rfc8899#5.2; "base" until the peer has confirmed the handshake. */
 export type MtuState = "off" | "base" | "searching" | "complete";
 
+/** How to search. */
+export interface MtuSearch {
+  /** So many lost probes of a size say that it does not arrive: rfc8899#5.1.2 MAX_PROBES. */
+  readonly probes: number;
+  /** Bytes that are not worth another probe. */
+  readonly step: number;
+  /** After so many ms the search is done again: rfc8899#5.1.1 PMTU_RAISE_TIMER. */
+  readonly raiseInterval: number;
+}
+
+export const MTU_SEARCH: MtuSearch = {
+  probes: MTU_PROBES,
+  step: MTU_SEARCH_STEP,
+  raiseInterval: MTU_RAISE_TIMER,
+};
+
 /** The search on one path. Sizes are bytes of UDP payload. */
 export class MtuDiscovery {
   #state: MtuState = "off";
@@ -21,9 +37,11 @@ export class MtuDiscovery {
   /** Nothing is known yet: the ceiling is the best guess. */
   #first = true;
   #raiseAt = Infinity;
+  readonly #how: MtuSearch;
 
   /** @param base what is taken to arrive: rfc8899#5.1.2 BASE_PLPMTU. */
-  constructor(base: number, ceiling: number) {
+  constructor(base: number, ceiling: number, how = MTU_SEARCH) {
+    this.#how = how;
     this.#low = base;
     this.#ceiling = this.#high = ceiling;
   }
@@ -71,7 +89,7 @@ export class MtuDiscovery {
   }
 
   #isDone(): boolean {
-    return this.#high - this.#low < (this.#first ? 1 : MTU_SEARCH_STEP);
+    return this.#high - this.#low < (this.#first ? 1 : this.#how.step);
   }
 
   /** The ceiling first: it is what most paths carry. Then halves of what is left. */
@@ -103,7 +121,7 @@ export class MtuDiscovery {
     this.#inFlight = 0;
     if (this.#state !== "searching" || bytes > this.#high || bytes <= this.#low) return;
     // rfc8899#5.1.2 MAX_PROBES: the loss of one may be anything's fault.
-    if (++this.#lost < MTU_PROBES) return;
+    if (++this.#lost < this.#how.probes) return;
     this.#high = bytes - 1;
     this.#next(now);
   }
@@ -111,7 +129,7 @@ export class MtuDiscovery {
   #next(now: number): void {
     this.#first = false;
     this.#search();
-    if (this.#state === "complete") this.#raiseAt = now + MTU_RAISE_TIMER;
+    if (this.#state === "complete") this.#raiseAt = now + this.#how.raiseInterval;
   }
 
   get size(): number {

@@ -7,7 +7,7 @@ import type { RandomSource } from "../protocol/random.ts";
 import { WIDE } from "../protocol/wide.ts";
 import { REC_PATH_CHALLENGE, type RecordSink } from "../recovery/sent-packets.ts";
 import { Amplification } from "./amplification.ts";
-import { MtuDiscovery } from "./mtu-discovery.ts";
+import { MtuDiscovery, type MtuSearch } from "./mtu-discovery.ts";
 import { SpinBit, type SpinMode } from "./spin-bit.ts";
 import { CHALLENGE_LENGTH, PATH_FRAME_LENGTH, PathValidation } from "./validation.ts";
 
@@ -38,6 +38,7 @@ export interface PathSettings {
     readonly ceiling: number;
     readonly discovered: boolean;
     readonly dontFragment: boolean;
+    readonly search: MtuSearch;
   };
   readonly spin: SpinMode;
   readonly random: RandomSource;
@@ -84,7 +85,7 @@ export class Path {
     this.remote = remote;
     this.local = local;
     this.mtu = mtu.base;
-    this.discovery = new MtuDiscovery(mtu.base, mtu.ceiling);
+    this.discovery = new MtuDiscovery(mtu.base, mtu.ceiling, mtu.search);
     const ofSocket = local === null ? undefined : foreign.get(local);
     if (mtu.discovered && (ofSocket ?? mtu.dontFragment)) this.discovery.enable();
     this.spin = new SpinBit(settings.role, settings.spin, random);

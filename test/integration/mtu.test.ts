@@ -54,6 +54,26 @@ test("the default ceiling, and a connection without a search", async () => {
   assert.equal(larger.server.stats().mtu, 1300);
 });
 
+test("how to search is checked", async () => {
+  const transport = new Transport({ address: "127.0.0.1" });
+  try {
+    for (const [pathMTUSearch, name] of [
+      [{ probes: 0 }, "probes"],
+      [{ step: 0.5 }, "step"],
+      [{ raiseInterval: 999 }, "raiseInterval"],
+    ] as const) {
+      const dialed = transport.dial(
+        { host: "127.0.0.1", port: 9 },
+        { ALPNProtocols: ["x"] },
+        { pathMTUSearch },
+      );
+      await assert.rejects(dialed, new RegExp(`pathMTUSearch.${name}`));
+    }
+  } finally {
+    await transport.close();
+  }
+});
+
 // rfc9000#14 UDP datagrams MUST NOT be fragmented at the IP layer: each path's socket says whether it can see to that.
 test("a second path is searched where its own socket sets DF", async () => {
   for (const [first, second] of [

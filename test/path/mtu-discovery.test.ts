@@ -56,6 +56,17 @@ describe("DPLPMTUD", () => {
     }
   });
 
+  test("how it searches can be said", () => {
+    const how = { probes: 1, step: 100, raiseInterval: 5000 };
+    const mtu = new MtuDiscovery(1252, 1452, how);
+    mtu.enable();
+    mtu.start();
+    // The ceiling, and the middle: less than a hundred bytes are left then.
+    assert.equal(search(mtu, 1300, 10), 2);
+    assert.deepEqual([mtu.state, mtu.size], ["complete", 1252]);
+    assert.deepEqual([mtu.probeDue(5009), mtu.probeDue(5010)], [0, 1452]);
+  });
+
   test("a size is given up after three losses in a row, not before", () => {
     const mtu = searching(1252, 1452);
     for (let i = 1; i <= MTU_PROBES; i++) {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Amplification } from "../../internal/path/amplification.ts";
 import { Path, type PathSettings } from "../../internal/path/path.ts";
+import { MTU_SEARCH } from "../../internal/path/mtu-discovery.ts";
 import { PathSet, type PathSetHost } from "../../internal/path/path-set.ts";
 import { PathValidation } from "../../internal/path/validation.ts";
 import { deriveResetToken, resetTokenSource } from "../../internal/path/reset-token.ts";
@@ -13,7 +14,7 @@ import { seeded } from "./seeded.ts";
 
 const settings = (role: Role, seed: number): PathSettings => ({
   role,
-  mtu: { base: 1200, ceiling: 1200, discovered: false, dontFragment: true },
+  mtu: { base: 1200, ceiling: 1200, discovered: false, dontFragment: true, search: MTU_SEARCH },
   spin: "off",
   random: seeded(seed),
 });
