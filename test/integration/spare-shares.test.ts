@@ -7,6 +7,9 @@ import { type CryptoFunctions, loadLibCrypto } from "../../internal/ffi/libcrypt
 import { random } from "../../src/random.ts";
 import { makeSpareShare } from "../../src/spare-shares.ts";
 
+// What is asked for by the environment is no failure.
+delete process.env["QUIC_TS_CRYPTO"];
+
 const lib = loadLibCrypto();
 const skip = lib === null ? "libcrypto cannot be called here (koffi is missing or its symbols are)" : false;
 
