@@ -40,6 +40,8 @@ export class BbrPath {
 
   // Losses, and what was delivered in the last round trip.
   lossInRound = false;
+  /** Some of it was a CE mark. */
+  markInRound = false;
   lossRoundStart = false;
   #lossRoundDelivered = 0;
   bwLatest = 0;
@@ -164,6 +166,15 @@ export class BbrPath {
     this.lossInRound = true;
   }
 
+  noteMark(delivered: number): void {
+    this.noteLoss(delivered);
+    this.markInRound = true;
+  }
+
+  endLossRound(): void {
+    this.lossInRound = this.markInRound = false;
+  }
+
   /** InitLowerBounds and LossLowerBounds: once per round trip with losses, while not probing for bandwidth. */
   adaptLowerBounds(cwnd: number): void {
     if (this.#bwShortTerm === Infinity) this.#bwShortTerm = this.maxBw;
@@ -173,7 +184,7 @@ export class BbrPath {
   }
 
   resetCongestionSignals(): void {
-    this.lossInRound = false;
+    this.endLossRound();
     this.bwLatest = 0;
     this.inflightLatest = 0;
   }
@@ -203,7 +214,8 @@ export class BbrPath {
 
   /** HandleSpuriousLossDetection */
   restore(): void {
-    this.lossInRound = false;
+    // A mark is never spurious.
+    this.lossInRound = this.markInRound;
     this.#bwShortTerm = Math.max(this.#bwShortTerm, this.#undo.bwShortTerm);
     this.inflightShortTerm = Math.max(this.inflightShortTerm, this.#undo.inflightShortTerm);
     this.inflightLongTerm = Math.max(this.inflightLongTerm, this.#undo.inflightLongTerm);

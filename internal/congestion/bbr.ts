@@ -73,7 +73,6 @@ class Bbr implements CongestionController {
   /** Ranges of numbers lost in this round trip, and the last number. */
   #lossRanges = 0;
   #lastLost = -1;
-  #markedInRound = false;
 
   #idleRestart = false;
   #outOfData = false;
@@ -237,9 +236,8 @@ class Bbr implements CongestionController {
   onEcnCe(now: number, sentTime: number, count: number): void {
     if (!this.#started) this.#start(now);
     const { rate } = this;
-    this.#markedInRound = true;
     rate.onMarked(count * this.#maxDatagramSize);
-    this.#path.noteLoss(rate.delivered);
+    this.#path.noteMark(rate.delivered);
     if (sentTime > this.recoveryStart) {
       this.recoveryStart = now;
       this.#saveUponLoss();
@@ -268,7 +266,6 @@ class Bbr implements CongestionController {
     this.#pacingRate = this.#quantum = this.#nextSendTime = this.#priorCwnd = this.#lossRanges = 0;
     this.#takenOver = this.#started = this.#pipe.reached = this.#isProbeSample = this.#inRecovery = false;
     this.#probeTooHigh = this.#probePrecautionary = this.#idleRestart = this.#entering = false;
-    this.#markedInRound = false;
     this.#cwndLimited = this.#cwndLimitedBefore = false;
     this.#upAckedPerIncrease = Infinity;
     this.#undoState = null;
@@ -323,7 +320,7 @@ class Bbr implements CongestionController {
     if (!path.lossRoundStart) return;
     const isProbing = this.#state === STARTUP || this.#state === REFILL || this.#state === UP;
     if (path.lossInRound && !isProbing && this.#isCongested) path.adaptLowerBounds(this.cwnd);
-    path.lossInRound = this.#markedInRound = false;
+    path.endLossRound();
   }
 
   /**
@@ -334,8 +331,8 @@ class Bbr implements CongestionController {
    */
   get #isCongested(): boolean {
     const { lost, txInFlight, isAppLimited } = this.rate.sample;
-    const { bw, bwLatest } = this.#path;
-    if (this.#markedInRound || this.#isTooMuch(lost, txInFlight)) return true;
+    const { bw, bwLatest, markInRound } = this.#path;
+    if (markInRound || this.#isTooMuch(lost, txInFlight)) return true;
     return !isAppLimited && bwLatest < AS_SENT * bw;
   }
 
