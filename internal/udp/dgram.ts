@@ -5,23 +5,8 @@ import { isIP } from "node:net";
 import { makeAddress, type Address } from "../protocol/address.ts";
 import { RxBatch, TxBatch } from "../protocol/batch.ts";
 import { MAX_REMEMBERED_ADDRESSES, MAX_SEND_BATCHES, SOCKET_BUFFER } from "../protocol/limits.ts";
-import type { PacketConn, PacketSink, SocketDescription } from "./packet-conn.ts";
+import type { BindOptions, PacketConn, PacketSink, SocketDescription } from "./packet-conn.ts";
 import { dgramControls, type SocketControls } from "./socket-controls.ts";
-
-/** Options of a dgram socket. */
-export interface DgramOptions {
-  /** Local address, default `::` (dual stack) where IPv6 exists, else `0.0.0.0`. */
-  address?: string;
-  /** Default 0: any. */
-  port?: number;
-  /** Only IPv6 on an IPv6 socket. */
-  ipv6Only?: boolean;
-  reuseAddr?: boolean;
-  /** SO_REUSEPORT: the kernel spreads peers over all sockets bound so. node:dgram has it from 22.12 and 23.1 on. */
-  reusePort?: boolean;
-  receiveBufferSize?: number;
-  sendBufferSize?: number;
-}
 
 /** A PacketConn over `node:dgram`. */
 export class DgramConn implements PacketConn {
@@ -51,7 +36,7 @@ export class DgramConn implements PacketConn {
    * Binds a socket.
    * @throws the system's error (EADDRINUSE, EACCES, EADDRNOTAVAIL …).
    */
-  static async bind(options: DgramOptions = {}): Promise<DgramConn> {
+  static async bind(options: BindOptions = {}): Promise<DgramConn> {
     if (options.address === undefined) {
       try {
         return await DgramConn.#bind("::", options);
@@ -65,7 +50,7 @@ export class DgramConn implements PacketConn {
     return DgramConn.#bind(options.address, options);
   }
 
-  static async #bind(address: string, options: DgramOptions): Promise<DgramConn> {
+  static async #bind(address: string, options: BindOptions): Promise<DgramConn> {
     const family = isIP(address) === 6 ? 6 : 4;
     const ipv6Only = options.ipv6Only === true;
     const config: SocketOptions = {
@@ -237,7 +222,7 @@ export class DgramConn implements PacketConn {
 }
 
 /** Asks for large kernel buffers; the kernel grants what its limits allow, and refusing is not an error. */
-function growBuffers(socket: Socket, options: DgramOptions): void {
+function growBuffers(socket: Socket, options: BindOptions): void {
   for (const [set, size] of [
     [socket.setRecvBufferSize.bind(socket), options.receiveBufferSize ?? SOCKET_BUFFER],
     [socket.setSendBufferSize.bind(socket), options.sendBufferSize ?? SOCKET_BUFFER],

@@ -16,8 +16,7 @@ import {
   SOCKET_BUFFER,
 } from "../protocol/limits.ts";
 import { ControlReader, ControlWriter } from "./control-messages.ts";
-import type { DgramOptions } from "./dgram.ts";
-import type { PacketConn, PacketSink, SocketDescription } from "./packet-conn.ts";
+import type { BindOptions, PacketConn, PacketSink, SocketDescription } from "./packet-conn.ts";
 import { AddressTable, writeSockaddr } from "./sockaddr.ts";
 import { NativeControls, type SocketControls } from "./socket-controls.ts";
 import * as L from "./socket-layout.ts";
@@ -104,7 +103,7 @@ export class NativeConn implements PacketConn {
   }
 
   /** Binds a socket. Throws the system's error, with node's `code`. */
-  static bind(libc: Libc, uv: Libuv, can: NativeCapabilities, options: DgramOptions = {}): NativeConn {
+  static bind(libc: Libc, uv: Libuv, can: NativeCapabilities, options: BindOptions = {}): NativeConn {
     if (options.address !== undefined) return NativeConn.#bind(libc, uv, can, options.address, options);
     try {
       return NativeConn.#bind(libc, uv, can, "::", options);
@@ -116,13 +115,7 @@ export class NativeConn implements PacketConn {
     }
   }
 
-  static #bind(
-    libc: Libc,
-    uv: Libuv,
-    can: NativeCapabilities,
-    ip: string,
-    options: DgramOptions,
-  ): NativeConn {
+  static #bind(libc: Libc, uv: Libuv, can: NativeCapabilities, ip: string, options: BindOptions): NativeConn {
     const family = isIP(ip) === 6 ? 6 : 4;
     const fd = libc.socket(
       family === 6 ? L.AF_INET6 : L.AF_INET,
@@ -467,7 +460,7 @@ function configure(
   fd: number,
   family: 4 | 6,
   can: NativeCapabilities,
-  options: DgramOptions,
+  options: BindOptions,
 ): void {
   const must = (level: number, name: number, value: number): void => {
     if (!setOption(libc, fd, level, name, value)) throw systemError("setsockopt", libc.errno());

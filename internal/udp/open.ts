@@ -1,14 +1,14 @@
 // Which socket a transport gets.
 
-import { DgramConn, type DgramOptions } from "./dgram.ts";
+import { DgramConn } from "./dgram.ts";
 import { NativeConn } from "./native.ts";
 import { nativeSupport, type NativeSupport } from "./native-probe.ts";
-import type { PacketConn } from "./packet-conn.ts";
+import type { BindOptions, PacketConn } from "./packet-conn.ts";
 
 /** "auto": the fast socket where it works, else dgram. */
 export type UdpKind = "auto" | "native" | "dgram";
 
-export interface OpenOptions extends DgramOptions {
+export interface OpenOptions extends BindOptions {
   /** Default: what the environment variable QUIC_TS_UDP says, else "auto". */
   udp?: UdpKind;
 }

@@ -47,3 +47,18 @@ export interface SocketDescription {
   readonly receiveBufferSize: number;
   readonly sendBufferSize: number;
 }
+
+/** What a socket of ours is bound with, whichever it is. */
+export interface BindOptions {
+  /** Local address, default `::` (dual stack) where IPv6 exists, else `0.0.0.0`. */
+  address?: string;
+  /** Default 0: any. */
+  port?: number;
+  /** Only IPv6 on an IPv6 socket. */
+  ipv6Only?: boolean;
+  reuseAddr?: boolean;
+  /** SO_REUSEPORT: the kernel spreads peers over all sockets bound so. node:dgram has it from 22.12 and 23.1 on. */
+  reusePort?: boolean;
+  receiveBufferSize?: number;
+  sendBufferSize?: number;
+}
