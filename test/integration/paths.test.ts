@@ -12,6 +12,7 @@ import {
   TxBatch,
 } from "../../src/index.ts";
 import { bytes, collect, noUnhandledRejections, pair, pattern, serverTls, clientTls, until } from "./pair.ts";
+import { plainSocket } from "./plain-socket.ts";
 
 noUnhandledRejections();
 
@@ -101,15 +102,7 @@ class MuteConn implements PacketConn {
   ref(): void {}
   unref(): void {}
   describe(): SocketDescription {
-    return {
-      kind: "mute",
-      gso: false,
-      gro: false,
-      ecn: false,
-      dontFragment: false,
-      receiveBufferSize: 0,
-      sendBufferSize: 0,
-    };
+    return plainSocket("mute");
   }
 }
 

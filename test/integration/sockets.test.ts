@@ -16,6 +16,7 @@ import {
   TxBatch,
 } from "../../src/index.ts";
 import { bytes, clientTls, collect, noUnhandledRejections, pair, pattern, serverTls, text } from "./pair.ts";
+import { plainSocket } from "./plain-socket.ts";
 
 noUnhandledRejections();
 
@@ -81,15 +82,7 @@ class MemoryConn implements PacketConn {
     this.#alive.unref();
   }
   describe(): SocketDescription {
-    return {
-      kind: "memory",
-      gso: false,
-      gro: false,
-      ecn: false,
-      dontFragment: false,
-      receiveBufferSize: 0,
-      sendBufferSize: 0,
-    };
+    return plainSocket("memory");
   }
 }
 
